@@ -145,7 +145,7 @@ class AbstractGradientRule(AbstractMemoryRule):
 
     def rates(self, x: Inputs) -> Rates:
         """The filter's gates, a token-wise function of the inputs."""
-        names = tuple(x.gates["lr"].keys()) if "lr" in x.gates.keys() else self._names(x)
+        names = tuple(x.gates["lr"].keys()) if "lr" in x.gates else self._names(x)
         momentum = self._gate(x, "momentum", names) if self.has_momentum else None
         decay = self._gate(x, "decay", names)
         lr = self._gate(x, "lr", names)
@@ -158,7 +158,7 @@ class AbstractGradientRule(AbstractMemoryRule):
         return tuple(self.shapes(x.k.shape[-1]))
 
     def _gate(self, x: Inputs, gate: str, names: tuple[str, ...]) -> Weights:
-        if gate in x.gates.keys():
+        if gate in x.gates:
             return {n: x.gates[gate][n] for n in names}
         text = getattr(self, gate)
         constant = 0.0 if text == "none" else float(text.partition(":")[2])

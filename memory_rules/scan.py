@@ -1,4 +1,4 @@
-"""The recurrent scan: a rule applied token by token. Slow, and right: every lowering is held to it."""
+"""The recurrent scan: a rule token by token. Slow, and right: every lowering is held to it."""
 
 from typing import Protocol
 
