@@ -1,0 +1,13 @@
+"""Tasks: where tokens come from and how a model is scored on them."""
+
+from playground.tasks.base import IGNORE as IGNORE
+from playground.tasks.base import SPLITS as SPLITS
+from playground.tasks.base import Batch as Batch
+from playground.tasks.base import Model as Model
+from playground.tasks.base import Progress as Progress
+from playground.tasks.base import Task as Task
+from playground.tasks.mqar import MqarTask as MqarTask
+from playground.tasks.registry import TASKS as TASKS
+from playground.tasks.registry import make_task as make_task
+from playground.tasks.registry import register_task as register_task
+from playground.tasks.text import TextTask as TextTask

@@ -1,0 +1,130 @@
+"""What a task is: batches that are pure functions of their arguments, and an evaluation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from playground.errors import DataError
+
+SPLITS = ("train", "val", "test")
+IGNORE = -100  # a target with this value is not scored
+
+Progress = Callable[[int, int], None]  # called with (batches done, batches in all)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Examples of a task.
+
+    Attributes:
+        tokens: [B, T] int64, what the model reads.
+        targets: int64; [B, T], the next token at every position, or, where `positions` is given,
+            [B, n], the answers at those positions only. -100 is not scored.
+        positions: [B, n] int64, ascending, or None. A task that scores few positions gives them
+            so that `model(tokens, positions=positions)` computes logits [B, n, L] only there:
+            with a vocabulary of thousands the head is most of a small model's work.
+    """
+
+    tokens: Tensor
+    targets: Tensor
+    positions: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on `device`."""
+        positions = None if self.positions is None else self.positions.to(device)
+        return replace(
+            self,
+            tokens=self.tokens.to(device),
+            targets=self.targets.to(device),
+            positions=positions,
+        )
+
+
+class Model(Protocol):
+    """What a task asks of a model.
+
+    `model(tokens)` gives logits [B, T, L]; `model(tokens, state)` gives (logits, state);
+    `model(tokens, positions=positions)` gives logits [B, n, L] at those positions;
+    `model.start(batch)` gives the state before the first token, which has `detach()`.
+    """
+
+    def __call__(self, tokens: Tensor, *args: Any, **kwargs: Any) -> Any: ...
+    def start(self, batch: int) -> Any: ...
+
+
+class Task(Protocol):
+    """A source of examples with a score."""
+
+    vocab: int
+
+    def data_sha(self) -> str:
+        """Identity of the data, part of a run's fingerprint."""
+        ...
+
+    def batch(self, split: str, seed: int, index: int, size: int) -> Batch:
+        """Examples index * size to (index + 1) * size - 1 of the stream (seed, split).
+
+        Example i depends on (seed, split, i) only, whatever the batch size.
+        """
+        ...
+
+    def evaluate(
+        self,
+        model: Model,
+        split: str,
+        *,
+        batches: int | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, float]:
+        """Score `model` on `split`; "loss" (nats per scored token) is always there."""
+        ...
+
+    def floors(self) -> dict[str, float]:
+        """What counting or guessing reaches, in nats per scored token on the test split."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Counts, sha, split borders, protocol; JSON-ready, echoed at the start of a run."""
+        ...
+
+
+def check_split(split: str) -> None:
+    """Refuse a split that is not train, val or test."""
+    if split not in SPLITS:
+        raise DataError("split", f"{split!r} does not exist.", f"Use one of {', '.join(SPLITS)}.")
+
+
+def device_of(model: Any) -> torch.device:
+    """Where the model's parameters are; the CPU for a model without any."""
+    first = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
+    return torch.device("cpu") if first is None else first.device
+
+
+class evaluating:
+    """Context in which `model` is in eval mode and records no gradients; its mode is restored."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model if isinstance(model, torch.nn.Module) else None
+        self.no_grad = torch.no_grad()
+
+    def __enter__(self) -> None:
+        if self.model is not None:
+            self.was_training = self.model.training
+            self.model.eval()
+        self.no_grad.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        self.no_grad.__exit__(*error)
+        if self.model is not None:
+            self.model.train(self.was_training)
+
+
+def summed_loss(logits: Tensor, targets: Tensor) -> float:
+    """Cross entropy in nats, summed over the scored targets, in fp32 at least."""
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, -2).to(dtype), targets.flatten(), ignore_index=IGNORE, reduction="sum"
+    ).item()
