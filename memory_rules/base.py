@@ -198,8 +198,8 @@ class AbstractGradientRule(AbstractMemoryRule):
     def _recent(self, learned: TensorDict, batch: int) -> TensorDict:
         recent = TensorDict({}, batch_size=[batch])
         if self.window > 1:
-            some = next(iter(learned.values()))
-            heads, dim = some.shape[1], some.shape[2]
+            *_, last = learned.values()  # leads back to the width of a head; the first may be wider
+            some, heads, dim = last, last.shape[1], last.shape[3]
             empty = torch.zeros(
                 batch, heads, self.window - 1, dim, dtype=some.dtype, device=some.device
             )

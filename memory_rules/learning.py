@@ -1,0 +1,94 @@
+"""What Titans and its relatives share as fields: a memory network and how it learns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from memory_rules.base import AbstractGradientRule
+from memory_rules.dense import Dense
+from memory_rules.gates import parse
+from memory_rules.networks import NETWORKS, layer_norm
+from memory_rules.newton_schulz import orthogonal
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbstractLearningRule(AbstractGradientRule):
+    """A network, an inner loop and its gates; a final rule adds what it descends, and its own."""
+
+    network: str = "mlp"  # vector | linear | mlp | swiglu | any registered network
+    depth: int = 2
+    expand: float = 4.0
+    residual: bool = True
+    norm: Literal["layer", "none"] = "layer"
+    plain: bool = False  # true: the network alone, whatever residual and norm say
+    momentum: str = "token"
+    decay: str = "token"
+    lr: str = "token"
+    max_lr: float | Literal["auto"] = "auto"
+    lr_scale: Literal["one_minus_momentum", "none"] = "one_minus_momentum"
+    per_layer: bool = True
+    anchor: str = "chunk"
+    chunk_size: int = 16
+    decay_towards: Literal["zero", "start"] = "zero"
+    start: Literal["learned", "zero"] = "learned"
+    read_at: Literal["after", "before"] = "after"
+    surprise_at: Literal["memory", "decayed_memory"] = "memory"
+
+    def __post_init__(self) -> None:
+        check_learning(self)
+        if self.network not in NETWORKS:
+            known = ", ".join(sorted(NETWORKS))
+            raise ValueError(f"network: {self.network!r} is not registered. Allowed: {known}.")
+        if self.depth < 1:
+            raise ValueError(f"depth: {self.depth} is not a positive count.")
+        if self.expand <= 0:
+            raise ValueError(f"expand: {self.expand} must be greater than 0.")
+
+    def shapes(self, dim: int) -> Mapping[str, tuple[int, int]]:
+        return NETWORKS[self.network].shapes(dim, self.depth, self.expand)
+
+    def read(self, dense: Dense, x: Tensor) -> Tensor:
+        return self._wrap(x, NETWORKS[self.network].read(dense, x, self.depth))
+
+    def _wrap(self, x: Tensor, y: Tensor) -> Tensor:
+        """Norm and residual around what the network says of x."""
+        if self.plain:
+            return y
+        y = layer_norm(y) if self.norm == "layer" else y
+        return x + y if self.residual else y
+
+
+def check_learning(rule: AbstractGradientRule) -> None:
+    """The fields of Titans' learning algorithm, wherever a rule offers them.
+
+    Raises:
+        ValueError: naming the field, the problem and what would do.
+    """
+    parse("momentum", rule.momentum, ("token", "head"))
+    parse("decay", rule.decay, ("token", "head", "channel", "value_channel"))
+    parse("lr", rule.lr, ("token", "head"))
+    if rule.max_lr != "auto" and not float(rule.max_lr) > 0:
+        raise ValueError(f"max_lr: {rule.max_lr} must be greater than 0, or auto.")
+    if rule.chunk_size < 1:
+        raise ValueError(f"chunk_size: {rule.chunk_size} is not a positive count.")
+    kind, _, count = rule.anchor.partition(":")
+    if kind not in ("chunk", "token", "passes") or (kind == "passes") != count.isdigit():
+        raise ValueError(f"anchor: {rule.anchor!r}. Allowed: chunk, token, passes:COUNT.")
+    if rule.surprise_at == "decayed_memory" and rule.anchor != "token":
+        raise ValueError("surprise_at: decayed_memory needs anchor: token.")
+    if rule.nonlinear_close and rule.anchor != "chunk":
+        raise ValueError(f"anchor: {rule.anchor!r}; a nonlinear close needs anchor: chunk.")
+
+
+def orthogonal_step(decayed: Tensor, linear: Tensor, momentum: Tensor | None) -> Tensor:
+    """The memory after a chunk whose accumulated surprise is orthogonalised, then added once.
+
+    A chunk of padding alone wrote nothing: it adds nothing, whatever momentum it inherited.
+    """
+    if momentum is None:
+        raise ValueError("momentum: a Newton-Schulz step needs momentum; set momentum: token.")
+    wrote = (linear != decayed).any(-1, keepdim=True).any(-2, keepdim=True)
+    return torch.where(wrote, decayed + orthogonal(momentum), decayed)
