@@ -1,0 +1,29 @@
+"""What a person writes, typed: dataclasses, loading, canonical form, editor schema."""
+
+from playground.spec.canonical import EXCLUDED as EXCLUDED
+from playground.spec.canonical import NUMERICS_VERSION as NUMERICS_VERSION
+from playground.spec.canonical import canonical_json as canonical_json
+from playground.spec.canonical import fingerprint as fingerprint
+from playground.spec.canonical import to_dict as to_dict
+from playground.spec.canonical import to_yaml as to_yaml
+from playground.spec.convert import convert as convert
+from playground.spec.load import Spec as Spec
+from playground.spec.load import load as load
+from playground.spec.load import load_model as load_model
+from playground.spec.load import load_run as load_run
+from playground.spec.model import LayersSpec as LayersSpec
+from playground.spec.model import ModelSpec as ModelSpec
+from playground.spec.run import OptimSpec as OptimSpec
+from playground.spec.run import RunSpec as RunSpec
+from playground.spec.run import TrainSpec as TrainSpec
+from playground.spec.sweep import BaseSpec as BaseSpec
+from playground.spec.sweep import EngineSpec as EngineSpec
+from playground.spec.sweep import MatchSpec as MatchSpec
+from playground.spec.sweep import ReportSpec as ReportSpec
+from playground.spec.sweep import SweepRun as SweepRun
+from playground.spec.sweep import SweepSpec as SweepSpec
+from playground.spec.sweep import TuneSpec as TuneSpec
+from playground.spec.sweep import VariantSpec as VariantSpec
+from playground.spec.tasks import TASK_SPECS as TASK_SPECS
+from playground.spec.tasks import Mqar as Mqar
+from playground.spec.tasks import Text as Text

@@ -1,0 +1,146 @@
+"""A spec as plain data, YAML and JSON, and the identity of a run."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import cast
+
+from omegaconf import OmegaConf
+
+from memory_rules import RULES, AbstractMemoryRule
+from playground.errors import SpecError
+from playground.spec.convert import convert
+from playground.spec.model import ModelSpec
+from playground.spec.raw import Raw, is_corpus_path, is_mapping
+from playground.spec.run import RunSpec
+from playground.spec.shapes import default_of, has_default, rest_field, rule_field, spec_fields
+from playground.spec.sweep import SweepSpec
+
+Spec = ModelSpec | RunSpec | SweepSpec
+
+NUMERICS_VERSION = 1  # raise it when the same spec, seed and data give other numbers on purpose
+EXCLUDED = ("run", "report")  # how a sweep is executed and shown; not part of any identity
+
+
+def to_dict(spec: object, *, defaults: bool = True) -> Raw:
+    """A spec as the plain data that a YAML of it would hold.
+
+    Args:
+        spec: any spec dataclass.
+        defaults: false leaves out the fields that have their default.
+    """
+    if not is_dataclass(spec):
+        raise TypeError(f"{type(spec).__name__} is not a spec")
+    rest, rule = rest_field(type(spec)), rule_field(type(spec))
+    result: Raw = {}
+    kind = getattr(spec, "kind", None)
+    if isinstance(spec, AbstractMemoryRule):
+        result["kind"] = _rule_name(type(spec))
+    elif isinstance(kind, str):
+        result["kind"] = kind
+    for item in spec_fields(type(spec)):
+        value = getattr(spec, item.name)
+        if not defaults and has_default(item) and value == default_of(item):
+            continue
+        if item.name == rule or (rest is not None and item.name == rest.name):
+            result.update(cast(Raw, _plain(value, defaults)))
+        else:
+            result[item.name] = _plain(value, defaults)
+    return result
+
+
+def _plain(value: object, defaults: bool) -> object:
+    if is_dataclass(value):
+        return to_dict(value, defaults=defaults)
+    if isinstance(value, Mapping):
+        items = cast(Mapping[object, object], value).items()
+        return {key: _plain(item, defaults) for key, item in items}
+    if isinstance(value, tuple | list):
+        return [_plain(item, defaults) for item in cast(tuple[object, ...], value)]
+    return value
+
+
+def _rule_name(rule: type[AbstractMemoryRule]) -> str:
+    """The `kind` that loads this rule: its name, or its file and class."""
+    if RULES.get(rule.kind) is rule:
+        return rule.kind
+    return f"{_rule_file(rule)}:{rule.__name__}"
+
+
+def _rule_file(rule: type[AbstractMemoryRule]) -> Path:
+    file = getattr(sys.modules.get(rule.__module__), "__file__", None)
+    if file is None:
+        fix = "Put the class in a file of its own, or register it."
+        raise SpecError("kind", f"the rule {rule.__name__} is in no file.", fix=fix)
+    return Path(file).resolve()
+
+
+def to_yaml(spec: Spec) -> str:
+    """A spec as YAML, every field explicit; loading it gives an equal spec."""
+    return OmegaConf.to_yaml(OmegaConf.create(to_dict(spec)))
+
+
+def canonical_json(spec: Spec) -> str:
+    """A spec as one line of JSON: keys sorted, every field and kind explicit.
+
+    The same for a spec written in YAML and its twin built in Python.
+    """
+    checked = convert(type(spec), to_dict(spec))
+    return json.dumps(_string_keys(to_dict(checked)), sort_keys=True, separators=(",", ":"))
+
+
+def _string_keys(value: object) -> object:
+    if is_mapping(value):
+        return {str(key): _string_keys(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_string_keys(item) for item in cast(list[object], value)]
+    return value
+
+
+def fingerprint(spec: Spec, data_sha: str = "") -> str:
+    """The identity of what a spec computes: sha256, 64 hex digits.
+
+    Args:
+        spec: all its fields count but `run` and `report` of a sweep (EXCLUDED).
+        data_sha: identity of the data the task reads.
+
+    Of a file on disk (a rule of one's own, a corpus) the name and the content count, not the
+    folder it lies in.
+    """
+    written = cast(Raw, json.loads(canonical_json(spec)))
+    counted = {key: value for key, value in written.items() if key not in EXCLUDED}
+    files = sorted(set(_rule_shas(spec)))
+    identity = [_portable("", counted), data_sha, files, NUMERICS_VERSION]
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _portable(name: str, value: object) -> object:
+    if is_mapping(value):
+        return {key: _portable(key.rpartition(".")[2], item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_portable(name, item) for item in cast(list[object], value)]
+    own = isinstance(value, str) and name == "kind" and ".py:" in value
+    if own or (isinstance(value, str) and name == "corpus" and is_corpus_path(value)):
+        return Path(cast(str, value)).name
+    return value
+
+
+def _rule_shas(value: object) -> Iterator[str]:
+    """sha256 of the file of every rule in a spec that does not come with this project."""
+    if isinstance(value, AbstractMemoryRule):
+        if not type(value).__module__.startswith("memory_rules."):
+            yield hashlib.sha256(_rule_file(type(value)).read_bytes()).hexdigest()
+    elif is_dataclass(value):
+        for item in spec_fields(type(value)):
+            yield from _rule_shas(getattr(value, item.name))
+    elif isinstance(value, Mapping):
+        for item in cast(Mapping[object, object], value).values():
+            yield from _rule_shas(item)
+    elif isinstance(value, str) and ".py:" in value:
+        file = Path(value.rpartition(":")[0])
+        if file.is_file():
+            yield hashlib.sha256(file.read_bytes()).hexdigest()

@@ -1,0 +1,154 @@
+"""A sweep as the list of its runs: overrides on the base, products, checks that all differ."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from playground.errors import SpecError
+from playground.spec.canonical import canonical_json, to_dict
+from playground.spec.convert import convert
+from playground.spec.merge import apply, is_path, resolve
+from playground.spec.model import ModelSpec
+from playground.spec.raw import Raw, is_mapping
+from playground.spec.run import RunSpec
+from playground.spec.sweep import SweepRun, SweepSpec, VariantSpec, Written
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Variant:
+    """One variant with its run at the first seed."""
+
+    name: str
+    path: str  # where it is written, for errors
+    spec: RunSpec
+    dropped: tuple[str, ...]
+
+
+def expand(sweep: SweepSpec) -> list[SweepRun]:
+    """Every run of a sweep; see `SweepSpec.expand`."""
+    check_available(sweep)
+    return [
+        SweepRun(
+            variant=variant.name,
+            seed=seed,
+            spec=replace(variant.spec, seed=seed),
+            dropped=variant.dropped,
+        )
+        for variant in check(sweep)
+        for seed in sweep.seed_list()
+    ]
+
+
+def check_available(sweep: SweepSpec) -> None:
+    """Refuse what a sweep may say but nothing carries out yet.
+
+    Raises:
+        SpecError: naming the first such field. Whoever builds one of these removes its line.
+    """
+    asked = {
+        "tune": (sweep.tune is not None, "Remove tune."),
+        "match": (sweep.match is not None, "Remove match."),
+        "run.engine": (sweep.run.engine != "local", "Write engine: local."),
+        "run.vectorize": (sweep.run.vectorize not in ("auto", False), "Write vectorize: auto."),
+        "report.test": (sweep.report.test != "none", "Write test: none."),
+        "report.correct": (sweep.report.correct != "none", "Write correct: none."),
+        "report.formats": ("tex" in sweep.report.formats, "Write formats: [md, html, csv]."),
+    }
+    for path, (wanted, fix) in asked.items():
+        if wanted:
+            raise SpecError(path, "this is not available yet.", fix=fix)
+
+
+def check(sweep: SweepSpec) -> list[_Variant]:
+    """The variants of a sweep, the baseline first; all can be built and all differ.
+
+    Raises:
+        SpecError: naming the variant and the key.
+    """
+    named = dict(sweep.variants)
+    listed = sweep.baseline in named
+    baseline = named.pop(sweep.baseline, VariantSpec())
+    first = _variant(sweep, sweep.baseline, baseline, {}, at="variants" if listed else "base")
+    found = [first]
+    singles = [_variant(sweep, name, variant, {}) for name, variant in named.items()]
+    _check_differ([first, *singles])
+    if not sweep.grid:
+        return [first, *singles]
+    for alone, variant in zip([first, *singles], [baseline, *named.values()], strict=True):
+        for point in _points(sweep):
+            at = _variant(sweep, alone.name, variant, point, at="grid")
+            if at.spec == alone.spec:  # the base's own place in the grid keeps the plain name
+                found += [] if alone is first else [alone]
+            else:
+                label = ", ".join(f"{key}={value}" for key, value in point.items())
+                found.append(replace(at, name=label if not named else f"{alone.name}, {label}"))
+    _check_differ(found)
+    return found
+
+
+def _points(sweep: SweepSpec) -> Iterator[Written]:
+    for values in itertools.product(*sweep.grid.values()):
+        yield dict(zip(sweep.grid, values, strict=True))
+
+
+def _check_differ(variants: list[_Variant]) -> None:
+    seen: dict[str, _Variant] = {}
+    for variant in variants:
+        same = seen.setdefault(canonical_json(variant.spec), variant)
+        if same is not variant:
+            baseline = "its baseline" if same is variants[0] else "the variant"
+            problem = f"it is equal to {baseline} {same.name!r}."
+            fix = "Change one of its values or remove it."
+            raise SpecError(variant.path, problem, fix=fix)
+
+
+def _variant(
+    sweep: SweepSpec, name: str, variant: VariantSpec, point: Written, at: str = "variants"
+) -> _Variant:
+    path = f"variants.{name}" if at == "variants" else at
+    whole = to_dict(sweep)
+    run = {key: whole[key] for key in ("task", "train", "device", "dtype", "lowering", "compile")}
+    run["model"], dropped = _model(sweep, variant)
+    overrides = dict(flat({**variant.overrides, **point}))
+    try:
+        if "seed" in overrides:
+            raise SpecError("seed", "the seeds are those of the sweep.", fix="Write seeds: [...].")
+        spec = convert(RunSpec, apply(RunSpec, run, overrides.items(), below="model"))
+    except SpecError as error:
+        own = SpecError(
+            error.path.removeprefix("model."),
+            error.problem,
+            error.allowed,
+            error.found,
+            error.fix,
+            error.file,
+        )
+        raise own.under(path) from None
+    return _Variant(name=name, path=path, spec=spec, dropped=dropped)
+
+
+def _model(sweep: SweepSpec, variant: VariantSpec) -> tuple[Raw, tuple[str, ...]]:
+    """The model as written before the variant's own overrides, and the base's that do not apply."""
+    overrides = list(flat(sweep.base.overrides))
+    base = dict(sweep.base.extends)
+    try:
+        whole = apply(ModelSpec, base, overrides)
+        convert(ModelSpec, whole)
+    except SpecError as error:
+        raise error.under("base") from None
+    if variant.extends is None:
+        return whole, ()
+    model = dict(variant.extends)
+    full = [(resolve(ModelSpec, whole, key), value) for key, value in overrides]
+    dropped = tuple(key for key, _ in full if not is_path(ModelSpec, model, key))
+    return apply(ModelSpec, model, [o for o in full if o[0] not in dropped]), dropped
+
+
+def flat(overrides: Written, above: str = "") -> Iterator[tuple[str, object]]:
+    """Overrides as dotted keys and plain values, however deep they were written."""
+    for key, value in overrides.items():
+        path = f"{above}.{key}".lstrip(".")
+        if is_mapping(value) and value:
+            yield from flat(value, path)
+        else:
+            yield path, value

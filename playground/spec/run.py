@@ -1,0 +1,100 @@
+"""What a person writes of one run: a model, a task, how to train, and on what."""
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from playground.spec.model import ModelSpec, require
+from playground.spec.tasks import TaskSpec
+
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimSpec:
+    """The outer optimizer and its schedule."""
+
+    kind: Literal["adamw"] = "adamw"
+    lr: float = 1e-3  # the peak
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = 0.05  # below 1 a fraction of the steps, else steps
+    min_lr: float = 0.1  # where the schedule ends, as a fraction of lr
+    clip: float = 1.0  # largest gradient norm; 0 for none
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, "lr", f"{self.lr} is not above 0.", "Write for example 1e-3.")
+        for name in ("weight_decay", "warmup", "clip"):
+            value = getattr(self, name)
+            require(value >= 0, name, f"{value} is negative.", "Write 0 for none.")
+        require(self.eps > 0, "eps", f"{self.eps} is not above 0.", "Write for example 1e-8.")
+        require(
+            all(0 <= beta < 1 for beta in self.betas),
+            "betas",
+            f"{list(self.betas)} are not both in [0, 1).",
+            "Write for example [0.9, 0.95].",
+        )
+        require(
+            0 <= self.min_lr <= 1,
+            "min_lr",
+            f"{self.min_lr} is not in [0, 1].",
+            "It is a fraction of lr: write for example 0.1.",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSpec:
+    """How long and how to train; `*_every` count optimizer steps."""
+
+    steps: int = 2000
+    batch: int = 16  # examples per backward pass
+    accumulate: int = 1  # backward passes per optimizer step
+    optim: OptimSpec = field(default_factory=OptimSpec)
+    eval_every: int = 200
+    eval_batches: int = 20
+    checkpoint_every: int = 500
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        counts = ("batch", "accumulate", "eval_every", "eval_batches", "log_every")
+        for name in ("steps", *counts, "checkpoint_every"):
+            value = getattr(self, name)
+            require(value >= 1, name, f"{value} is not a positive count.", "Write 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One training run, complete: the same RunSpec and data always give the same numbers on CPU.
+
+    Raises:
+        SpecError: the model has fewer symbols than the task uses.
+    """
+
+    kind: ClassVar[str] = "run"
+
+    model: ModelSpec
+    task: TaskSpec
+    train: TrainSpec = field(default_factory=TrainSpec)
+    seed: int = 0
+    device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
+    dtype: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
+    lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
+    compile: bool = True  # torch.compile around the chosen lowering
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed", f"{self.seed} is negative.", "Write 0 or more.")
+        require(
+            _DEVICE.fullmatch(self.device) is not None,
+            "device",
+            f"{self.device!r} is not a device.",
+            "Write auto, cpu, cuda, cuda:0 or mps.",
+        )
+        symbols = self.task.symbols()
+        require(
+            symbols is None or self.model.vocab >= symbols,
+            "model.vocab",
+            f"{self.model.vocab} is fewer than the {symbols} symbols of the task.",
+            f"Write model.vocab: {symbols}.",
+        )

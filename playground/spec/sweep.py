@@ -1,0 +1,173 @@
+"""What a person writes of a sweep: a base, variants as overrides of it, and how to compare them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from playground.errors import SpecError
+from playground.spec.model import ModelSpec, require
+from playground.spec.run import RunSpec, TrainSpec
+from playground.spec.tasks import TaskSpec
+
+Scalar = bool | int | float | str
+Written = Mapping[str, object]  # plain data as a person writes it: only the keys they wrote
+
+
+def _nothing() -> dict[str, object]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseSpec:
+    """The model that variants differ from: `{extends: PATH, dim: 128, ...}`, or the path alone."""
+
+    extends: Written  # the model as written; what was not written follows a change of kind
+    overrides: Written = field(default_factory=_nothing, metadata={"rest": True})
+
+    @classmethod
+    def of(cls, model: ModelSpec) -> "BaseSpec":
+        """The base of a sweep that is built in Python."""
+        from playground.spec.canonical import to_dict  # that module reads this one
+
+        return cls(extends=to_dict(model, defaults=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantSpec:
+    """Overrides of the base; with `extends` another model, on which the base's overrides hold."""
+
+    extends: Written | None = None
+    overrides: Written = field(default_factory=_nothing, metadata={"rest": True})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneSpec:
+    """Learning rates and the like, chosen per variant before the comparison."""
+
+    grid: Mapping[str, tuple[Scalar, ...]]
+    seeds: int = 2
+    select: str = "val/loss"
+    edge: Literal["extend", "warn", "error"] = "extend"  # when the best lies on the grid's edge
+
+    def __post_init__(self) -> None:
+        _check_grid("grid", self.grid)
+        require(bool(self.grid), "grid", "it is empty.", "Write train.optim.lr: [3e-4, 1e-3].")
+        require(self.seeds >= 1, "seeds", f"{self.seeds} is not positive.", "Write 1 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchSpec:
+    """Make every variant as large as the base: one tolerance, and the field that is changed."""
+
+    params: float | None = None  # relative tolerance, such as 0.02
+    flops: float | None = None
+    state: float | None = None
+    by: str = "block.feedforward.expand"
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("params", "flops", "state") if getattr(self, name) is not None]
+        fix = "Write one of params, flops and state, such as params: 0.02."
+        require(len(given) == 1, "", f"{len(given)} sizes are to be matched, not 1.", fix)
+        tolerance = getattr(self, given[0])
+        require(0 < tolerance < 1, given[0], f"{tolerance} is not in (0, 1).", "Write 0.02.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSpec:
+    """What the report shows; no part of a run's identity."""
+
+    metrics: tuple[str, ...] = ("test/loss", "test/bits_per_byte", "tokens_per_s")
+    test: Literal["paired_t", "wilcoxon", "none"] = "none"
+    correct: Literal["holm", "none"] = "none"
+    formats: tuple[Literal["md", "html", "csv", "tex"], ...] = ("md", "html", "csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSpec:
+    """How the runs are executed; no part of a run's identity."""
+
+    engine: Literal["local", "ray"] = "local"
+    workers: int | Literal["auto"] = "auto"
+    retries: int = 2
+    vectorize: bool | int | Literal["auto"] = "auto"  # replicas trained in one stack
+
+    def __post_init__(self) -> None:
+        workers = self.workers
+        require(
+            workers == "auto" or workers >= 1,
+            "workers",
+            f"{workers} is not a positive count.",
+            "Write 1 or more, or auto.",
+        )
+        require(self.retries >= 0, "retries", f"{self.retries} is negative.", "Write 0 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepSpec:
+    """Variants of a base on one task, with paired seeds.
+
+    `device`, `dtype`, `lowering` and `compile` are those of every run.
+    """
+
+    kind: ClassVar[str] = "sweep"
+
+    base: BaseSpec
+    task: TaskSpec
+    train: TrainSpec = field(default_factory=TrainSpec)
+    baseline: str = "full"  # a variant's name, or a new name for the base as it is
+    variants: Mapping[str, VariantSpec] = field(default_factory=dict[str, VariantSpec])
+    grid: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict[str, tuple[Scalar, ...]])
+    tune: TuneSpec | None = None
+    seeds: int | tuple[int, ...] = 8  # a count (0, 1, ...) or the seeds themselves
+    match: MatchSpec | None = None
+    report: ReportSpec = field(default_factory=ReportSpec)
+    run: EngineSpec = field(default_factory=EngineSpec)
+    device: str = "auto"
+    dtype: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
+    lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
+    compile: bool = True
+
+    def __post_init__(self) -> None:
+        seeds = self.seed_list()
+        fix = "Write a count of 1 or more, or a list of different seeds from 0 on."
+        good = bool(seeds) and len(set(seeds)) == len(seeds) and min(seeds) >= 0
+        require(good, "seeds", f"{self.seeds!r} gives no seeds.", fix)
+        _check_grid("grid", self.grid)
+        fix = "Write variants: {name: {key: value}} or grid: {key: [values]}."
+        some = bool(self.variants) or bool(self.grid)
+        require(some, "variants", "there is nothing to compare.", fix)
+
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds of every variant."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    def expand(self) -> "list[SweepRun]":
+        """Every run of the sweep, the baseline first, each variant with the same seeds.
+
+        Raises:
+            SpecError: a variant that cannot be built, changes nothing, or repeats another;
+                a field that asks for what is not available yet.
+        """
+        from playground.spec.expand import expand  # that module reads this one
+
+        return expand(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepRun:
+    """One run of a sweep.
+
+    `dropped` names the base's overrides that this variant's own model has no field for.
+    """
+
+    variant: str
+    seed: int
+    spec: RunSpec
+    dropped: tuple[str, ...] = ()
+
+
+def _check_grid(path: str, grid: Mapping[str, tuple[Scalar, ...]]) -> None:
+    for key, values in grid.items():
+        if not values or len({repr(value) for value in values}) != len(values):
+            problem = f"{list(values)} is not a list of different values."
+            raise SpecError(f"{path}.{key}", problem, fix="Write for example [8, 16].")
