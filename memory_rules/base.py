@@ -218,7 +218,7 @@ class AbstractGradientRule(AbstractMemoryRule):
         for level in range(self.passes):
             recent[f"draft{level}"] = TensorDict(drafts, batch_size=state.batch_size)
         if self.nonlinear_close:
-            recent["kept"] = self._each(state.memory, self._ones_of_side)
+            recent["kept"] = self._each(state.memory, self.ones_of_side)
         anchor = state.memory if self.chunked else state.anchor
         return state.replace(anchor=anchor, recent=recent)
 
@@ -401,7 +401,7 @@ class AbstractGradientRule(AbstractMemoryRule):
             return keep[..., None, None]
         return keep[..., None] if self.side == "key" else keep[..., None, :]
 
-    def _ones_of_side(self, w: Tensor) -> Tensor:
+    def ones_of_side(self, w: Tensor) -> Tensor:
         shape = list(w.shape)
         if self.side != "key":
             shape[-2] = 1

@@ -1,0 +1,75 @@
+"""The one door of the chunk loop: an operator with a fake and a backward of its own.
+
+`torch.compile` sees one opaque call: nothing is unrolled and no graph is broken around it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from playground.compile.lowering.loop import Loop
+
+LOOPS: dict[str, Loop] = {}
+
+
+@torch.library.custom_op("playground::chunk_loop", mutates_args=())
+def chunk_loop(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]:
+    """[y, carry and open parts after the last token..., kept carries...] of `LOOPS[loop]`."""
+    with torch.no_grad():
+        y, after, kept = LOOPS[loop].forward([t.detach() for t in tensors], keep)
+        return [y, *(t.clone() for t in after), *(kept if keep else ())]
+
+
+@chunk_loop.register_fake
+def _(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]:
+    machine = LOOPS[loop]
+    carry, opens, _, tokens = machine.groups.split(tensors)
+    length = tokens[0].shape[1]
+    y = torch.empty_like(tokens[2][:, :length])
+    after = [t.new_empty(t.shape) for t in (*carry, *opens)]
+    rows = machine.rows(length)
+    return [y, *after, *([t.new_empty(rows, *t.shape) for t in carry] if keep else ())]
+
+
+@torch.library.custom_op("playground::chunk_loop_backward", mutates_args=())
+def chunk_loop_backward(
+    tensors: Sequence[Tensor], kept: Sequence[Tensor], grads: Sequence[Tensor], loop: str
+) -> list[Tensor]:
+    """Gradients to the floating tensors of the flat list, the position left out."""
+    with torch.no_grad():
+        machine = LOOPS[loop]
+        found = machine.backward(
+            [t.detach() for t in tensors], list(kept), grads[0], list(grads[1:])
+        )
+        return [t.clone() if any(t is g for g in grads) else t for t in found]
+
+
+@chunk_loop_backward.register_fake
+def _(
+    tensors: Sequence[Tensor], kept: Sequence[Tensor], grads: Sequence[Tensor], loop: str
+) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in tensors if t.is_floating_point()]
+
+
+def _setup(ctx, inputs, output) -> None:
+    tensors, ctx.loop, keep = inputs
+    assert keep, "chunk_loop: gradients need keep=True"
+    machine = LOOPS[ctx.loop]
+    ctx.count = len(tensors)
+    after = 1 + machine.groups.carry + machine.groups.open
+    ctx.shapes = [(t.shape, t.dtype) for t in output[:after]]
+    ctx.save_for_backward(*tensors, *output[after:])
+
+
+def _backward(ctx, grads):
+    tensors, kept = ctx.saved_tensors[: ctx.count], ctx.saved_tensors[ctx.count :]
+    full = [
+        tensors[0].new_zeros(shape, dtype=dtype) if g is None else g.contiguous()
+        for g, (shape, dtype) in zip(grads, ctx.shapes, strict=False)
+    ]
+    found = iter(chunk_loop_backward(tensors, kept, full, ctx.loop))
+    return [next(found) if t.is_floating_point() else None for t in tensors], None, None
+
+
+torch.library.register_autograd("playground::chunk_loop", _backward, setup_context=_setup)

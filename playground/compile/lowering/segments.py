@@ -1,0 +1,107 @@
+"""Cutting a call into segments that each lie inside one chunk, and laying tokens out for them.
+
+A stream may stop and go on anywhere, so a call begins with the rest of an open chunk, goes on with
+whole chunks, and ends with the beginning of another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Kind = Literal["whole", "part", "last"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Tokens first .. first + count * size of a call, in `count` runs of `size`.
+
+    whole: whole chunks; part: inside a chunk that stays open; last: up to the end of an open chunk.
+    """
+
+    kind: Kind
+    first: int
+    size: int
+    count: int = 1
+
+    @property
+    def end(self) -> int:
+        return self.first + self.size * self.count
+
+
+def segments(length: int, position: int, chunk_size: int) -> list[Segment]:
+    """The segments of a call of `length` tokens that starts `position` tokens into the stream."""
+    found, at = [], 0
+    inside = position % chunk_size
+    if inside and length:
+        size = min(length, chunk_size - inside)
+        kind: Kind = "last" if inside + size == chunk_size else "part"
+        found.append(Segment(kind, 0, size))
+        at = size
+    count = (length - at) // chunk_size
+    if count:
+        found.append(Segment("whole", at, chunk_size, count))
+        at += count * chunk_size
+    if at < length:
+        found.append(Segment("part", at, length - at))
+    return found
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Where a token tensor has its time axis and how far it reaches back before its tokens."""
+
+    time: int
+    back: int = 0
+
+    def pack(self, t: Tensor, segment: Segment) -> Tensor:
+        """[count, ..., H, size + back(, d)], contiguous: every run is one dense block."""
+        n, size = segment.count, segment.size + self.back
+        part = t.narrow(self.time, segment.first, segment.end - segment.first + self.back)
+        runs = part.unfold(self.time, size, segment.size)  # time -> runs; new last axis: tokens
+        front = runs.movedim(self.time, 0)
+        if t.ndim - self.time == 3:  # [..., T, H, d]: tokens between heads and channels
+            front = front.transpose(-1, -2)
+        return front.contiguous() if n else front
+
+    def unpack(self, grad: Tensor, packed: Tensor, segment: Segment) -> None:
+        """Add the gradient of a packed block to the gradient of the tensor it came from."""
+        if grad.ndim - self.time == 3:
+            packed = packed.transpose(-1, -2)
+        if not self.back:
+            span = grad.narrow(self.time, segment.first, segment.end - segment.first)
+            runs = span.unfold(self.time, segment.size, segment.size).movedim(self.time, 0)
+            runs.copy_(packed)
+            return
+        for i in range(segment.count):  # runs overlap
+            first = segment.first + i * segment.size
+            span = grad.narrow(self.time, first, segment.size + self.back)
+            span.movedim(self.time, -1).add_(packed[i])
+
+
+def padded(tokens: Sequence[Tensor], lanes: Sequence[Lane], size: int) -> list[Tensor]:
+    """Blocks of fewer tokens filled up to `size`; the mask, last of them, is False there."""
+    found = []
+    for t, lane in zip(tokens, lanes, strict=True):
+        axis = -2 if lane.time == 1 and t.ndim == 4 else -1
+        extra = size + lane.back - t.shape[axis]
+        pad = (0, 0, 0, extra) if axis == -2 else (0, extra)
+        found.append(F.pad(t, pad) if extra else t)
+    return found
+
+
+def trimmed(tokens: Sequence[Tensor], lanes: Sequence[Lane], size: int) -> list[Tensor]:
+    """The inverse of `padded`."""
+    found = []
+    for t, lane in zip(tokens, lanes, strict=True):
+        axis = -2 if lane.time == 1 and t.ndim == 4 else -1
+        found.append(t.narrow(axis, 0, size + lane.back))
+    return found
+
+
+def all_true(like: Tensor, length: int) -> Tensor:
+    """A mask of `length` tokens, all of them real; [B, length]."""
+    return torch.ones(like.shape[0], length, dtype=torch.bool, device=like.device)
