@@ -1,0 +1,90 @@
+"""Softmax attention over `[B, T, H, D]`, and which implementation computes it.
+
+The choice is made once, when a module is built, and comes with its reason.
+"""
+
+import importlib.util
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from blocks.masks import Sight
+from blocks.spec import AttentionSpec
+
+Backend = Literal["sdpa", "flex", "xformers"]
+Attend = Callable[[Tensor, Tensor, Tensor, Sight, float], Tensor]
+"""(q [B, T, H, D], k [B, S, G, D], v [B, S, G, D], sight, dropout in [0, 1)) -> [B, T, H, D];
+G divides H: H / G heads next to each other share a group's keys and values."""
+
+_FLEX_WHY = "flex for calls of 128 tokens and more; shorter ones, as in decoding, go through sdpa"
+
+
+def refuses(backend: Backend, spec: AttentionSpec, device: torch.device) -> str:
+    """Why `backend` cannot run `spec` on `device`; empty if it can."""
+    if backend == "sdpa":
+        return ""
+    if device.type != "cuda":
+        has = "no backward pass on" if backend == "flex" else "no operators for"
+        return f"it has {has} {device.type}"
+    needed = {"flex": "triton", "xformers": "xformers"}[backend]
+    if importlib.util.find_spec(needed) is None:
+        return f"{needed} is not installed (pip install 'test-time-playground[{needed}]')"
+    if backend == "flex" and spec.dropout > 0.0:
+        return f"it has no dropout, and dropout = {spec.dropout}"
+    return ""
+
+
+def choose_backend(spec: AttentionSpec, device: torch.device | str) -> tuple[Backend, str]:
+    """The backend that runs `spec` on `device`, and why.
+
+    Raises:
+        ValueError: a backend was asked for by name and cannot run; it says the reason.
+    """
+    device = torch.device(device)
+    if spec.backend != "auto":
+        if reason := refuses(spec.backend, spec, device):
+            raise ValueError(
+                f"backend: {spec.backend} cannot run on {device.type}: {reason}. "
+                "Write backend: auto or sdpa."
+            )
+        return spec.backend, "asked for by name"
+    if reason := refuses("flex", spec, device):
+        return "sdpa", f"not flex: {reason}"
+    return "flex", _FLEX_WHY
+
+
+def make_attend(backend: Backend) -> Attend:
+    """The function behind a backend's name; optional packages are imported here."""
+    if backend == "flex":
+        from blocks.attend_flex import flex
+
+        return flex
+    if backend == "xformers":
+        from blocks.attend_xformers import xformers
+
+        return xformers
+    return sdpa
+
+
+def sdpa(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tensor:
+    """PyTorch's fused attention; the plain causal case needs no mask in memory."""
+    share = q.shape[2] // k.shape[2]
+    q, k, v = q.transpose(1, 2), heads_first(k, share), heads_first(v, share)
+    if sight.plain:
+        # a prefix row more in the queries makes the triangle square again; its output is dropped
+        square = F.pad(q, (0, 0, sight.prefix, 0))
+        y = F.scaled_dot_product_attention(square, k, v, dropout_p=dropout, is_causal=True)
+        return y[:, :, sight.prefix :].transpose(1, 2)
+    mask = sight.dense(q.shape[2], q.device)
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+    return y.transpose(1, 2)
+
+
+def heads_first(x: Tensor, share: int) -> Tensor:
+    """[B, S, G, D] -> [B, G * share, S, D], each group repeated for the heads that share it."""
+    if share > 1:
+        x = x.repeat_interleave(share, dim=2)
+    return x.transpose(1, 2)

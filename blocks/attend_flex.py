@@ -1,0 +1,35 @@
+"""FlexAttention, compiled, on CUDA: the mask function becomes part of the kernel."""
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+from blocks.attend import sdpa
+from blocks.masks import Sight
+
+_BLOCK = 128  # flex's own tile of queries and keys
+
+_flex_attention = torch.compile(flex_attention, dynamic=True)
+_create_block_mask = torch.compile(create_block_mask, dynamic=True)
+
+
+def flex(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tensor:
+    """Attention by flex; calls shorter than one of its tiles go through `sdpa`.
+
+    A stream that decodes token by token has a new past each time, for which flex would compile
+    anew; there is nothing to gain in so short a call.
+    """
+    rows = q.shape[1]
+    if rows < _BLOCK:
+        return sdpa(q, k, v, sight, dropout)
+    batch = None if sight.live is None else q.shape[0]
+    visible = _create_block_mask(sight.mask, batch, None, rows, sight.columns, device=q.device)
+    y = _flex_attention(
+        q.transpose(1, 2),
+        k.transpose(1, 2),
+        v.transpose(1, 2),
+        block_mask=visible,
+        enable_gqa=q.shape[2] != k.shape[2],
+    )
+    assert isinstance(y, Tensor)  # the log-sum-exp was not asked for
+    return y.transpose(1, 2)

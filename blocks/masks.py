@@ -1,0 +1,85 @@
+"""Which keys a query may see: one function per pattern, dense or for flex alike.
+
+Keys are laid out `[prefix | length tokens]`, or for MAC `[prefix | length retrieved | length
+tokens]`; query row i is token `past + i`. The prefix (persistent tokens) is seen by every row.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """A pattern of visible keys. Make one with `causal`, `sliding_window` or `segment_context`.
+
+    prefix: keys at the front that every row sees.
+    past: tokens among the keys that come before the first query.
+    length: tokens among the keys.
+    copies: how often these tokens appear (2 where retrieved rows come beside them).
+    window_len: tokens a row sees, itself included; None for all before it.
+    live: [B, length] bool, False where a token is padding; None where none is. A padded token is
+        seen by its own row alone, which keeps that row's softmax finite.
+    """
+
+    prefix: int = 0
+    past: int = 0
+    length: int
+    copies: int = 1
+    window_len: int | None = None
+    live: Tensor | None = None
+
+    @property
+    def columns(self) -> int:
+        """How many keys there are."""
+        return self.prefix + self.copies * self.length
+
+    @property
+    def plain(self) -> bool:
+        """Whether this is the causal triangle behind a prefix, and nothing else."""
+        windowed = self.window_len is not None and self.window_len < self.length
+        return not (self.past or self.copies > 1 or windowed or self.live is not None)
+
+    def mask(self, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Whether `query` sees `key`; indices as flex gives them, or broadcast for `dense`."""
+        token = (key - self.prefix) % self.length
+        age = query + self.past - token
+        seen = age >= 0
+        if self.window_len is not None:
+            seen = seen & (age < self.window_len)
+        if self.live is not None:
+            seen = seen & (self.live[batch, token] | (age == 0))
+        return seen | (key < self.prefix)
+
+    def dense(self, rows: int, device: torch.device) -> Tensor:
+        """The mask as booleans, [B or 1, 1, rows, columns]."""
+        batch = 1 if self.live is None else self.live.shape[0]
+        return self.mask(
+            torch.arange(batch, device=device)[:, None, None, None],
+            torch.zeros((), dtype=torch.int64, device=device),
+            torch.arange(rows, device=device)[:, None],
+            torch.arange(self.columns, device=device),
+        )
+
+
+def causal(length: int, *, past: int = 0, prefix: int = 0, live: Tensor | None = None) -> Sight:
+    """Every row sees itself and all tokens before it."""
+    return Sight(length=length, past=past, prefix=prefix, live=live)
+
+
+def sliding_window(
+    length: int, window_len: int, *, past: int = 0, prefix: int = 0, live: Tensor | None = None
+) -> Sight:
+    """Every row sees itself and the window_len - 1 tokens before it."""
+    return Sight(length=length, past=past, prefix=prefix, window_len=window_len, live=live)
+
+
+def segment_context(
+    length: int, *, past: int = 0, prefix: int = 0, live: Tensor | None = None
+) -> Sight:
+    """MAC's context: row i sees all persistent tokens, and retrieved rows and tokens up to i.
+
+    Retrieved rows and tokens may stand in either order: both are `length` long.
+    """
+    return Sight(length=length, copies=2, past=past, prefix=prefix, live=live)

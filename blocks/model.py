@@ -1,0 +1,147 @@
+"""The model: embedding, blocks, final norm, head; a stream that can be left and taken up again."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, cast
+
+import torch
+import torch.nn.functional as F
+from tensordict import TensorClass, TensorDict
+from torch import Tensor, nn
+
+from blocks.init import Fill, normal
+from blocks.norms import Norm, make_norm
+
+
+class ModelState(TensorClass):
+    """Every block's state, by its index as text; batch_size [B]. `detach()` cuts the graph.
+
+    position: [B] int64, tokens seen, equal across rows.
+    """
+
+    blocks: TensorDict
+    position: Tensor
+
+    def num_bytes(self) -> int:
+        """Bytes per sequence that a stream must keep."""
+        return sum(num_bytes(block) for block in self.blocks.values())
+
+
+def num_bytes(state: object) -> int:
+    """Bytes per sequence of a block's state; one that holds learned parts says it itself."""
+    if isinstance(state, Tensor):
+        return state.numel() * state.element_size() // max(1, state.shape[0])
+    if isinstance(state, TensorDict):
+        return sum(num_bytes(part) for part in state.values())
+    own = getattr(type(state), "num_bytes", None)
+    if own is None:
+        raise TypeError(f"{type(state).__name__} does not say its num_bytes()")
+    return own(state)
+
+
+class Block(Protocol):
+    """One layer of a model: norms, mixer, feed-forward and residuals around both.
+
+    bodies: names of its methods without a loop over tokens, chunks or segments, to be compiled.
+    """
+
+    bodies: tuple[str, ...]
+
+    def start(self, batch: int) -> Any:
+        """The state of `batch` sequences before their first token."""
+        ...
+
+    def __call__(self, x: Tensor, state: Any, mask: Tensor | None = None) -> tuple[Tensor, Any]:
+        """The next tokens x [B, T, M] -> y [B, T, M], and the next state."""
+        ...
+
+
+class Model(nn.Module):
+    """Tokens in, logits out.
+
+    Args:
+        blocks: what the model is composed of, in order; each has its own norms and residuals.
+        vocab: how many tokens there are, L.
+        dim: model width M.
+        norm: the norm before the head.
+        tie_embeddings: whether the head is the embedding's transpose.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module],
+        *,
+        vocab: int,
+        dim: int,
+        norm: Norm = "rms",
+        tie_embeddings: bool = True,
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocab, dim)
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = make_norm(norm, dim)
+        self.head = None if tie_embeddings else Head(dim, vocab)
+
+    def block(self, index: int) -> "Block":
+        """The block at `index`, as what it is."""
+        return cast("Block", self.blocks[index])
+
+    def start(self, batch: int) -> ModelState:
+        """The state of `batch` sequences before the first token."""
+        states = {str(i): self.block(i).start(batch) for i in range(len(self.blocks))}
+        device = self.embedding.weight.device
+        return ModelState(
+            blocks=TensorDict(states, batch_size=[batch]),
+            position=torch.zeros(batch, dtype=torch.int64, device=device),
+            batch_size=[batch],
+        )
+
+    def forward(
+        self,
+        tokens: Tensor,
+        state: ModelState | None = None,
+        *,
+        positions: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, ModelState]:
+        """Logits for the token after each token.
+
+        Args:
+            tokens: [B, T] int64.
+            state: what came before; None begins anew, and then no state is returned.
+            positions: [B, n] int64, indices into T: logits are made there only.
+            mask: [B, T] bool, False where a token is padding. It may stand anywhere, keeps its slot
+                and its position, writes nothing and is not attended to; its logits mean nothing.
+
+        Returns:
+            Logits [B, T, L] (or [B, n, L]); with a state given, the pair of logits and next state.
+        """
+        begun = self.start(tokens.shape[0]) if state is None else state
+        x, after = self.embedding(tokens), {}
+        for i in range(len(self.blocks)):
+            x, after[str(i)] = self.block(i)(x, begun.blocks[str(i)], mask)
+        if positions is not None:
+            x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
+        logits = self.logits(x)
+        if state is None:
+            return logits
+        return logits, ModelState(
+            blocks=TensorDict(after, batch_size=begun.batch_size),
+            position=begun.position + tokens.shape[1],
+            batch_size=begun.batch_size,
+        )
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Final norm and head: [..., M] -> [..., L]."""
+        weight = self.embedding.weight if self.head is None else self.head.weight
+        return F.linear(self.norm(x), weight)
+
+
+class Head(nn.Linear):
+    """A head of its own, as small at the start as an embedding: near-uniform predictions."""
+
+    def __init__(self, dim: int, vocab: int) -> None:
+        super().__init__(dim, vocab, bias=False)
+
+    def initial(self) -> dict[str, Fill]:
+        """How the weight begins."""
+        return {"weight": normal(0.02)}
