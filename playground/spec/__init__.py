@@ -13,9 +13,12 @@ from playground.spec.load import load_model as load_model
 from playground.spec.load import load_run as load_run
 from playground.spec.model import LayersSpec as LayersSpec
 from playground.spec.model import ModelSpec as ModelSpec
+from playground.spec.new import STARTS as STARTS
+from playground.spec.new import starting_spec as starting_spec
 from playground.spec.run import OptimSpec as OptimSpec
 from playground.spec.run import RunSpec as RunSpec
 from playground.spec.run import TrainSpec as TrainSpec
+from playground.spec.schema import json_schema as json_schema
 from playground.spec.sweep import BaseSpec as BaseSpec
 from playground.spec.sweep import EngineSpec as EngineSpec
 from playground.spec.sweep import MatchSpec as MatchSpec

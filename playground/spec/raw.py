@@ -108,8 +108,11 @@ def _anchored(name: str, value: object, folder: Path) -> object:
         return [_anchored(name, item, folder) for item in cast(list[object], value)]
     if not isinstance(value, str):
         return value
-    if (name == "kind" and ".py:" in value) or (name == "corpus" and is_corpus_path(value)):
+    if name == "kind" and ".py:" in value:
         return str(absolute(value, folder))
+    if name == "corpus" and is_corpus_path(value):
+        path = absolute(value, folder)
+        return str(path) if path.exists() else value  # else the task looks where it may
     return value
 
 
