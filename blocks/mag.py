@@ -1,0 +1,92 @@
+"""MAG: the memory as a gate beside sliding-window attention (arXiv:2501.00663, eqs. 26-28).
+
+    x' = x + gate(attention(norm(x)), memory(norm(x)));   y = x' + feedforward(norm(x'))
+
+Persistent tokens are written to the memory once per sequence and always visible to attention.
+"""
+
+from tensordict import TensorClass
+from torch import Tensor, nn
+
+from blocks.attention import AttentionState, CausalAttention
+from blocks.feedforward import FeedForwardResidual
+from blocks.memory import MemoryLayer, MemoryState, Qkv
+from blocks.norms import Norm, make_norm
+from blocks.output_gate import StreamGate
+from blocks.persistent import PersistentTokens
+from blocks.spec import Mag
+from memory_rules import Scan, recurrent
+
+
+class MagState(TensorClass):
+    """The memory's state and the attention's window; batch_size [B]."""
+
+    memory: MemoryState
+    attention: AttentionState
+
+    def num_bytes(self) -> int:
+        """Bytes per sequence that a stream must keep."""
+        return self.memory.num_bytes() + self.attention.num_bytes()
+
+
+class MagBlock(nn.Module):
+    """Memory beside attention, then feed-forward; x [B, T, M] -> y [B, T, M]."""
+
+    bodies: tuple[str, ...] = ("forward",)
+
+    def __init__(
+        self,
+        spec: Mag,
+        dim: int,
+        *,
+        rope: bool,
+        persistent_tokens: int,
+        depth: int,
+        scan: Scan = recurrent,
+        norm: Norm = "rms",
+    ) -> None:
+        """A block of width `dim`; the arguments are those of every block (`LmmBlock`)."""
+        super().__init__()
+        kv_heads = spec.attention.kv_heads
+        if spec.shared_qkv and kv_heads not in (None, spec.attention.heads):
+            raise ValueError(
+                f"shared_qkv: the memory has a key per head, attention.kv_heads = {kv_heads}. "
+                "Leave kv_heads out."
+            )
+        self.shared_qkv, self.heads = spec.shared_qkv, spec.attention.heads
+        self.persistent = PersistentTokens(persistent_tokens, dim)
+        self.norm = make_norm(norm, dim)
+        self.memory = MemoryLayer(spec.memory, dim, scan=scan)
+        self.attention = CausalAttention(
+            spec.attention,
+            dim,
+            window_len=spec.window_len,
+            rope=rope,
+            projections=not spec.shared_qkv,
+        )
+        self.gate = StreamGate(spec.memory.gate, dim)
+        self.feedforward = FeedForwardResidual(spec.feedforward, dim, norm=norm)
+
+    def start(self, batch: int) -> MagState:
+        """The state of `batch` sequences before their first token."""
+        prefix = self.norm(self.persistent())
+        _, memory = self.memory.warmed(prefix, batch)
+        shared = self._heads(self.memory.qkv(prefix))[1:] if self.shared_qkv else prefix
+        attention = self.attention.start(batch, shared)
+        return MagState(memory=memory, attention=attention, batch_size=[batch])
+
+    def forward(
+        self, x: Tensor, state: MagState, mask: Tensor | None = None
+    ) -> tuple[Tensor, MagState]:
+        z = self.norm(x)
+        qkv = self.memory.qkv(z) if self.shared_qkv else None
+        heads = None if qkv is None else self._heads(qkv)
+        y, attention = self.attention(z, state.attention, mask, heads)
+        m, memory = self.memory(z, state.memory, mask, qkv)
+        x = self.feedforward(x + self.gate(y, m))
+        return x, state.replace(memory=memory, attention=attention)
+
+    def _heads(self, qkv: Qkv) -> Qkv:
+        """The memory's projections [..., M] as attention takes them, [..., H, D]."""
+        q, k, v = (t.unflatten(-1, (self.heads, -1)) for t in qkv)
+        return q, k, v
