@@ -58,7 +58,6 @@ class MemoryLayer(nn.Module):
         *,
         scan: Scan = recurrent,
         residual: bool = False,
-        own_qkv: bool = True,
     ) -> None:
         """A memory of `spec.heads` heads of width dim / heads.
 
@@ -67,7 +66,6 @@ class MemoryLayer(nn.Module):
             dim: model width M.
             scan: what runs the rule over tokens.
             residual: whether the output is added to the residual stream as it is.
-            own_qkv: false for a layer that is given the projections of x in every call.
 
         Raises:
             ValueError: heads does not divide dim.
@@ -79,7 +77,7 @@ class MemoryLayer(nn.Module):
         self.frozen = self.observing = False
         self._seen: Seen | None = None
         names = ("q", "k", "v")
-        self.project = nn.ModuleDict({n: nn.Linear(dim, dim, bias=False) for n in names if own_qkv})
+        self.project = nn.ModuleDict({n: nn.Linear(dim, dim, bias=False) for n in names})
         self.conv = nn.ModuleDict({n: DepthwiseConv(dim, spec.conv) for n in names if spec.conv})
         self.gates = Gates(self.rule, dim, spec.heads)
         width = dim // spec.heads
@@ -102,22 +100,19 @@ class MemoryLayer(nn.Module):
             batch_size=[batch],
         )
 
-    def warmed(
-        self, prefix: Tensor, batch: int, qkv: Qkv | None = None
-    ) -> tuple[Tensor, MemoryState]:
+    def warmed(self, prefix: Tensor, batch: int) -> tuple[Tensor, MemoryState]:
         """The state after tokens that precede every sequence, and what the layer says at them.
 
         Args:
             prefix: [P, M]; written once, whatever the batch; the chunk phase begins after them.
             batch: number of sequences.
-            qkv: projections of the prefix, [1, P, M] each, for a layer without its own.
 
         Returns:
             y [P, M] and the state of `batch` sequences.
         """
         if prefix.shape[0] == 0:
             return prefix, self.start(batch)
-        y, state = self._run(prefix.unsqueeze(0), self.start(1), None, qkv, write=True)
+        y, state = self._run(prefix.unsqueeze(0), self.start(1), None, None, write=True)
         if isinstance(self.rule, AbstractGradientRule):
             state = state.replace(rule=self.rule.restart(state.rule))
         return y.squeeze(0), state.expand(batch)
@@ -133,7 +128,7 @@ class MemoryLayer(nn.Module):
             x: [B, T, M], any T >= 0.
             state: from `start`, or from the call before.
             mask: [B, T] bool, False where a token is padding: it writes nothing.
-            qkv: projections of x, [B, T, M] each, for a layer without its own.
+            qkv: what the method `qkv` gives for x, where the caller has use for it too.
         """
         return self._run(x, state, mask, qkv, write=not self.frozen)
 
