@@ -1,0 +1,11 @@
+"""Reports: a pure function of a sweep's plan and the run store."""
+
+from playground.report.build import FORMATS as FORMATS
+from playground.report.build import Report as Report
+from playground.report.build import build as build
+from playground.report.build import write as write
+from playground.report.load import Run as Run
+from playground.report.load import Sweep as Sweep
+from playground.report.load import Variant as Variant
+from playground.report.stats import Paired as Paired
+from playground.report.stats import paired as paired

@@ -1,0 +1,180 @@
+"""A report: built from files alone, written in any of several formats."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playground.errors import SpecError
+from playground.report import text
+from playground.report.load import Sweep, load_sweep
+from playground.report.rows import all_runs, below_floor, comparison, difference, floor_of
+from playground.report.stats import summarize
+from playground.report.table import Table
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+FORMATS = ("md", "html", "csv", "tex", "svg", "png", "pdf")
+_FIGURES = ("svg", "png", "pdf")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a sweep showed.
+
+    Attributes:
+        sweep: the results it was made from.
+        table: one row per variant.
+        runs: one row per planned run, also those that failed or never ran.
+    """
+
+    sweep: Sweep
+    table: Table
+    runs: Table
+
+    def summary(self) -> list[str]:
+        """A few sentences: what finished, how the baseline stands, what the variants did."""
+        return [self._finished(), self._baseline(), self._verdicts()]
+
+    def problems(self) -> list[str]:
+        """One line for every run that does not count, with the reason."""
+        lines = ((run, run.problem(self.sweep.primary)) for run in self.sweep.runs())
+        return [f"{run.variant}, seed {run.seed}: {line}" for run, line in lines if line]
+
+    def markdown(self) -> str:
+        """The summary, the table, what went wrong, and what each variant changed."""
+        sweep = self.sweep
+        parts = [f"# {sweep.name}", " ".join(self.summary()), self.table.to_markdown().rstrip()]
+        notes = [f"{c.title}: {c.about}." for c in self.table.columns if c.about]
+        parts.append("\n".join(f"- {note}" for note in notes))
+        if problems := self.problems():
+            parts += ["## Runs that do not count", "\n".join(f"- {line}" for line in problems)]
+        changes = [
+            f"- **{v.name}**: {text.plain(v.overrides) or 'the base'}" for v in sweep.variants
+        ]
+        parts += ["## Variants", "\n".join(changes)]
+        if sweep.task:
+            facts = [f"- {key}: {text.plain(value)}" for key, value in sweep.task.items()]
+            parts += ["## Task", "\n".join(facts)]
+        return "\n\n".join(parts) + "\n"
+
+    def csv(self) -> str:
+        """Numbers of the table, one row per variant."""
+        return self.table.to_csv()
+
+    def runs_csv(self) -> str:
+        """Numbers of every run."""
+        return self.runs.to_csv()
+
+    def tex(self) -> str:
+        """The table for a paper (booktabs)."""
+        return self.table.to_tex()
+
+    def rich(self, width: int | None = None) -> "RichTable":
+        """The table for a terminal of so many characters; None keeps every column."""
+        return self.table.to_rich(width)
+
+    def html(self) -> str:
+        """One page with tables and figures that needs no other file."""
+        from playground.report.html import page  # draws: matplotlib is slow to import
+
+        return page(self)
+
+    def _finished(self) -> str:
+        sweep, runs = self.sweep, list(self.sweep.runs())
+        good = sum(not run.problem(sweep.primary) for run in runs)
+        seeds = len({run.seed for run in runs})
+        return (
+            f"{len(sweep.variants)} variants with {seeds} paired seeds; "
+            f"{good} of {len(runs)} runs count."
+        )
+
+    def _baseline(self) -> str:
+        sweep = self.sweep
+        found = summarize(sweep.base.values(sweep.primary).values())
+        if found is None:
+            return f"No run of the baseline {sweep.baseline} counts, so nothing can be compared."
+        line = f"Baseline {sweep.baseline}: {sweep.primary} {text.spread(found.mean, found.sd)}"
+        floor, below = floor_of(sweep), below_floor(sweep, sweep.base)
+        if floor is None or below is None:
+            return line + "."
+        line += f"; {below[0]} of {below[1]} runs below the {floor[0]} floor of "
+        return line + f"{text.number(floor[1])} nats per token."
+
+    def _verdicts(self) -> str:
+        sweep = self.sweep
+        pairs = [difference(sweep, variant, sweep.primary) for variant in sweep.variants[1:]]
+        verdicts = [pair.verdict(sweep.primary) for pair in pairs if pair is not None]
+        return (
+            f"Compared with it, by the 95 % intervals: {verdicts.count('better')} better, "
+            f"{verdicts.count('worse')} worse, {verdicts.count('unclear')} not told apart."
+        )
+
+
+def build(sweep_dir: Path | str, store_dir: Path | str) -> Report:
+    """Read a sweep's folder and the run store, and compare.
+
+    Args:
+        sweep_dir: the folder with sweep.json.
+        store_dir: the folder with one folder per run, named by its fingerprint.
+
+    Raises:
+        DataError: there is no sweep in that folder.
+    """
+    sweep = load_sweep(Path(sweep_dir), Path(store_dir))
+    return Report(sweep=sweep, table=comparison(sweep), runs=all_runs(sweep))
+
+
+def write(report: Report, folder: Path | str, formats: Iterable[str] = ()) -> list[Path]:
+    """Write a report.
+
+    Args:
+        report: from `build`.
+        folder: made if it is not there.
+        formats: of md, html, csv (also runs.csv), tex, and svg, png, pdf (each figure one file);
+            none means those that the sweep asks for.
+
+    Returns:
+        The files written.
+
+    Raises:
+        SpecError: an unknown format.
+    """
+    wanted = tuple(formats) or report.sweep.formats
+    for name in wanted:
+        if name not in FORMATS:
+            raise SpecError("report.formats", f"{name!r} is no format.", FORMATS, found=name)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    written: list[Path] = []
+    for name in wanted:
+        if name in _FIGURES:
+            written += _write_figures(report.sweep, target, name)
+            continue
+        for file, content in _texts(report, name).items():
+            path = target / file
+            path.write_text(content, encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def _texts(report: Report, name: str) -> dict[str, str]:
+    if name == "csv":
+        return {"report.csv": report.csv(), "runs.csv": report.runs_csv()}
+    made = {"md": report.markdown, "html": report.html, "tex": report.tex}[name]()
+    return {f"report.{name}": made}
+
+
+def _write_figures(sweep: Sweep, target: Path, kind: str) -> list[Path]:
+    from playground.report import curves
+
+    figures = {"differences": curves.differences(sweep), "curves": curves.overview(sweep)}
+    paths = []
+    for name, figure in figures.items():
+        if figure is not None:
+            path = target / f"{name}.{kind}"
+            figure.set_facecolor("white")  # a saved figure must be readable on any page
+            curves.save(figure, path, kind)
+            paths.append(path)
+    return paths

@@ -1,0 +1,281 @@
+"""Figures: learning curves with bands, and paired differences with intervals."""
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from playground.report import text
+from playground.report.load import Run, Sweep, Variant
+from playground.report.rows import difference, floor_of
+from playground.report.stats import Paired
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Told apart also by eyes that confuse red and green (Okabe and Ito, lightened or darkened so
+# that each stands out on white and on black).
+SERIES = ("#e08e00", "#3b8fd6", "#0a9b76", "#d0578f", "#b0641f", "#7f6bd1", "#8a9a00", "#c23b3b")
+_DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
+MAX_POINTS = 200  # of one curve; more cannot be seen
+WIDTH = 5.4  # inches; narrow, so that the text is still read when a phone shows it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Palette:
+    """Colours that depend on the page."""
+
+    ink: str
+    muted: str
+    grid: str
+    good: str
+    bad: str
+
+
+PAPER = Palette(ink="#1b1f24", muted="#6a737d", grid="#e3e6ea", good="#0a8754", bad="#c2372e")
+# Stand-ins that `inline_svg` replaces by the variables of the page, which follow its theme.
+PAGE = Palette(ink="#010203", muted="#010204", grid="#010205", good="#010206", bad="#010207")
+_VARIABLES = {getattr(PAGE, name): f"var(--{name})" for name in PAGE.__dataclass_fields__}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Mean over seeds; `sd` is 0 with one seed. `x` counts tokens, or steps."""
+
+    x: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+
+
+def curve_metric(sweep: Sweep) -> str:
+    """The validation metric that belongs to the sweep's first metric."""
+    return sweep.primary.rsplit("/", 1)[-1]
+
+
+def x_key(sweep: Sweep) -> str:
+    """What curves are drawn over: tokens, if every row counts them."""
+    rows = [row for run in sweep.runs() for row in run.curve]
+    return "tokens" if rows and all("tokens" in row for row in rows) else "step"
+
+
+def run_curve(run: Run, metric: str, key: str) -> tuple[np.ndarray, np.ndarray]:
+    """The finite points of one run."""
+    points = [(row[key], row[metric]) for row in run.curve if metric in row]
+    found = np.array([point for point in points if np.isfinite(point).all()]).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
+
+
+def mean_curve(variant: Variant, metric: str, key: str) -> Curve | None:
+    """Mean and sd at the points that every run that is ok has; None without any."""
+    runs = [run_curve(run, metric, key) for run in variant.runs if run.status == "ok"]
+    tables = [dict(zip(x.tolist(), y.tolist(), strict=True)) for x, y in runs if len(x)]
+    shared = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
+    if not shared:
+        return None
+    keep = np.unique(np.linspace(0, len(shared) - 1, min(len(shared), MAX_POINTS)).astype(int))
+    x = np.array(shared)[keep]
+    values = np.array([[table[at] for at in x.tolist()] for table in tables])
+    sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(x))
+    return Curve(x=x, mean=values.mean(axis=0), sd=sd)
+
+
+def overview(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
+    """All variants in one frame, mean with a band of one sd; None if no run left a curve."""
+    metric, key = curve_metric(sweep), x_key(sweep)
+    found = {v.name: mean_curve(v, metric, key) for v in sweep.variants}
+    curves = {name: curve for name, curve in found.items() if curve is not None}
+    if not curves:
+        return None
+    with _style(palette):
+        figure, axes = _frame(WIDTH, 3.3 + 0.2 * -(-len(curves) // 3))
+        for index, (name, curve) in enumerate(curves.items()):
+            _draw(axes, curve, name, sweep, index, palette)
+        _finish(axes, sweep, list(curves.values()), palette)
+        columns = 3 if max(map(len, curves)) < 16 else 2
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=columns)
+    return figure
+
+
+def against_baseline(sweep: Sweep, variant: Variant, palette: Palette = PAPER) -> "Figure | None":
+    """One variant over the baseline, with every single run thin; None without any point."""
+    metric, key = curve_metric(sweep), x_key(sweep)
+    index = [v.name for v in sweep.variants].index(variant.name)
+    runs = [(run, *run_curve(run, metric, key)) for run in variant.runs]
+    mine, base = mean_curve(variant, metric, key), mean_curve(sweep.base, metric, key)
+    if not any(len(x) for _, x, _ in runs):
+        return None
+    with _style(palette):
+        figure, axes = _frame(4.0, 2.7)
+        if base is not None:
+            _draw(axes, base, sweep.baseline, sweep, 0, palette)
+        for run, x, y in runs:
+            stopped = run.status != "ok"
+            color = palette.bad if stopped else _color(index, palette)
+            axes.plot(x, y, color=color, lw=1 if stopped else 0.6, alpha=0.8)
+            if stopped and len(x):
+                axes.plot(x[-1], y[-1], "x", color=color)
+        if mine is not None:
+            _draw(axes, mine, variant.name, sweep, index, palette)
+        _finish(axes, sweep, [curve for curve in (base, mine) if curve is not None], palette)
+    return figure
+
+
+def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
+    """Paired difference of every variant with its 95 % interval and each seed's own."""
+    others = sweep.variants[1:]
+    found = {v.name: difference(sweep, v, sweep.primary) for v in others}
+    known = {name: pair for name, pair in found.items() if pair is not None}
+    if not known:
+        return None
+    names = sorted(known, key=lambda name: known[name].mean)
+    names += [name for name in found if name not in known]
+    with _style(palette):
+        figure, axes = _frame(WIDTH, 0.8 + 0.32 * len(names))
+        for row, name in enumerate(names):
+            _dot(axes, row, known.get(name), sweep.primary, palette)
+        axes.axvline(0, color=palette.ink, lw=1.2, zorder=1)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.5, -0.6)
+        axes.tick_params(axis="y", length=0, labelcolor=palette.ink, labelsize=10)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(f"{sweep.primary} minus that of {sweep.baseline}")
+    return figure
+
+
+def _dot(axes: "Axes", row: int, pair: Paired | None, metric: str, palette: Palette) -> None:
+    if pair is None:
+        axes.annotate("no pairs", (0, row), (6, 0), textcoords="offset points", va="center")
+        return
+    verdict = pair.verdict(metric)
+    color = {"better": palette.good, "worse": palette.bad, "unclear": palette.muted}[verdict]
+    each = list(pair.each.values())
+    axes.plot(each, [row] * len(each), "o", color=color, ms=3.5, alpha=0.45, mew=0, zorder=2)
+    if pair.low is not None and pair.high is not None:
+        axes.plot([pair.low, pair.high], [row, row], color=color, lw=2, zorder=3)
+    axes.plot(pair.mean, row, "o", color=color, ms=7, zorder=4)
+    label = text.number(pair.mean, signed=True)
+    axes.annotate(label, (1.01, row), xycoords=("axes fraction", "data"), va="center", color=color)
+
+
+def _draw(
+    axes: "Axes", curve: Curve, name: str, sweep: Sweep, index: int, palette: Palette
+) -> None:
+    is_base = name == sweep.baseline
+    color = palette.ink if is_base else _color(index, palette)
+    dash = "-" if is_base else _DASHES[(index - 1) // len(SERIES) % len(_DASHES)]
+    axes.plot(curve.x, curve.mean, color=color, lw=2.4 if is_base else 1.6, ls=dash, label=name)
+    axes.fill_between(
+        curve.x, curve.mean - curve.sd, curve.mean + curve.sd, color=color, alpha=0.15, lw=0
+    )
+
+
+def _color(index: int, palette: Palette) -> str:
+    return palette.ink if index == 0 else SERIES[(index - 1) % len(SERIES)]
+
+
+def _finish(axes: "Axes", sweep: Sweep, curves: Sequence[Curve], palette: Palette) -> None:
+    """Labels, the floor, and limits that show the end of training and not its first steps."""
+    from matplotlib.ticker import FuncFormatter
+
+    key, metric = x_key(sweep), curve_metric(sweep)
+    axes.set_xlabel("training tokens" if key == "tokens" else "training steps")
+    axes.set_title(f"validation {metric.replace('_', ' ')}", loc="left", color=palette.muted)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.count(value)))
+    if not curves:
+        return
+    low = min(float((curve.mean - curve.sd).min()) for curve in curves)
+    tails = [curve.mean[curve.x >= curve.x[0] + 0.15 * np.ptp(curve.x)] for curve in curves]
+    tops = [float(tail.max()) for tail in tails]
+    high = max(tops) if metric != "accuracy" else max(float(c.mean.max()) for c in curves)
+    floor = floor_of(sweep)
+    if floor is not None and metric == "loss" and low < floor[1] < high + 0.5 * (high - low):
+        high = max(high, floor[1])
+        _line(axes, floor[1], f"{floor[0]} {text.number(floor[1])}", palette)
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    axes.set_ylim(low - margin, high + margin)
+
+
+def _line(axes: "Axes", height: float, label: str, palette: Palette) -> None:
+    """A dashed level with its name at the right end."""
+    axes.axhline(height, color=palette.muted, lw=1, ls=(0, (4, 3)))
+    axes.annotate(
+        label,
+        (0.99, height),
+        (0, 3),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        color=palette.muted,
+    )
+
+
+def _frame(width: float, height: float) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _style(palette: Palette) -> Any:
+    """A context with our look; pyplot and its global state are never touched."""
+    import matplotlib as mpl
+
+    look: dict[Any, Any] = {
+        "axes.edgecolor": palette.grid,
+        "axes.facecolor": "none",
+        "axes.grid": True,
+        "axes.labelcolor": palette.muted,
+        "axes.spines.right": False,
+        "axes.spines.top": False,
+        "axes.titlesize": 10,
+        "axes.labelsize": 10,
+        "figure.facecolor": "none",
+        "font.family": "DejaVu Sans",
+        "font.size": 10,
+        "grid.color": palette.grid,
+        "grid.linewidth": 0.8,
+        "legend.frameon": False,
+        "legend.labelcolor": palette.ink,
+        "text.color": palette.ink,
+        "text.parse_math": False,  # a name may hold dollar signs
+        "xtick.color": palette.grid,
+        "xtick.labelcolor": palette.muted,
+        "ytick.color": palette.grid,
+        "ytick.labelcolor": palette.muted,
+    }
+    return mpl.rc_context(look)
+
+
+def save(figure: "Figure", file: Any, kind: str, salt: str = "figure") -> None:
+    """Write a figure as svg, png or pdf; the same figure always gives the same svg bytes."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)
+    stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
+        figure.savefig(file, format=kind, metadata=stamp, dpi=160)
+
+
+def inline_svg(figure: "Figure", label: str) -> str:
+    """An svg element for a page whose style has --ink, --muted, --grid, --good and --bad.
+
+    Args:
+        figure: drawn with the palette PAGE.
+        label: what it shows, for who cannot see it; unique in the page.
+    """
+    out = io.StringIO()
+    save(figure, out, "svg", salt=label)
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, variable)
+    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", svg)
+    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
+    quoted = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{quoted}"', 1)

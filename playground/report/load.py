@@ -1,0 +1,203 @@
+"""Result files to plain values; a run that failed, or is not there, is still a run."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from playground.errors import DataError
+
+Status = Literal["ok", "failed", "missing"]
+DEFAULT_METRICS = ("test/loss",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training run as its folder tells it.
+
+    Attributes:
+        status: "ok"; "failed" (it stopped, or its files cannot be read); "missing" (no result).
+        reason: why it is not ok; "" if it is.
+        curve: the rows of metrics.jsonl with kind "eval" and split "val", by step.
+        params: count; state_bytes: of one sequence; flops_per_token: forward; tokens: seen.
+    """
+
+    variant: str
+    seed: int
+    fingerprint: str
+    status: Status
+    reason: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    floors: Mapping[str, float] = field(default_factory=dict)
+    curve: tuple[Mapping[str, float], ...] = ()
+    params: float | None = None
+    state_bytes: float | None = None
+    flops_per_token: float | None = None
+    tokens: float | None = None
+    wall_s: float | None = None
+
+    def value(self, metric: str) -> float | None:
+        """The metric of a run that is ok, if it is a finite number."""
+        found = self.metrics.get(metric)
+        return found if self.status == "ok" and found is not None and math.isfinite(found) else None
+
+    def problem(self, metric: str) -> str:
+        """Why this run does not count for `metric`; "" if it does."""
+        if self.status != "ok":
+            return f"{self.status}: {self.reason}" if self.reason else self.status
+        if metric not in self.metrics:
+            return f"it has no {metric}"
+        return "" if self.value(metric) is not None else f"{metric} is {self.metrics[metric]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One row of the comparison."""
+
+    name: str
+    overrides: Mapping[str, Any]
+    runs: tuple[Run, ...]
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Seed -> metric of the runs that count."""
+        found = {run.seed: run.value(metric) for run in self.runs}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A sweep and all it left behind, the baseline first."""
+
+    name: str
+    baseline: str
+    variants: tuple[Variant, ...]
+    task: Mapping[str, Any]
+    metrics: tuple[str, ...]
+    formats: tuple[str, ...]
+
+    @property
+    def primary(self) -> str:
+        """The metric that differences are taken of."""
+        return self.metrics[0]
+
+    @property
+    def base(self) -> Variant:
+        """The variant all others are compared with."""
+        return next(v for v in self.variants if v.name == self.baseline)
+
+    def runs(self) -> Iterator[Run]:
+        """All runs, variant by variant."""
+        for variant in self.variants:
+            yield from variant.runs
+
+
+def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
+    """Read a sweep's plan and whatever its runs left.
+
+    Args:
+        sweep_dir: the folder with sweep.json.
+        store_dir: the folder with one folder per fingerprint.
+
+    Raises:
+        DataError: sweep.json is missing or is not one.
+    """
+    path = sweep_dir / "sweep.json"
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        entries: Mapping[str, Any] = plan["variants"]
+        baseline: str = plan["baseline"]
+        planned = {
+            name: Variant(
+                name=name,
+                overrides=entry.get("overrides") or {},
+                runs=tuple(_load_run(store_dir, name, run) for run in entry["runs"]),
+            )
+            for name, entry in entries.items()
+        }
+    except FileNotFoundError as error:
+        fix = "Give the folder of a sweep that was started."
+        raise DataError(str(sweep_dir), "it has no sweep.json.", fix) from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        fix = "Run the sweep again: finished runs are not repeated."
+        problem = f"it is not the plan of a sweep ({type(error).__name__}: {error})."
+        raise DataError(str(path), problem, fix) from error
+    if baseline not in planned:
+        problem = f"its baseline {baseline!r} is none of its variants."
+        raise DataError(str(path), problem, f"They are {', '.join(planned)}.")
+    shown: Mapping[str, Any] = plan.get("report") or {}
+    return Sweep(
+        name=str(plan.get("name") or sweep_dir.name),
+        baseline=baseline,
+        variants=(planned.pop(baseline), *planned.values()),
+        task=plan.get("task") or {},
+        metrics=tuple(shown.get("metrics") or DEFAULT_METRICS),
+        formats=tuple(shown.get("formats") or ("md", "html", "csv")),
+    )
+
+
+def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
+    seed, fingerprint = int(entry["seed"]), str(entry["fingerprint"])
+    folder = store_dir / fingerprint
+
+    def stopped(status: Status, reason: str) -> Run:
+        return Run(
+            variant=variant,
+            seed=seed,
+            fingerprint=fingerprint,
+            status=status,
+            reason=reason,
+            curve=_load_curve(folder),
+        )
+
+    if not folder.is_dir():
+        return stopped("missing", "not started")
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        status: Status = "ok" if result["status"] == "ok" else "failed"
+        return Run(
+            variant=variant,
+            seed=seed,
+            fingerprint=fingerprint,
+            status=status,
+            reason=str(result.get("reason") or ""),
+            metrics=_numbers(result.get("metrics")),
+            floors=_numbers(result.get("floors")),
+            curve=_load_curve(folder),
+            **{name: result.get(name) for name in _SIZES},
+        )
+    except FileNotFoundError:
+        return stopped("missing", "not finished: it has no result.json")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return stopped("failed", f"result.json cannot be read ({type(error).__name__}: {error})")
+
+
+_SIZES = ("params", "state_bytes", "flops_per_token", "tokens", "wall_s")
+
+
+def _numbers(found: Mapping[str, Any] | None) -> dict[str, float]:
+    """The numeric entries; None stands for a value that was not finite."""
+    return {
+        name: math.nan if value is None else float(value)
+        for name, value in (found or {}).items()
+        if value is None or isinstance(value, int | float)
+    }
+
+
+def _load_curve(folder: Path) -> tuple[Mapping[str, float], ...]:
+    """Validation rows by step; a resumed run may have written a step twice: the last one counts."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return ()
+    rows: dict[int, Mapping[str, float]] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+            wanted = row["kind"] == "eval" and row["split"] == "val"
+            if wanted:
+                rows[int(row["step"])] = _numbers(row)
+        except (ValueError, KeyError, TypeError):
+            # A killed run leaves half a line; curves are shown as far as they can be read.
+            continue
+    return tuple(rows[step] for step in sorted(rows))

@@ -1,0 +1,212 @@
+"""A sweep as tables: one row per variant, and one row per run."""
+
+from collections.abc import Callable, Iterable
+
+from playground.report import text
+from playground.report.load import Run, Sweep, Variant
+from playground.report.stats import TOO_SMALL, Paired, Verdict, direction, paired, summarize
+from playground.report.table import Cell, Column, Table, Tone
+
+SPEED = "tokens_per_s"
+FLOOR_METRICS = ("test/loss", "val/loss")  # what a floor in nats per token is compared with
+_TONES: dict[Verdict, Tone] = {"better": "good", "worse": "bad", "unclear": ""}
+_DELTA = "\u0394"
+
+
+def comparison(sweep: Sweep) -> Table:
+    """Every variant: how many runs count, how good, how different, what it costs."""
+    shown = [metric for metric in sweep.metrics if metric != SPEED]
+    columns = [Column(title="variant", left=True), Column(title="ok", about="runs that count")]
+    columns += [
+        Column(
+            title=_title(metric), about="mean and sd over seeds", optional=metric != sweep.primary
+        )
+        for metric in shown
+    ]
+    about = f"{sweep.primary} minus that of {sweep.baseline}, paired by seed"
+    columns += [
+        Column(title=f"{_DELTA} {sweep.primary} [95 %]", about=about),
+        Column(
+            title="p",
+            about="paired t test, not corrected for the number of variants",
+            optional=True,
+        ),
+    ]
+    if found := floor_of(sweep):
+        name, value = found
+        about = "runs with a loss below what counting reaches"
+        columns.append(Column(title=f"below {name} {text.number(value)}", about=about))
+    columns += [
+        Column(title="params", optional=True),
+        Column(title="/ base", about="parameters relative to the baseline", optional=True),
+        Column(title="state", about="bytes that one sequence carries", optional=True),
+        Column(title="FLOPs/token", about="forward", optional=True),
+        Column(title="tokens/s", about="in training", optional=True),
+        Column(title="tokens", about="seen in training", optional=True),
+    ]
+    rows = tuple(_row(sweep, variant, shown) for variant in sweep.variants)
+    return Table(title=sweep.name, columns=tuple(columns), rows=rows)
+
+
+def _row(sweep: Sweep, variant: Variant, shown: list[str]) -> tuple[Cell, ...]:
+    is_base = variant.name == sweep.baseline
+    good, planned = len(variant.values(sweep.primary)), len(variant.runs)
+    cells = [
+        Cell(text=variant.name, values={"variant": variant.name}, tone="strong" if is_base else ""),
+        Cell(
+            text=f"{good}/{planned}",
+            values={"n_ok": good, "n": planned},
+            tone="" if good == planned else "bad",
+        ),
+    ]
+    cells += [_metric_cell(variant, metric) for metric in shown]
+    cells += _difference_cells(sweep, variant)
+    if floor_of(sweep):
+        cells.append(_floor_cell(sweep, variant))
+    return (*cells, *_cost_cells(sweep, variant))
+
+
+def _metric_cell(variant: Variant, metric: str) -> Cell:
+    summary = summarize(variant.values(metric).values())
+    if summary is None:
+        return Cell(text=text.NONE, tone="muted")
+    values = {f"{metric} mean": summary.mean, f"{metric} sd": summary.sd}
+    return Cell(text=text.spread(summary.mean, summary.sd), values=values)
+
+
+def _difference_cells(sweep: Sweep, variant: Variant) -> tuple[Cell, Cell]:
+    if variant.name == sweep.baseline:
+        return Cell(text="baseline", tone="muted"), Cell(text=text.NONE, tone="muted")
+    found = difference(sweep, variant, sweep.primary)
+    if found is None:
+        return Cell(text="no pairs", tone="muted"), Cell(text=text.NONE, tone="muted")
+    values: dict[str, float | int | str | None] = {
+        f"{sweep.primary} difference": found.mean,
+        f"{sweep.primary} low": found.low,
+        f"{sweep.primary} high": found.high,
+        "pairs": found.n,
+        "p": found.p,
+    }
+    tone = _TONES[found.verdict(sweep.primary)]
+    p = TOO_SMALL if found.p is None else text.probability(found.p)
+    return (
+        Cell(text=difference_text(found), values=values, tone=tone),
+        Cell(text=p, tone="muted" if found.p is None else ""),
+    )
+
+
+def difference(sweep: Sweep, variant: Variant, metric: str) -> Paired | None:
+    """Of `variant` to the baseline over the seeds that both have."""
+    return paired(variant.values(metric), sweep.base.values(metric))
+
+
+def difference_text(found: Paired) -> str:
+    """`+0.0123 [+0.0100, +0.0146]`."""
+    mean = text.number(found.mean, signed=True)
+    if found.low is None or found.high is None:
+        return f"{mean} [{TOO_SMALL}]"
+    ends = ", ".join(text.number(end, signed=True) for end in (found.low, found.high))
+    return f"{mean} [{ends}]"
+
+
+def floor_of(sweep: Sweep) -> tuple[str, float] | None:
+    """Name and value of the floor that is printed: bigram, or else the lowest there is."""
+    for run in sweep.runs():
+        if "bigram" in run.floors:
+            return "bigram", run.floors["bigram"]
+        if run.floors:
+            name = min(run.floors, key=lambda floor: run.floors[floor])
+            return name.replace("_", " "), run.floors[name]
+    return None
+
+
+def below_floor(sweep: Sweep, variant: Variant) -> tuple[int, int] | None:
+    """How many of how many runs have a loss below the floor."""
+    found = floor_of(sweep)
+    metric = next((m for m in FLOOR_METRICS if variant.values(m)), None)
+    if found is None or metric is None:
+        return None
+    losses = variant.values(metric).values()
+    return sum(loss < found[1] for loss in losses), len(losses)
+
+
+def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
+    found = below_floor(sweep, variant)
+    if found is None:
+        return Cell(text=text.NONE, tone="muted")
+    below, n = found
+    name, value = floor_of(sweep) or ("", 0.0)
+    word = "yes" if below == n else "some" if below else "no"
+    return Cell(
+        text=f"{word} {below}/{n}",
+        values={f"{name} floor": value, "runs below floor": below},
+        tone="good" if below == n else "bad",
+    )
+
+
+def _cost_cells(sweep: Sweep, variant: Variant) -> list[Cell]:
+    params = _mean(run.params for run in variant.runs)
+    base = _mean(run.params for run in sweep.base.runs)
+    ratio = params / base if params and base else None
+    speed = summarize(variant.values(SPEED).values())
+    return [
+        _cost("params", params, text.count),
+        _cost("params ratio", ratio, lambda value: f"{value:.3f}"),
+        _cost("state_bytes", _mean(run.state_bytes for run in variant.runs), text.memory),
+        _cost("flops_per_token", _mean(run.flops_per_token for run in variant.runs), text.count),
+        _cost(SPEED, speed.mean if speed else None, text.count),
+        _cost(
+            "tokens", _mean(run.tokens for run in variant.runs if run.status == "ok"), text.count
+        ),
+    ]
+
+
+def _cost(name: str, value: float | None, show: Callable[[float], str]) -> Cell:
+    if value is None:
+        return Cell(text=text.NONE, tone="muted")
+    return Cell(text=show(value), values={name: value})
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    summary = summarize(value for value in values if value is not None)
+    return summary.mean if summary else None
+
+
+def _title(metric: str) -> str:
+    return metric + {1: " (higher is better)", -1: "", 0: ""}[direction(metric)]
+
+
+def all_runs(sweep: Sweep) -> Table:
+    """Every planned run with its seed, status and metrics."""
+    columns = (
+        Column(title="variant", left=True),
+        Column(title="seed"),
+        Column(title="status", left=True),
+        *(Column(title=metric) for metric in sweep.metrics),
+        Column(title="seconds"),
+        Column(title="fingerprint", left=True),
+    )
+    rows = tuple(_run_row(sweep, run) for run in sweep.runs())
+    return Table(title=f"{sweep.name}: runs", columns=columns, rows=rows)
+
+
+def _run_row(sweep: Sweep, run: Run) -> tuple[Cell, ...]:
+    problem = run.problem(sweep.primary)
+    status = Cell(
+        text=problem or "ok",
+        values={"status": run.status, "reason": run.reason or problem},
+        tone="bad" if problem else "good",
+    )
+    cells = [
+        Cell(text=run.variant, values={"variant": run.variant}),
+        Cell(text=str(run.seed), values={"seed": run.seed}),
+        status,
+    ]
+    for metric in sweep.metrics:
+        value = run.metrics.get(metric)
+        shown = text.NONE if value is None else text.number(value)
+        cells.append(Cell(text=shown, values={metric: value}))
+    seconds = text.NONE if run.wall_s is None else f"{run.wall_s:.0f}"
+    cells.append(Cell(text=seconds, values={"wall_s": run.wall_s}))
+    fingerprint = Cell(text=run.fingerprint[:12], values={"fingerprint": run.fingerprint})
+    return (*cells, fingerprint)

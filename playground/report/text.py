@@ -1,0 +1,54 @@
+"""Numbers as a person reads them."""
+
+PLUS_MINUS = "\u00b1"
+NONE = "-"
+
+
+def number(value: float, signed: bool = False) -> str:
+    """About four significant decimals; thousands are grouped."""
+    size = abs(value)
+    decimals = 4 if size < 10 else 2 if size < 1000 else 0
+    return f"{value:{'+' if signed else ''},.{decimals}f}"
+
+
+def spread(mean: float, sd: float | None) -> str:
+    """`mean +- sd`, both with the decimals of the mean."""
+    shown = number(mean)
+    if sd is None:
+        return shown
+    decimals = len(shown.partition(".")[2])
+    return f"{shown} {PLUS_MINUS} {sd:,.{decimals}f}"
+
+
+def count(value: float) -> str:
+    """With k, M, G, T: 1.23M."""
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.4g}"
+
+
+def memory(value: float) -> str:
+    """Bytes with binary units: 96 KiB."""
+    for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
+def probability(value: float) -> str:
+    """Three decimals, and never a false zero."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def plain(value: object) -> str:
+    """A value of a spec or a description on one line."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {plain(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(item) for item in value)
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    return str(value)
