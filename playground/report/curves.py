@@ -92,8 +92,9 @@ def overview(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
         return None
     with _style(palette):
         figure, axes = _frame(WIDTH, 3.3 + 0.2 * -(-len(curves) // 3))
-        for index, (name, curve) in enumerate(curves.items()):
-            _draw(axes, curve, name, sweep, index, palette)
+        for index, name in enumerate(found):  # a variant has one colour in all figures
+            if name in curves:
+                _draw(axes, curves[name], name, sweep, index, palette)
         _finish(axes, sweep, list(curves.values()), palette)
         columns = 3 if max(map(len, curves)) < 16 else 2
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=columns)

@@ -106,16 +106,8 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
     path = sweep_dir / "sweep.json"
     try:
         plan = json.loads(path.read_text(encoding="utf-8"))
-        entries: Mapping[str, Any] = plan["variants"]
-        baseline: str = plan["baseline"]
-        planned = {
-            name: Variant(
-                name=name,
-                overrides=entry.get("overrides") or {},
-                runs=tuple(_load_run(store_dir, name, run) for run in entry["runs"]),
-            )
-            for name, entry in entries.items()
-        }
+        baseline = str(plan["baseline"])
+        planned = _variants(plan, store_dir)
     except FileNotFoundError as error:
         fix = "Give the folder of a sweep that was started."
         raise DataError(str(sweep_dir), "it has no sweep.json.", fix) from error
@@ -135,6 +127,17 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         metrics=tuple(shown.get("metrics") or DEFAULT_METRICS),
         formats=tuple(shown.get("formats") or ("md", "html", "csv")),
     )
+
+
+def _variants(plan: Mapping[str, Any], store_dir: Path) -> dict[str, Variant]:
+    return {
+        name: Variant(
+            name=name,
+            overrides=entry.get("overrides") or {},
+            runs=tuple(_load_run(store_dir, name, run) for run in entry["runs"]),
+        )
+        for name, entry in plan["variants"].items()
+    }
 
 
 def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:

@@ -36,22 +36,16 @@ def ngram_loss(
     contexts = 1
     for k in range(min(order, len(text), len(train))):
         keys, inverse, counts = _count(seen * vocab + train[k:], contexts * vocab)
-        owner = keys // vocab
-        total = np.bincount(owner, weights=counts, minlength=contexts)
-        types = np.bincount(owner, minlength=contexts)
         wanted = asked * vocab + text[k:]
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         hit = (asked >= 0) & (keys[at] == wanted)
-        shorter = probability[k:]
-        weight = np.where(asked >= 0, types[asked], 1)
+        total = np.bincount(keys // vocab, weights=counts, minlength=contexts)
+        types = np.bincount(keys // vocab, minlength=contexts)
         mass = np.where(asked >= 0, total[asked], 0.0)
-        # A context that only ends the training text has neither mass nor types.
-        usable = mass + weight > 0
-        probability[k:] = np.where(
-            usable,
-            (np.where(hit, counts[at], 0) + weight * shorter) / np.maximum(mass + weight, 1),
-            shorter,
-        )
+        # An unseen context, or one that only ends the training text, leaves the shorter one's.
+        weight = np.where(mass > 0, types[asked], 1)
+        mixed = np.where(hit, counts[at], 0) + weight * probability[k:]
+        probability[k:] = mixed / (mass + weight)
         seen, asked, contexts = inverse[:-1], np.where(hit, at, -1)[:-1], len(keys)
     return float(-np.log(probability).mean())
 

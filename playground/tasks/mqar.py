@@ -136,27 +136,24 @@ class MqarTask:
             examples with every query right), "tokens" (queries scored).
         """
         check_split(split)
-        total = self.spec.test_examples
+        total, loss = self.spec.test_examples, 0.0
         starts = range(0, total, EVAL_SIZE)[:batches]
-        loss, right, solved, queries, examples = 0.0, 0, 0, 0, 0
+        hits: list[torch.Tensor] = []
         with evaluating(model):
             for done, first in enumerate(starts, start=1):
                 part = self._examples(split, EVAL_SEED, first, min(EVAL_SIZE, total - first))
                 part = part.to(device_of(model))
                 logits = model(part.tokens, positions=part.positions)
                 loss += summed_loss(logits, part.targets)
-                hits = logits.argmax(-1) == part.targets
-                right += int(hits.sum())
-                solved += int(hits.all(dim=1).sum())
-                queries += part.targets.numel()
-                examples += len(part.targets)
+                hits.append(logits.argmax(-1) == part.targets)
                 if progress is not None:
                     progress(done, len(starts))
+        right = torch.cat(hits).double()  # [examples, pairs]
         return {
-            "loss": loss / queries,
-            "accuracy": right / queries,
-            "solved": solved / examples,
-            "tokens": float(queries),
+            "loss": loss / right.numel(),
+            "accuracy": right.mean().item(),
+            "solved": right.amin(dim=1).mean().item(),
+            "tokens": float(right.numel()),
         }
 
     def floors(self) -> dict[str, float]:
