@@ -123,9 +123,9 @@ class MacBlock(nn.Module):
     ) -> tuple[Tensor, TensorDict]:
         reader = state.reader.clone(recurse=False)
         rule = state.memory.rule.replace(memory=reader["memory"])
-        h, read = self.memory.retrieve(
-            z, state.memory.replace(rule=rule, conv=reader["conv"]), mask
-        )
+        # built anew: `replace` would merge the two streams' caches
+        earlier = MemoryState(rule=rule, conv=reader["conv"], batch_size=state.batch_size)
+        h, read = self.memory.retrieve(z, earlier, mask)
         reader["conv"] = read.conv
         return h, reader
 

@@ -114,7 +114,8 @@ class MemoryLayer(nn.Module):
             return prefix, self.start(batch)
         y, state = self._run(prefix.unsqueeze(0), self.start(1), None, None, write=True)
         if isinstance(self.rule, AbstractGradientRule):
-            state = state.replace(rule=self.rule.restart(state.rule))
+            rule = self.rule.restart(state.rule)
+            state = MemoryState(rule=rule, conv=state.conv, batch_size=[1])
         return y.squeeze(0), state.expand(batch)
 
     # the layer
@@ -139,7 +140,9 @@ class MemoryLayer(nn.Module):
         conv = state.conv.clone(recurse=False)
         q = self._convolved("q", self.project["q"](x), conv, mask)
         m = self._read(state.rule, self._unit(q))
-        return self.output(m, x), state.replace(conv=conv)
+        return self.output(m, x), MemoryState(
+            rule=state.rule, conv=conv, batch_size=state.batch_size
+        )
 
     def output(self, m: Tensor, x: Tensor) -> Tensor:
         """The scan's m [B, T, H, V], normed, gated by x [B, T, M] and projected."""
@@ -195,7 +198,7 @@ class MemoryLayer(nn.Module):
             m, rule = self._read(state.rule, inputs.q), state.rule
         if self.observing:
             self._seen = Seen.of(inputs, state.rule, rule)
-        return self.output(m, x), state.replace(rule=rule, conv=conv)
+        return self.output(m, x), MemoryState(rule=rule, conv=conv, batch_size=state.batch_size)
 
     def _convolved(self, name: str, t: Tensor, conv: TensorDict, mask: Tensor | None) -> Tensor:
         """Convolution (its cache in `conv` is replaced), activation, heads: [B, T, H, D]."""

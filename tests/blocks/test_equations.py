@@ -82,7 +82,9 @@ class Memory:
 
     def said(self, m: list[Tensor], x: Tensor) -> Tensor:
         gate = torch.sigmoid(self.p["memory.gate.weight"] @ x)
-        return self.p["memory.out.weight"] @ (rms(torch.cat(m), self.p["memory.norm.weight"]) * gate)
+        return self.p["memory.out.weight"] @ (
+            rms(torch.cat(m), self.p["memory.norm.weight"]) * gate
+        )
 
     def begin(self) -> None:
         """The chunk phase begins after the persistent tokens."""
