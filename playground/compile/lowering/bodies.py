@@ -87,7 +87,7 @@ class Body:
                     filled[i] = t
                 return function(*filled)
 
-            results, pull = torch.func.vjp(of_moving, *[tensors[i] for i in moving])
+            _, pull = torch.func.vjp(of_moving, *[tensors[i] for i in moving])
             grads = pull(tuple(tensors[size : size + cotangents]))
             for buffer, grad in zip(tensors[size + cotangents :], grads, strict=True):
                 buffer.copy_(grad)

@@ -1,4 +1,4 @@
-"""The chunked lowering of classes C, C' and D: whole chunks as matrix products, one after another."""
+"""Classes C, C' and D in chunks: matrix products inside a chunk, one chunk after another."""
 
 import torch
 from torch import Tensor

@@ -172,7 +172,7 @@ class Loop:
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
             row -= segment.count
-            raw, blocks = self._pack(tokens, segment)
+            _, blocks = self._pack(tokens, segment)
             g_out = Lane(1).pack(gy, segment)
             if segment.kind == "whole":
                 g_blocks = [torch.empty_like(b) for b in blocks if b.is_floating_point()]
@@ -225,7 +225,7 @@ class Loop:
         return into[:a], into[a:b], into[b:c], into[c:]
 
     def _fold_open(self, g_carry: Tensors, g_open: Tensors) -> Tensors:
-        """Gradients to the open parts of a chunk that starts at a carry, folded into the carry's."""
+        """Gradients to the open parts of a chunk that starts here, folded into the carry's."""
         if not g_open:
             return g_carry
         n, found = len(self.wire.names), [t.clone() for t in g_carry]

@@ -3,7 +3,8 @@
 `torch.compile` sees one opaque call: nothing is unrolled and no graph is broken around it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -11,12 +12,25 @@ from torch import Tensor
 from playground.compile.lowering.loop import Loop
 
 LOOPS: dict[str, Loop] = {}
+_INCLUDED = torch._C._dispatch_tls_local_include_set()
+_EXCLUDED = torch._C._dispatch_tls_local_exclude_set()
+
+
+@contextmanager
+def _as_outside() -> Iterator[None]:
+    """Run as if called from the top: no autograd, and torch.func at work.
+
+    Under a dispatch mode (torch.compile enters one at the first call of an operator) torch.func is
+    switched off for what an operator does inside, and our bodies take gradients there.
+    """
+    with torch.no_grad(), torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED):
+        yield
 
 
 @torch.library.custom_op("playground::chunk_loop", mutates_args=())
 def chunk_loop(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]:
     """[y, carry and open parts after the last token..., kept carries...] of `LOOPS[loop]`."""
-    with torch.no_grad():
+    with _as_outside():
         y, after, kept = LOOPS[loop].forward([t.detach() for t in tensors], keep)
         return [y, *(t.clone() for t in after), *(kept if keep else ())]
 
@@ -37,7 +51,7 @@ def chunk_loop_backward(
     tensors: Sequence[Tensor], kept: Sequence[Tensor], grads: Sequence[Tensor], loop: str
 ) -> list[Tensor]:
     """Gradients to the floating tensors of the flat list, the position left out."""
-    with torch.no_grad():
+    with _as_outside():
         machine = LOOPS[loop]
         found = machine.backward(
             [t.detach() for t in tensors], list(kept), grads[0], list(grads[1:])
