@@ -3,6 +3,7 @@
 Nothing is coerced but a whole number where a fraction is expected.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING
@@ -63,8 +64,8 @@ def read(hint: object, raw: object, path: str) -> object:
     for arm in arms:
         if _accepts(arm, raw):
             return _read_plain(arm, raw, path)
-    wanted = " or ".join(_expected(arm)[0] for arm in arms)
-    fix = next(_expected(arm)[1] for arm in arms)
+    wanted = " or ".join(dict.fromkeys(_expected(arm)[0] for arm in arms))
+    fix = _expected(hint)[1]
     literals = _literals(arms)
     raise SpecError(path, f"{raw!r} is not {wanted}.", literals, str(raw), fix)
 
@@ -77,7 +78,7 @@ def _read_plain(hint: object, raw: object, path: str) -> object:
     wanted, fix = _expected(hint)
     shown = repr(raw) if len(repr(raw)) < 60 else repr(raw)[:57] + "..."
     literals = _literals((hint,))
-    problem = f"{shown} is not one of them." if literals else f"{shown} is not {wanted}."
+    problem = f"{shown} is not an allowed value." if literals else f"{shown} is not {wanted}."
     raise SpecError(path, problem, literals, str(raw), "" if literals else fix)
 
 
@@ -117,8 +118,7 @@ def _finite(number: float) -> bool:
 
 def _expected(hint: object) -> tuple[str, str]:
     """What a type is called in a sentence, and what to write."""
-    arms = [arm for arm in arms_of(hint) if arm is not type(None)]
-    arm = arms[0]
+    arm = next((arm for arm in arms_of(hint) if arm is not type(None)), hint)
     literals = _literals((arm,))
     if literals:
         return f"one of {', '.join(literals)}", ""
@@ -159,8 +159,9 @@ def _read_mapping(hint: object, raw: Raw, path: str) -> object:
 
 def _misspelt(shape: Shape, key: str, value: object) -> bool:
     """A plain value under a free key that must hold a mapping: most likely a field's typo."""
-    mapping = shape.rest is not object and not is_mapping(value)
-    return key not in shape.slots and mapping and shape.cls is not None
+    if key in shape.slots or shape.cls is None or shape.rest is object or is_mapping(value):
+        return False
+    return unknown_key(shape, key, "").nearest is not None
 
 
 def unknown_key(shape: Shape, key: str, path: str) -> SpecError:
@@ -203,6 +204,7 @@ def _construct(cls: type, values: Mapping[str, object], path: str) -> object:
             below = f"{path}.{item.name}".lstrip(".")
             kinds = choices(list(arms_of(hints_of(cls)[item.name])))
             fix = f"Write {item.name}: with its {'kind' if kinds else 'fields'} below it."
+            fix = item.metadata.get("fix", fix)
             problem = f"is missing; {cls.__name__} needs it."
             raise SpecError(below, problem, allowed=kinds or (), fix=fix)
     try:
@@ -222,7 +224,6 @@ def _from_value_error(cls: type, text: str, path: str) -> SpecError:
         return SpecError(path, text if text.endswith(".") else f"{text}.", fix=fix)
     item = known[name]
     default = default_of(item) if has_default(item) else MISSING
-    plain = isinstance(default, bool | int | float | str)
-    shown = str(default).lower() if isinstance(default, bool) else default
-    fix = f"The default is {shown}." if plain else "Change one of the two."
+    plain = default is None or isinstance(default, bool | int | float | str)
+    fix = f"The default is {json.dumps(default)}." if plain else "Change one of the two."
     return SpecError(f"{path}.{name}".lstrip("."), problem, fix=fix)

@@ -155,7 +155,9 @@ def _onto_parents(raw: Raw, path: Path, chain: tuple[Path, ...]) -> Document:
     if kind is None:
         raise SpecError("kind", "is missing.", allowed=KINDS, fix="Say what this file describes.")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise SpecError("kind", f"{kind!r} is not one of them.", allowed=KINDS, found=str(kind))
+        raise SpecError(
+            "kind", f"{kind!r} is not an allowed value.", allowed=KINDS, found=str(kind)
+        )
     for parent in parents:
         _expect(parent, kind, "extends")
     below: object = {}
@@ -178,7 +180,14 @@ def _parents(raw: Raw, folder: Path, chain: tuple[Path, ...]) -> list[Document]:
         if not isinstance(name, str) or not name:
             problem = f"{name!r} is not a path."
             raise SpecError("extends", problem, fix="Write a path relative to this file.")
-        found.append(_document(absolute(name, folder), chain))
+        file = absolute(name, folder)
+        try:
+            found.append(_document(file, chain))
+        except SpecError as error:
+            if error.path != str(file):
+                raise
+            problem = f"{file}: {error.problem}"
+            raise SpecError("extends", problem, fix=error.fix) from None
     return found
 
 

@@ -62,15 +62,22 @@ def _parse(text: str, where: str) -> object:
         raise SpecError(where, f"not YAML: {_yaml_problem(error)}.", fix=fix) from None
     except RecursionError:
         raise SpecError(where, "nested too deeply.", fix=_WRITE_MAPPING) from None
-    except (OmegaConfBaseException, ValueError, OSError, AssertionError, TypeError) as error:
-        problem = str(error).strip().splitlines()[0].rstrip(".")
+    except AssertionError:  # how OmegaConf answers to a number
+        return None
+    except (OmegaConfBaseException, ValueError, OSError, TypeError) as error:
+        problem = _first_line(error)
         fix = "Write plain YAML; ${...} may refer to keys of the same file only."
         raise SpecError(where, f"cannot be used: {problem}.", fix=fix) from None
 
 
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".:")
+
+
 def _yaml_problem(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError):
-        return str(error).splitlines()[0].rstrip(".")
+        return _first_line(error)
     mark = error.problem_mark
     line = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     return " ".join(str(error.problem or error.context).split()) + line
@@ -90,7 +97,7 @@ def parse_override(word: str) -> tuple[str, object]:
         tree = OmegaConf.from_dotlist([f"value={text}"])
         loaded = cast(Raw, OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        problem = str(error).strip().splitlines()[0].rstrip(".")
+        problem = _first_line(error)
         fix = "Quote the value if it holds brackets, braces or ${."
         raise SpecError(key, f"{text!r} is not a YAML value: {problem}.", fix=fix) from None
     return key.strip(), anchor_paths({key.strip(): loaded["value"]}, Path.cwd())[key.strip()]

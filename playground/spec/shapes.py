@@ -87,7 +87,9 @@ def _kind(raw: Raw, table: Mapping[str, type]) -> str:
     if kind is None:
         raise SpecError("kind", "is missing.", allowed=table)
     if not isinstance(kind, str) or kind not in table:
-        raise SpecError("kind", f"{kind!r} is not one of them.", allowed=table, found=str(kind))
+        raise SpecError(
+            "kind", f"{kind!r} is not an allowed value.", allowed=table, found=str(kind)
+        )
     return kind
 
 
@@ -194,7 +196,8 @@ def walk(hint: object, raw: object, path: str = "") -> Iterator[tuple[str, objec
             yield f"{path}.kind".lstrip("."), str
         return
     data = cast(Raw, raw)
-    names = dict.fromkeys([*shape.slots, *(str(key) for key in data)])
+    free = [] if shape.rest is object else [str(key) for key in data]
+    names = dict.fromkeys([*shape.slots, *free])
     for name in names:
         slot = shape.get(name)
         if slot is None:

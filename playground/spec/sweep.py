@@ -21,7 +21,8 @@ def _nothing() -> dict[str, object]:
 class BaseSpec:
     """The model that variants differ from: `{extends: PATH, dim: 128, ...}`, or the path alone."""
 
-    extends: Written  # the model as written; what was not written follows a change of kind
+    # the model as written: what was not written there follows a change of kind
+    extends: Written = field(metadata={"fix": "Write extends: PATH of a model's YAML."})
     overrides: Written = field(default_factory=_nothing, metadata={"rest": True})
 
     @classmethod
@@ -111,7 +112,7 @@ class SweepSpec:
 
     kind: ClassVar[str] = "sweep"
 
-    base: BaseSpec
+    base: BaseSpec = field(metadata={"fix": "Write base: PATH of a model's YAML."})
     task: TaskSpec
     train: TrainSpec = field(default_factory=TrainSpec)
     baseline: str = "full"  # a variant's name, or a new name for the base as it is

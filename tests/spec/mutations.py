@@ -1,0 +1,287 @@
+"""Specs broken in every way a hand can break them; also for the tests of the command line.
+
+`mutations()` is deterministic. Each one is a set of files, the one to load, words beside it, and
+what the error must mention.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.spec.samples import files
+
+SKIPPED = {"variants", "at"}  # mappings whose keys are free
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutation:
+    """One broken spec.
+
+    Attributes:
+        name: what is broken, readable as a test id.
+        load: the file to load.
+        files: file name -> content; only those that differ from the samples.
+        words: `key=value` words.
+        mentions: text that the error must hold.
+    """
+
+    name: str
+    load: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+    mentions: str = ""
+
+    def write(self, folder: Path) -> Path:
+        """Put all files into a folder; the path of the one to load."""
+        for name, content in files().items():
+            (folder / name).write_text(json.dumps(content))
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
+        return folder / self.load
+
+
+def mutations() -> Iterator[Mutation]:
+    """More than 200 broken specs."""
+    for name in files():
+        yield from _unknown_keys(name)
+        yield from _wrong_types(name)
+        yield from _wrong_values(name)
+        yield from _missing(name)
+    yield from _contradictions()
+    yield from _broken_files()
+    yield from _broken_words()
+    yield from _broken_sweeps()
+
+
+def _changed(file: str, path: tuple[str, ...], value: object, what: str, **more: str) -> Mutation:
+    data = files()[file]
+    node = data
+    for part in path[:-1]:
+        node = node[part]
+    node[path[-1]] = value
+    name = f"{file}: {'.'.join(path)} {what}"
+    content = {file: json.dumps(data).encode()}
+    return Mutation(name=name, load=file, files=content, mentions=more.get("mentions", path[-1]))
+
+
+def _nodes(data: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    for key, value in data.items():
+        yield (*path, key), value
+        if isinstance(value, dict):
+            yield from _nodes(value, (*path, key))
+
+
+def _unknown_keys(file: str) -> Iterator[Mutation]:
+    for path, _ in _nodes(files()[file]):
+        if path[-1] in ("kind", "M", "A", "0") or SKIPPED & set(path):
+            continue
+        wrong = path[-1][:-1] + "_" if len(path[-1]) > 3 else path[-1] + "x"
+        yield _changed(file, (*path[:-1], wrong), 1, "is unknown")
+
+
+def _wrong_types(file: str) -> Iterator[Mutation]:
+    for path, value in _nodes(files()[file]):
+        if path[-1] in ("base", "vectorize") or (SKIPPED & set(path[:-1])):
+            continue
+        if isinstance(value, bool):
+            wrong: object = "yes please"
+        elif isinstance(value, int | float):
+            wrong = "many"
+        elif isinstance(value, str):
+            wrong = 3
+        elif isinstance(value, list):
+            wrong = "a"
+        else:
+            wrong = [1]
+        yield _changed(file, path, wrong, f"is {wrong!r}")
+        if not isinstance(value, dict | list):
+            yield _changed(file, path, {"a": 1}, "is a mapping")
+
+
+def _wrong_values(file: str) -> Iterator[Mutation]:
+    enough = {"corpus", "baseline", "metrics", "base", "at", "variants", "dropout", "seed"}
+    for path, value in _nodes(files()[file]):
+        if enough & set(path):
+            continue
+        if isinstance(value, str):
+            yield _changed(file, path, "nonsense", "is not one of them")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield _changed(file, path, -3, "is negative", mentions="-3")
+        if isinstance(value, int) and not isinstance(value, bool) and path[-1] != "pairs":
+            yield _changed(file, path, 2.5, "is a fraction", mentions="2.5")
+
+
+def _missing(file: str) -> Iterator[Mutation]:
+    for path in (("kind",), ("block",), ("model",), ("task",), ("base",), ("layers",)):
+        data = files()[file]
+        if path[0] in data:
+            del data[path[0]]
+            content = {file: json.dumps(data).encode()}
+            name = f"{file}: no {path[0]}"
+            yield Mutation(name=name, load=file, files=content, mentions=path[0])
+    for path, value in _nodes(files()[file]):
+        if isinstance(value, dict) and "kind" in value and path[-1] not in ("feedforward", "optim"):
+            data = {key: item for key, item in value.items() if key != "kind"}
+            if path[-1] != "model":
+                yield _changed(file, path, data, "has no kind", mentions="kind")
+
+
+def _contradictions() -> Iterator[Mutation]:
+    model, memory, attention = "model.yaml", ("block", "memory"), ("block", "attention")
+    both = {"pattern": "M", "M": {"kind": "attention"}}
+    yield _changed(model, ("layers",), both, "beside block", mentions="block")
+    yield _changed(model, ("dim",), 66, "does not divide", mentions="heads")
+    yield _changed(model, (*memory, "heads"), 5, "does not divide")
+    yield _changed(model, (*attention, "heads"), 64, "leaves odd heads")
+    yield _changed(model, (*attention, "kv_heads"), 3, "does not divide heads")
+    yield _changed(model, (*memory, "chunk_size"), 24, "does not divide segment_len", mentions="24")
+    yield _changed(model, ("block", "segment_len"), 40, "is no multiple of chunk_size")
+    delta = {"kind": "delta", "chunk_size": 16}
+    yield _changed(model, memory, delta, "has no chunk_size", mentions="chunk_size")
+    yield _changed(model, (*memory, "anchor"), "passes:x", "is no count")
+    yield _changed(model, (*memory, "momentum"), "fixed:2", "is outside its range")
+    yield _changed(model, (*memory, "kind"), "no/such.py:Rule", "is no file", mentions="such.py")
+    yield _changed(model, (*memory, "kind"), "model.yaml:Rule", "is no Python", mentions="kind")
+    hybrid = "hybrid.yaml"
+    for pattern in ("", "0M", "M-A", "3M 1B", "3", "M,A"):
+        yield _changed(hybrid, ("layers", "pattern"), pattern, f"is {pattern!r}")
+    conv = {"kind": "conv"}
+    for at in ({"4": conv}, {"-5": conv}, {"first": conv}, {"3": conv, "-1": conv}):
+        yield _changed(hybrid, ("layers", "at"), at, f"is {list(at)}")
+    run = "run.yaml"
+    yield _changed(run, ("model", "vocab"), 100, "is below the task's")
+    for split in ([0.5, 0.5], [0.9, 0.2, 0.1], [0.0, 0.5, 0.5], [1.2, -0.1, -0.1], ["a", "b", "c"]):
+        yield _changed(run, ("task", "split"), split, f"is {split}")
+    for betas in ([0.9], [0.9, 1.0], [-0.1, 0.9]):
+        yield _changed(run, ("train", "optim", "betas"), betas, f"is {betas}")
+    for tokenizer in ("byte", "hf:", ""):
+        yield _changed(run, ("task", "tokenizer"), tokenizer, f"is {tokenizer!r}")
+    for device in ("gpu", "cuda:", "cpu0"):
+        yield _changed(run, ("device",), device, f"is {device!r}")
+
+
+def _broken_files() -> Iterator[Mutation]:
+    contents: dict[str, bytes] = {
+        "empty": b"",
+        "blank": b" \n\n",
+        "only a comment": b"# nothing\n",
+        "binary": bytes(range(256)),
+        "a null byte": b"kind: model\x00",
+        "a list": b"- kind: model\n- dim: 3\n",
+        "a number": b"42\n",
+        "prose": b"a model with two layers\n",
+        "an open bracket": b"kind: [model\n",
+        "a tab": b"kind: model\n\tdim: 3\n",
+        "a wrong indent": b"kind: model\n  dim: 3\n",
+        "two colons": b"kind: model: run\n",
+        "a key twice": b"kind: model\ndim: 3\ndim: 4\n",
+        "a Python object": b"kind: !!python/object/apply:os.getcwd []\n",
+        "an unknown reference": b"kind: model\ndim: ${width}\n",
+        "a gap to fill": b"kind: model\ndim: ???\n",
+        "two documents": b"kind: model\n---\nkind: run\n",
+        "a key that is null": b"kind: model\n~: 3\n",
+        "a key that is a number": b"kind: model\n3: 4\n",
+        "an unknown alias": b"kind: *model\n",
+        "a huge number": b"kind: model\ndim: " + b"9" * 5000 + b"\n",
+        "infinity": b"kind: model\ndim: .inf\n",
+        "deep brackets": b"[" * 5000,
+        "another kind": b"kind: modle\n",
+        "a kind to come": b"kind: bench\n",
+        "extends nothing": b"extends: nowhere.yaml\n",
+        "extends itself": b"extends: broken.yaml\n",
+        "extends a number": b"extends: 3\n",
+        "extends a run": b"extends: run.yaml\nkind: model\n",
+        "extends an empty name": b"extends: ''\n",
+        "extends a folder": b"extends: .\n",
+        "extends a typo": b"extend: model.yaml\n",
+        "a child's typo": b"extends: model.yaml\nblock: {memory: {chunk_sizes: 8}}\n",
+        "a child's old key": b"extends: model.yaml\nblock: {kind: lmm, segment_len: 8}\n",
+        "an unknown child kind": b"extends: model.yaml\nblock: {kind: macc}\n",
+    }
+    for name, content in contents.items():
+        yield Mutation(name=f"file: {name}", load="broken.yaml", files={"broken.yaml": content})
+    yield Mutation(name="file: missing", load="nowhere.yaml", mentions="nowhere.yaml")
+    yield Mutation(name="file: a folder", load=".")
+    circle = {"a.yaml": b"extends: b.yaml\n", "b.yaml": b"extends: a.yaml\n"}
+    yield Mutation(name="file: a circle", load="a.yaml", files=circle, mentions="a.yaml -> b.yaml")
+    run = b"kind: run\ntask: {kind: text}\nmodel: {extends: run.yaml}\n"
+    yield Mutation(name="file: a run as model", load="broken.yaml", files={"broken.yaml": run})
+
+
+def _broken_words() -> Iterator[Mutation]:
+    words = {
+        "model.yaml": (
+            "dim",
+            "=3",
+            "dim=",
+            "dim=wide",
+            "dim=[1",
+            "dim={a: 1}",
+            "dim=${x}",
+            "dimm=3",
+            ".dim=3",
+            "block..memory=3",
+            "heads=3",
+            "chunksize=3",
+            "memory.chunksize=3",
+            "memory.chunk_size=24",
+            "block.memory=titans",
+            "block.memory.kind=titan",
+            "block.memory.kind=my.py:Rule",
+            "dim.width=3",
+            "layers.pattern=M",
+            "task.kind=text",
+            "block.kind=none block.memory.heads=2",
+        ),
+        "hybrid.yaml": (
+            "block.memory.conv=2",
+            "layers.at.9.kind=conv",
+            "layers.patern=M",
+            "heads=1",
+        ),
+        "run.yaml": (
+            "lr=1",
+            "train.lr=1",
+            "optim.lr=fast",
+            "seed=-1",
+            "model.vocab=10",
+            "task.kind=a",
+        ),
+        "sweep.yaml": ("seeds=0", "seeds=[1,1]", "variants.new.block.memory.convv=1", "dim=32"),
+    }
+    for file, broken in words.items():
+        for word in broken:
+            parts = tuple(word.split(" ")) if word.startswith("block.kind") else (word,)
+            yield Mutation(name=f"{file} {word}", load=file, words=parts)
+
+
+def _broken_sweeps() -> Iterator[Mutation]:
+    variants: dict[str, object] = {
+        "equal": {"block.memory.network": "mlp"},
+        "empty": {},
+        "twice": {"block.memory.conv": 0},
+        "unknown": {"block.memory.convolution": 0},
+        "nowhere": {"extends": "nowhere.yaml"},
+        "a run": {"extends": "run.yaml"},
+        "seeded": {"seed": 4},
+        "wrong": {"block.memory.network": "mpl"},
+        "impossible": {"dim": 30},
+        "a list": [1],
+        "a name": "mac.yaml",
+        "too few": {"task.vocab": 512},
+    }
+    for name, variant in variants.items():
+        yield _changed("sweep.yaml", ("variants", name), variant, "", mentions=name)
+    bases = {"nowhere.yaml": "nowhere", "run.yaml": "run.yaml", "sweep.yaml": "extend each other"}
+    for base, mentions in bases.items():
+        yield _changed("sweep.yaml", ("base",), base, f"is {base}", mentions=mentions)
+    for base in ({"extends": "model.yaml", "dimm": 3}, {"dim": 64}, {"extends": None}, 3, [1]):
+        yield _changed("sweep.yaml", ("base",), base, f"is {base}", mentions="base")
+    for grid in ({"block.memory.conv": []}, {"convv": [1, 2]}, {"dim": 3}, {"dim": [8, 8]}, [1]):
+        yield _changed("sweep.yaml", ("grid",), grid, f"is {grid}")
+    tune = {"grid": {"train.optim.lr": [1e-3]}, "edge": "extnd"}
+    yield _changed("sweep.yaml", ("tune",), tune, "has a wrong edge", mentions="edge")
+    for match in ({"params": 0.02, "flops": 0.1}, {"by": "dim"}, {"params": 2.0}):
+        yield _changed("sweep.yaml", ("match",), match, f"is {match}")
+    yield _changed("sweep.yaml", ("variants",), {}, "are none")
