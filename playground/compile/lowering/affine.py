@@ -1,0 +1,240 @@
+"""Classes A and B in chunks: every chunk's work in parallel, then a scan over chunk states.
+
+With X the inputs of the one linear map, D its error signals, A- etc. the filter before each token's
+own write, and D = d + s (prediction):
+
+    (I + diag(s) tril(A- * X X^T, -1)) D = d + s (b- X memory_0 + c- X momentum_0)
+
+is unit lower triangular: one solve gives D as an affine map of the state at the chunk's start (the
+WY / UT transform of DeltaNet, arXiv:2406.06484, with momentum and any gate in [0, 1]). So a chunk
+moves its state affinely, and only that small recurrence is sequential. Class A has s = 0.
+The chunk length here is execution: it changes no number.
+"""
+
+from __future__ import annotations  # Dynamo must not evaluate nested annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from tensordict import TensorDict
+from torch import Tensor
+
+from memory_rules import AbstractGradientRule, Inputs, State
+from memory_rules.dense import Filtered
+from memory_rules.filters import Filter, chunk_filter
+from playground.compile.lowering.classify import Given, classify, error_signal, slope_of
+from playground.compile.lowering.state_scan import state_scan
+
+Leaves = dict[str, Tensor]
+SCALAR_LENGTH, CHANNEL_LENGTH = 64, 16  # tokens of a chunk: matrices, or a tensor with channels
+
+
+class Lanes(NamedTuple):
+    """Tokens laid out in chunks: [N, B, H, C, d]; gates [N, B, H, C], channel gates [.., C, d]."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    lr: Tensor
+    keep: Tensor
+    momentum: Tensor | None
+    mask: Tensor | None  # [N, B, 1, C]
+
+
+class Prepared(NamedTuple):
+    """A chunk as an affine map of its state [memory; momentum], rows stacked: [N, B, H, R, V]."""
+
+    f: Filter
+    X: Tensor
+    fixed: Tensor  # D at a state of zero, [.., C, V]
+    by_state: Tensor | None  # D per unit of state, [.., C, R]; None for class A
+    move: Tensor  # [.., R, R]
+    write: Tensor  # [.., R, V]
+
+
+class AffineScan:
+    """A scan bound to one rule of class A or B."""
+
+    def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
+        self.rule, self.kind = rule, classify(rule)[0]
+        if self.kind not in ("A", "B"):
+            raise ValueError(f"{rule.kind}: class {self.kind} has no affine chunk form.")
+        (self.name,) = rule.shapes(4)
+        self.turned = rule.side == "value"  # gates then act on columns: keep the transpose
+        self.prepare, self.output = self._prepare, self._output
+        if compiled:
+            self.prepare = torch.compile(self._prepare, fullgraph=True, dynamic=True)
+            self.output = torch.compile(self._output, fullgraph=True, dynamic=True)
+
+    def __call__(
+        self, rule: AbstractGradientRule, state: State, inputs: Inputs
+    ) -> tuple[Tensor, State]:
+        """y [B, T, H, V] and the state after the tokens."""
+        length = inputs.batch_size[1]
+        if length == 0:
+            return torch.zeros_like(inputs.v), state
+        x = self._lanes(state, inputs)
+        n = self.name
+        target = state.start[n] if self.rule.decay_towards == "start" else None
+        slow = dict(state.slow.items())
+        memory = state.memory[n] if target is None else state.memory[n] - target
+        rows = [memory, state.momentum[n]] if self.rule.has_momentum else [memory]
+        rows = [w.mT for w in rows] if self.turned else rows
+        chunks = self.prepare(x, slow, target)
+        states = state_scan(chunks.move, chunks.write, torch.cat(rows, -2).contiguous())
+        y = self.output(x, slow, target, chunks, states[:-1])
+        y = y.permute(1, 0, 3, 2, 4).flatten(1, 2)[:, :length]
+        return y.to(inputs.v.dtype), self._state(state, states[-1], target, length)
+
+    def _state(self, state: State, last: Tensor, target: Tensor | None, length: int) -> State:
+        parts = self._parts(last)
+        memory = parts[0] if target is None else parts[0] + target
+        size, n = state.batch_size, self.name
+        momentum = {n: parts[1]} if self.rule.has_momentum else {}
+        return state.replace(
+            memory=TensorDict({n: memory}, batch_size=size),
+            momentum=TensorDict(momentum, batch_size=size),
+            position=state.position + length,
+        )
+
+    def _parts(self, rows: Tensor) -> list[Tensor]:
+        """Memory and, if there is one, momentum; from rows stacked."""
+        parts = rows.chunk(2, -2) if self.rule.has_momentum else (rows,)
+        return [w.mT for w in parts] if self.turned else list(parts)
+
+    def _lanes(self, state: State, inputs: Inputs) -> Lanes:
+        rates, n = self.rule.rates(inputs), self.name
+        dtype, length = state.memory[n].dtype, inputs.batch_size[1]
+        size = min(length, SCALAR_LENGTH if self.rule.side == "scalar" else CHANNEL_LENGTH)
+        extra = -length % size
+
+        def lay(t: Tensor, fill: float = 0.0) -> Tensor:
+            """[B, T, H, ...] -> [N, B, H, C, ...]; slots after the end hold `fill`."""
+            t = t.to(dtype)
+            if extra:
+                pad = (0,) * (2 * (t.ndim - 2)) + (0, extra)
+                t = F.pad(t, pad, value=fill)
+            return t.unflatten(1, (-1, size)).movedim(1, 0).transpose(2, 3)
+
+        mask = inputs.mask
+        if mask is None and extra and rates.momentum is not None:
+            mask = torch.ones_like(inputs.k[:, :, 0, 0], dtype=torch.bool)  # slots do not coast
+        if mask is not None:
+            mask = F.pad(mask, (0, extra)).unflatten(1, (-1, size)).movedim(1, 0).unsqueeze(2)
+        momentum = None if rates.momentum is None else lay(rates.momentum[n], 1.0)
+        return Lanes(
+            lay(inputs.q),
+            lay(inputs.k),
+            lay(inputs.v),
+            lay(rates.lr[n]),
+            lay(rates.keep[n], 1.0),
+            momentum,
+            mask,
+        )
+
+    def _filter(self, x: Lanes) -> Filter:
+        lr, keep, eta, mask = x.lr, x.keep, x.momentum, x.mask
+        if keep.ndim > lr.ndim:
+            keep = keep.mT
+            lr = lr.unsqueeze(-2).expand_as(keep)
+            eta = None if eta is None else eta.unsqueeze(-2).expand_as(keep)
+            mask = None if mask is None else mask.unsqueeze(-2)
+        return chunk_filter(lr, keep, eta, mask)
+
+    # in parallel over chunks
+
+    def _prepare(self, x: Lanes, slow: Leaves, target: Tensor | None) -> Prepared:
+        (_, out), *_ = self.rule.shapes(x.k.shape[-1]).values()
+        zero = x.v.new_zeros(*x.v.shape[:-1], out)
+        probe = Given(zero, slow)
+        self.rule.read(probe, x.k)
+        X, f = probe.seen[0], self._filter(x)
+        signal = error_signal(self.rule, slow, x.k, x.v)
+        d = signal(zero)
+        if self.kind == "A":
+            return self._class_a(f, X, d)
+        slope = slope_of(signal, zero)
+        if target is not None:
+            d = d + slope * (X @ target)
+        before = f.before()
+        if self.rule.surprise_at == "decayed_memory":
+            keep = x.keep if x.mask is None else torch.where(_wide(x.mask, x.keep), x.keep, 1.0)
+            before = before.scaled(keep.mT if self.rule.side == "key" else keep)
+        system = slope * self._scores(before, X)
+        system = system + torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
+        states = [self._by_row(before.b, X)]
+        if before.c is not None:
+            states.append(self._by_row(before.c, X))
+        right = torch.cat([d, *[slope * t for t in states]], -1)
+        solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
+        fixed, by_state = solved[..., :out], solved[..., out:]
+        return self._class_b(f, X, fixed, by_state)
+
+    def _class_a(self, f: Filter, X: Tensor, d: Tensor) -> Prepared:
+        write = self._writes(f, X, d)
+        return Prepared(f, X, d, None, self._retained(f, X), write)
+
+    def _class_b(self, f: Filter, X: Tensor, fixed: Tensor, by_state: Tensor) -> Prepared:
+        move = self._retained(f, X) - self._writes(f, X, by_state)
+        return Prepared(f, X, fixed, by_state, move, self._writes(f, X, fixed))
+
+    def _writes(self, f: Filter, X: Tensor, D: Tensor) -> Tensor:
+        """Sums of outer products that enter memory and momentum, rows stacked: [.., R, V]."""
+        weights = [f.A[..., -1, :]] + ([] if f.e is None else [f.e])
+        if self.rule.side == "scalar":
+            both = torch.cat([w.unsqueeze(-1) * X for w in weights], -1)
+            return both.mT @ D
+        if self.rule.side == "key":
+            return torch.cat([X.mT * w for w in weights], -2) @ D
+        return torch.cat([D.mT * w for w in weights], -2) @ X
+
+    def _retained(self, f: Filter, X: Tensor) -> Tensor:
+        """The part of `move` that the gates alone make: [.., R, R]."""
+        size = f.b.shape[-2] if self.turned else X.shape[-1]
+        eye = torch.eye(size, dtype=X.dtype, device=X.device)
+
+        def diagonal(t: Tensor) -> Tensor:
+            last = t[..., -1:]
+            return (last.unsqueeze(-1) if self.rule.side == "scalar" else last) * eye
+
+        if f.c is None or f.m is None:
+            return diagonal(f.b)
+        top = torch.cat([diagonal(f.b), diagonal(f.c)], -1)
+        low = diagonal(f.m)
+        return torch.cat([top, torch.cat([torch.zeros_like(low), low], -1)], -2)
+
+    def _scores(self, f: Filter, X: Tensor) -> Tensor:
+        if self.rule.side == "scalar":
+            return f.A * (X @ X.mT)
+        return (X.mT.unsqueeze(-1) * f.A * X.mT.unsqueeze(-2)).sum(-3)
+
+    def _by_row(self, b: Tensor, X: Tensor) -> Tensor:
+        return (b.mT if self.rule.side == "key" else b.unsqueeze(-1)) * X
+
+    def _output(
+        self, x: Lanes, slow: Leaves, target: Tensor | None, chunks: Prepared, states: Tensor
+    ) -> Tensor:
+        D = chunks.fixed
+        if chunks.by_state is not None:
+            D = D + chunks.by_state @ states
+        parts = self._parts(states)
+        memory = parts[0] if target is None else parts[0] + target
+        momentum = {self.name: parts[1]} if self.rule.has_momentum else {}
+        start = {} if target is None else {self.name: target}
+        f = chunks.f.before() if self.rule.read_at == "before" else chunks.f
+        reading = Filtered(
+            {self.name: memory},
+            momentum,
+            start,
+            slow,
+            {self.name: f},
+            {self.name: chunks.X},
+            {self.name: D},
+            self.rule.side,
+        )
+        return self.rule.read(reading, x.q)
+
+
+def _wide(mask: Tensor, keep: Tensor) -> Tensor:
+    return mask.unsqueeze(-1) if keep.ndim > mask.ndim else mask
