@@ -1,0 +1,133 @@
+"""Gate fields and ranges; how a rule turns gates into its filter's rates."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from memory_rules import RULES, Gate
+from memory_rules.gates import parse
+from memory_rules.testing import make_inputs
+
+ALLOWED = ("token", "head")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("token", ("token", None)), ("none", ("none", None)), ("fixed:0.25", ("fixed", 0.25))],
+)
+def test_a_gate_field_reads_as_kind_and_value(text: str, expected: tuple[str, Any]) -> None:
+    assert parse("decay", text, ALLOWED) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("tokens", "'tokens' is not a gate. Allowed: token, head, fixed:VALUE, none"),
+        ("channel", "'channel' is not a gate"),
+        ("fixed:", "has no number; write fixed:0.9"),
+        ("fixed:1.5", "fixed value 1.5 is not in [0, 1]"),
+        ("token:3", "is not a gate"),
+    ],
+)
+def test_a_wrong_gate_names_field_problem_and_what_is_allowed(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=r"^decay: ") as error:
+        parse("decay", text, ALLOWED)
+    assert problem in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "gate", [Gate(init=0.01), Gate(low=0.2, high=0.6, init=0.5), Gate(high=math.inf, init=0.05)]
+)
+def test_the_logit_of_a_gate_gives_its_starting_value(gate: Gate) -> None:
+    if math.isinf(gate.high):
+        value = gate.low + math.log1p(math.exp(gate.logit))
+    else:
+        value = gate.low + (gate.high - gate.low) / (1.0 + math.exp(-gate.logit))
+    assert value == pytest.approx(gate.init)
+
+
+def test_titans_wants_the_gates_its_fields_name() -> None:
+    titans = RULES["titans"]
+    assert set(titans().gates) == {"lr", "momentum", "decay"}
+    assert set(titans(momentum="none", decay="fixed:0.1").gates) == {"lr"}
+    assert titans(decay="channel").gates["decay"].kind == "channel"
+    assert titans(chunk_size=32).gates["lr"].high == 1 / 64
+    assert titans(anchor="token").gates["lr"].high == 0.5
+    assert titans(max_lr=0.1).gates["lr"].high == 0.1
+
+
+def test_a_window_shares_the_safe_step_among_its_tokens() -> None:
+    omega = RULES["omega"](window=4, chunk_size=16)
+    assert omega.gates["window"].width == 4
+    assert omega.gates["lr"].high == 1 / 32 / 4
+    assert RULES["omega"](window=1).gates.keys() == {"lr", "decay"}
+
+
+def test_rates_are_one_minus_decay_and_a_step_damped_by_momentum() -> None:
+    rule = RULES["titans"]()
+    x = make_inputs(rule, T=3)
+    rates = rule.rates(x)
+    for n in rule.shapes(4):
+        lr, momentum, decay = (x.gates[g, n] for g in ("lr", "momentum", "decay"))
+        assert torch.equal(rates.lr[n], lr * (1.0 - momentum))
+        assert torch.equal(rates.keep[n], 1.0 - decay)
+    plain = RULES["titans"](lr_scale="none").rates(x)
+    assert torch.equal(plain.lr["w1"], x.gates["lr", "w1"])
+
+
+def test_a_fixed_gate_is_the_same_everywhere_and_none_is_nothing() -> None:
+    rule = RULES["titans"](momentum="none", decay="fixed:0.25", lr="none")
+    rates = rule.rates(make_inputs(rule, T=3))
+    assert rates.momentum is None
+    assert (rates.keep["w1"] == 0.75).all() and (rates.lr["w1"] == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "text"),
+    [
+        ("titans", {"momentum": "channel"}, "momentum: 'channel' is not a gate"),
+        ("titans", {"chunk_size": 0}, "chunk_size: 0 is not a positive count"),
+        ("titans", {"anchor": "passes"}, "anchor: 'passes'"),
+        ("titans", {"anchor": "chunk:2"}, "anchor: 'chunk:2'"),
+        ("titans", {"network": "transformer"}, "network: 'transformer' is not registered"),
+        ("titans", {"depth": 0}, "depth: 0"),
+        ("titans", {"expand": 0.0}, "expand: 0.0"),
+        ("titans", {"delta": 0.0}, "delta: 0.0"),
+        ("titans", {"p": 1.0}, "p: 1.0"),
+        ("titans", {"max_lr": -1.0}, "max_lr: -1.0"),
+        ("titans", {"surprise_at": "decayed_memory"}, "surprise_at: decayed_memory needs"),
+        ("titans", {"inner": "newton_schulz", "momentum": "none"}, "inner: newton_schulz needs"),
+        ("titans", {"inner": "newton_schulz", "anchor": "token"}, "anchor: 'token'"),
+        ("atlas", {"momentum": "none"}, "momentum: none"),
+        ("atlas", {"anchor": "token"}, "anchor: 'token'"),
+        ("omega", {"window": 0}, "window: 0"),
+        ("omega", {"degree": 0}, "degree: 0"),
+        ("omega", {"network": "vector"}, "network: 'vector' has no features here"),
+        ("moneta", {"q": 1.0}, "q: 1.0"),
+        ("moneta", {"p": 0.5}, "p: 0.5"),
+        ("moneta", {"floor": 0.0}, "floor: 0.0"),
+        ("moneta", {"decay_towards": "start"}, "decay_towards: start"),
+        ("yaad", {"delta": -1.0}, "delta: -1.0"),
+        ("ttt_linear", {"chunk_size": 0}, "chunk_size: 0"),
+        ("ttt_linear", {"max_lr": 0.0}, "max_lr: 0.0"),
+        ("ttt_mlp", {"expand": 0.0}, "expand: 0.0"),
+        ("longhorn", {"max_strength": 0.0}, "max_strength: 0.0"),
+        ("retention", {"exponent": -1.0}, "exponent: -1.0"),
+        ("ssd", {"step_init": 0.0}, "step_init: 0.0"),
+        ("delta", {"max_lr": 1.5}, "max_lr: 1.5"),
+        ("gated_delta", {"max_lr": 0.0}, "max_lr: 0.0"),
+        ("momentum_delta", {"decay": "sometimes"}, "decay: 'sometimes'"),
+    ],
+)
+def test_a_field_out_of_range_is_named(kind: str, fields: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError) as error:
+        RULES[kind](**fields)
+    assert text in str(error.value)
+
+
+def test_rules_with_a_gradient_at_every_token_have_no_chunk_size() -> None:
+    for kind in ("linear_attention", "delta", "gated_delta", "momentum_delta", "gla", "ssd"):
+        with pytest.raises(TypeError, match="chunk_size"):
+            RULES[kind](chunk_size=16)
