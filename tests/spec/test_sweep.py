@@ -1,0 +1,203 @@
+"""Sweeps: what a variant is, what is refused, and the list of runs."""
+
+import copy
+
+import pytest
+
+from playground.errors import SpecError
+from playground.spec import (
+    BaseSpec,
+    EngineSpec,
+    MatchSpec,
+    Mqar,
+    SweepSpec,
+    TrainSpec,
+    TuneSpec,
+    VariantSpec,
+    fingerprint,
+    load,
+)
+from tests.spec.samples import SWEEP, write, write_samples
+
+
+def sweep(folder, **changes):
+    write_samples(folder)
+    write(folder, s={**copy.deepcopy(SWEEP), **changes})
+    return load(folder / "s.yaml")
+
+
+def runs_of(spec: SweepSpec):
+    return {run.variant: run for run in reversed(spec.expand())}
+
+
+def test_every_variant_has_the_same_seeds_and_the_baseline_comes_first(tmp_path):
+    runs = sweep(tmp_path).expand()
+    names = ["full", "full", "linear-memory", "linear-memory", "no-conv", "no-conv"]
+    assert [run.variant for run in runs] == names
+    assert [run.seed for run in runs] == [run.spec.seed for run in runs] == [0, 1] * 3
+    assert len({fingerprint(run.spec) for run in runs}) == 6
+
+
+def test_seeds_may_be_listed(tmp_path):
+    assert [run.seed for run in sweep(tmp_path, seeds=[7, 3]).expand()] == [7, 3] * 3
+
+
+def test_a_variant_differs_from_the_base_in_what_it_says_and_nothing_else(tmp_path):
+    runs = runs_of(sweep(tmp_path))
+    full, linear = runs["full"].spec.model, runs["linear-memory"].spec.model
+    assert linear == load(tmp_path / "model.yaml", "block.memory.network=linear")
+    assert full == load(tmp_path / "model.yaml")
+
+
+def test_a_variant_may_change_the_task_or_the_training(tmp_path):
+    variants = {
+        "slow": {"train.optim.lr": 1e-4},
+        "hard": {"task.pairs": 3},
+        "nested": {"block": {"memory": {"depth": 1, "kind": "titans"}}},
+    }
+    runs = runs_of(sweep(tmp_path, variants=variants))
+    assert runs["slow"].spec.train.optim.lr == 1e-4
+    assert runs["hard"].spec.task.pairs == 3
+    assert runs["nested"].spec.model.block.memory.rule.depth == 1
+    assert runs["slow"].spec.model == runs["full"].spec.model
+
+
+def test_a_variant_with_extends_replaces_the_model_and_keeps_the_bases_own_overrides(tmp_path):
+    base = {"extends": "model.yaml", "dim": 32, "block.memory.chunk_size": 8, "depth": 4}
+    variants = {"hybrid": {"extends": "hybrid.yaml", "layers.M.memory.conv": 2}}
+    runs = runs_of(sweep(tmp_path, base=base, variants=variants))
+    model = runs["hybrid"].spec.model
+    assert (model.dim, model.depth, model.block) == (32, 4, None)
+    assert model.layers.symbols["M"].memory.conv == 2
+    assert runs["hybrid"].dropped == ("block.memory.chunk_size",)
+    assert runs["full"].dropped == ()
+    assert runs["full"].spec.model.block.memory.rule.chunk_size == 8
+
+
+def test_a_variant_that_changes_a_kind_keeps_what_the_base_wrote_and_the_new_kind_knows(tmp_path):
+    variants = {"delta": {"block.memory.kind": "delta"}}
+    memory = runs_of(sweep(tmp_path, variants=variants))["delta"].spec.model.block.memory
+    assert (memory.rule.kind, memory.rule.max_lr, memory.heads) == ("delta", 0.03, 4)
+
+
+def test_the_base_may_be_a_path_or_a_mapping_nested_or_dotted(tmp_path):
+    nested = {"extends": "model.yaml", "block": {"memory": {"depth": 1}}}
+    dotted = {"extends": "model.yaml", "block.memory.depth": 1}
+    first = [run.spec for run in sweep(tmp_path, base=nested).expand()]
+    second = [run.spec for run in sweep(tmp_path, base=dotted).expand()]
+    assert first == second
+    assert first[0].model == load(tmp_path / "model.yaml", "block.memory.depth=1")
+
+
+def test_the_base_may_be_written_out_in_the_sweep(tmp_path):
+    inline = {"kind": "model", "vocab": 128, "dim": 8, "block": {"kind": "none"}}
+    variants = {"conv": {"block.kind": "conv"}}
+    runs = runs_of(sweep(tmp_path, base=inline, variants=variants))
+    assert (runs["full"].spec.model.dim, runs["conv"].spec.model.block.kind) == (8, "conv")
+
+
+def test_the_baseline_may_be_one_of_the_variants(tmp_path):
+    names = [run.variant for run in sweep(tmp_path, baseline="no-conv", seeds=1).expand()]
+    assert names == ["no-conv", "linear-memory"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "problem"),
+    [
+        ({"block.memory.network": "mlp"}, "equal to its baseline 'full'"),
+        ({"extends": "model.yaml"}, "equal to its baseline 'full'"),
+        ({"block.memory.conv": 0}, "equal to the variant 'no-conv'"),
+        ({"block.memory.convs": 0}, "Did you mean 'conv'"),
+        ({"seed": 3}, "the seeds are those of the sweep"),
+    ],
+)
+def test_a_variant_that_changes_nothing_or_matches_nothing_is_an_error(tmp_path, variant, problem):
+    with pytest.raises(SpecError, match=problem) as caught:
+        sweep(tmp_path, variants={**SWEEP["variants"], "odd": variant})
+    assert caught.value.path.startswith("variants.odd")
+
+
+def test_a_grid_is_a_product_and_the_bases_own_place_is_the_baseline(tmp_path):
+    grid = {"block.memory.chunk_size": [8, 16], "dim": [64, 128]}
+    names = [run.variant for run in sweep(tmp_path, grid=grid, variants={}, seeds=1).expand()]
+    assert names == [
+        "full",
+        "block.memory.chunk_size=8, dim=64",
+        "block.memory.chunk_size=8, dim=128",
+        "block.memory.chunk_size=16, dim=128",
+    ]
+
+
+def test_a_grid_over_variants_runs_each_at_every_point(tmp_path):
+    spec = sweep(tmp_path, grid={"dim": [64, 128]}, seeds=1)
+    names = [run.variant for run in spec.expand()]
+    assert names == [
+        *("full", "full, dim=128", "linear-memory", "linear-memory, dim=128"),
+        *("no-conv", "no-conv, dim=128"),
+    ]
+    assert runs_of(spec)["no-conv, dim=128"].spec.model.dim == 128
+
+
+def test_the_execution_of_every_run_is_that_of_the_sweep(tmp_path):
+    spec = sweep(tmp_path, device="cpu", dtype="fp32", lowering="recurrent", compile=False)
+    run = spec.expand()[-1].spec
+    assert (run.device, run.dtype, run.lowering, run.compile) == ("cpu", "fp32", "recurrent", False)
+
+
+def test_tune_match_and_the_rest_are_read_in_full(tmp_path):
+    tune = {"grid": {"train.optim.lr": [3e-4, 1e-3]}, "seeds": 2, "edge": "warn"}
+    match = {"params": 0.02, "by": "block.feedforward.expand"}
+    spec = sweep(tmp_path, tune=tune, match=match, run={"engine": "ray", "workers": "auto"})
+    assert spec.tune == TuneSpec(grid={"train.optim.lr": (3e-4, 1e-3)}, seeds=2, edge="warn")
+    assert spec.match == MatchSpec(params=0.02)
+    assert spec.run == EngineSpec(engine="ray", workers="auto")
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("tune", {"tune": {"grid": {"train.optim.lr": [3e-4]}}}),
+        ("match", {"match": {"params": 0.02}}),
+        ("run.engine", {"run": {"engine": "ray"}}),
+        ("run.vectorize", {"run": {"vectorize": 4}}),
+        ("report.test", {"report": {"test": "paired_t"}}),
+        ("report.correct", {"report": {"correct": "holm"}}),
+        ("report.formats", {"report": {"formats": ["tex"]}}),
+    ],
+)
+def test_what_nothing_carries_out_yet_is_refused_when_the_runs_are_planned(tmp_path, path, changes):
+    spec = sweep(tmp_path, **changes)
+    with pytest.raises(SpecError, match="not available yet") as caught:
+        spec.expand()
+    assert caught.value.path == path
+
+
+def test_a_sweep_built_in_python_gives_the_runs_of_its_yaml(tmp_path):
+    loaded = sweep(tmp_path)
+    twin = SweepSpec(
+        base=BaseSpec.of(load(tmp_path / "model.yaml")),
+        task=Mqar(vocab=128, length=32, pairs=2),
+        train=TrainSpec(steps=10, batch=2),
+        variants={
+            "linear-memory": VariantSpec(overrides={"block.memory.network": "linear"}),
+            "no-conv": VariantSpec(overrides={"block.memory.conv": 0}),
+        },
+        seeds=2,
+    )
+    assert [fingerprint(run.spec) for run in twin.expand()] == [
+        fingerprint(run.spec) for run in loaded.expand()
+    ]
+
+
+def test_a_sweep_that_extends_a_sweep_replaces_bases_and_variants_that_name_a_model(tmp_path):
+    sweep(tmp_path, variants={"a": {"extends": "hybrid.yaml"}, "b": {"depth": 3}})
+    child = {
+        "extends": "s.yaml",
+        "base": "hybrid.yaml",
+        "variants": {"a": {"extends": "model.yaml"}},
+    }
+    write(tmp_path, child=child)
+    runs = runs_of(load(tmp_path / "child.yaml"))
+    assert runs["full"].spec.model == load(tmp_path / "hybrid.yaml")
+    assert runs["a"].spec.model == load(tmp_path / "model.yaml")
+    assert runs["b"].spec.model.depth == 3
