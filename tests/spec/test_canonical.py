@@ -163,6 +163,8 @@ def test_specs_that_differ_in_any_one_field_have_different_ids(block):
     skipped = {f"model.block.memory.{name}" for kind, name in FIXED if kind == rule}
     skipped |= {"model.layers", *ONE_VALUE}
     paths = [path for path in leaves(spec) if path not in skipped]
+    if block is not BLOCK_SPECS[0]:  # what lies outside the block is the same for all
+        paths = [path for path in paths if path.startswith("model.block.")]
     for path in paths:
         other = changed(spec, path)
         if other is None and path in NEEDS:
@@ -170,7 +172,7 @@ def test_specs_that_differ_in_any_one_field_have_different_ids(block):
             other = changed(convert(RunSpec, raw), path)
         assert other is not None, f"no other value was found for {path}"
         assert seen.setdefault(fingerprint(other, "data"), path) == path
-    assert len(seen) == len(paths) + 1 > 30
+    assert len(seen) == len(paths) + 1 > (1 if block is not BLOCK_SPECS[0] else 50)
 
 
 def test_specs_of_different_kinds_of_task_block_and_rule_have_different_ids():
