@@ -1,0 +1,113 @@
+"""The compiler: a spec becomes a plan, a plan becomes a module, and every choice has its reason."""
+
+import torch
+from torch import Tensor
+
+from blocks.model import Model
+from memory_rules import AbstractMemoryRule, Inputs, State
+from playground.compile.build import compile_bodies, construct
+from playground.compile.lowering import LOWERINGS, Lowering, classify
+from playground.compile.pipeline import PIPELINE, make_plan
+from playground.compile.plan import Node, Plan
+from playground.compile.target import Target
+from playground.compile.toolchain import find_compiler, require_compiler
+from playground.errors import LoweringError
+from playground.spec import ModelSpec
+
+# Products of gates, and memories that decay, reach subnormal numbers, which a CPU handles ten to a
+# hundred times slower; threads made from here on inherit the setting.
+torch.set_flush_denormal(True)
+
+
+def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Model:
+    """A model on the CPU, not compiled: `logits = model(tokens)`.
+
+    Args:
+        spec: the model.
+        seed: of its initial weights.
+        lowering: auto, or the form every memory must run in.
+    """
+    plan = make_plan(spec, Target(compile=False), lowering=lowering)
+    model = construct(plan, compiled=False, seed=seed)
+    model.plan = plan  # pyright: ignore
+    return model
+
+
+def compile(
+    spec: ModelSpec,
+    *,
+    device: str = "cpu",
+    lowering: str = "auto",
+    compile: bool = True,
+    seed: int = 0,
+) -> Model:
+    """A model ready to run: lowered, on its device, its bodies under torch.compile.
+
+    Args:
+        spec: the model.
+        device: auto, cpu or cuda.
+        lowering: auto, or the form every memory must run in.
+        compile: false runs the same mathematics eagerly.
+        seed: of its initial weights.
+
+    Raises:
+        LoweringError: nothing can run it as asked, or there is no C++ compiler.
+    """
+    target = Target.of(device, compile=compile)
+    plan = make_plan(spec, target, lowering=lowering)
+    model = construct(plan, compiled=compile, seed=seed).to(target.device)
+    if compile:
+        compile_bodies(model, plan)
+    model.plan = plan  # pyright: ignore
+    return model
+
+
+def scan(
+    rule: AbstractMemoryRule,
+    state: State,
+    inputs: Inputs,
+    *,
+    lowering: str = "auto",
+    compile: bool = False,
+) -> tuple[Tensor, State]:
+    """Run one rule over tokens.
+
+    Args:
+        rule: any rule.
+        state: from `rule.initial_state`, or from the call before.
+        inputs: tokens, [B, T, H, d].
+        lowering: recurrent, chunked, triton, or auto for the best that does not refuse.
+        compile: whether its bodies go through torch.compile.
+
+    Returns:
+        y [B, T, H, V] and the state after the tokens.
+
+    Raises:
+        LoweringError: the lowering asked for does not exist or refuses; it says why.
+    """
+    target = Target.of(str(inputs.q.device), compile=compile)
+    reasons = {low.name: low.refuses(rule, target) for low in LOWERINGS}
+    if lowering != "auto" and lowering not in reasons:
+        raise LoweringError("lowering", f"{lowering!r} is none of {', '.join(reasons)}.")
+    usable = [low for low in LOWERINGS if not reasons[low.name] and lowering in ("auto", low.name)]
+    if not usable:
+        raise LoweringError("scan", f"{lowering} cannot run {rule.kind}.", reasons)
+    best = min(usable, key=lambda low: low.rank)
+    return best.bind(rule, compile)(rule, state, inputs)
+
+
+__all__ = [
+    "LOWERINGS",
+    "PIPELINE",
+    "Lowering",
+    "Node",
+    "Plan",
+    "Target",
+    "build",
+    "classify",
+    "compile",
+    "find_compiler",
+    "make_plan",
+    "require_compiler",
+    "scan",
+]

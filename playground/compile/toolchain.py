@@ -20,7 +20,7 @@ _FAMILIES = {"ubuntu": "debian", "rhel": "fedora", "centos": "fedora", "opensuse
 
 
 def find_compiler() -> str | None:
-    """The C++ compiler torch.compile would call: CXX, else g++, clang++ or c++; None without one."""
+    """The C++ compiler torch.compile would call: CXX, or the first of COMPILERS; None without."""
     named = os.environ.get("CXX", "").split()
     for name in (named[0],) if named else COMPILERS:
         if found := shutil.which(name):

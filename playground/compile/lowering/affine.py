@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from tensordict import TensorDict
 from torch import Tensor
 
-from memory_rules import AbstractGradientRule, Inputs, State
+from memory_rules import AbstractGradientRule, AbstractMemoryRule, Inputs, State
 from memory_rules.dense import Filtered
 from memory_rules.filters import Filter, chunk_filter
 from playground.compile.lowering.classify import Given, classify, error_signal, slope_of
@@ -68,7 +68,7 @@ class AffineScan:
             self.output = torch.compile(self._output, fullgraph=True, dynamic=True)
 
     def __call__(
-        self, rule: AbstractGradientRule, state: State, inputs: Inputs
+        self, rule: AbstractMemoryRule, state: State, inputs: Inputs
     ) -> tuple[Tensor, State]:
         """y [B, T, H, V] and the state after the tokens."""
         length = inputs.batch_size[1]

@@ -87,7 +87,7 @@ class Body:
                     filled[i] = t
                 return function(*filled)
 
-            _, pull = torch.func.vjp(of_moving, *[tensors[i] for i in moving])
+            pull = torch.func.vjp(of_moving, *[tensors[i] for i in moving])[1]
             grads = pull(tuple(tensors[size : size + cotangents]))
             for buffer, grad in zip(tensors[size + cotangents :], grads, strict=True):
                 buffer.copy_(grad)

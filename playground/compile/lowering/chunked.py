@@ -1,23 +1,29 @@
-"""Classes C, C' and D in chunks: matrix products inside a chunk, one chunk after another."""
+"""The chunked lowering: matrix products over whole chunks, in the form that a rule's class has."""
+
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from memory_rules import AbstractGradientRule, Inputs, State
+from memory_rules import AbstractGradientRule, AbstractMemoryRule, Inputs, Scan, State
+from playground.compile.lowering.affine import AffineScan
+from playground.compile.lowering.base import Lowering
+from playground.compile.lowering.classify import classify
 from playground.compile.lowering.loop import Loop
 from playground.compile.lowering.operator import LOOPS, chunk_loop
 from playground.compile.lowering.pack import Wire, wire_of
+from playground.compile.target import Target
 
 
-class ChunkedScan:
-    """A scan bound to one rule; `compiled` says whether its bodies go through torch.compile."""
+class LoopScan:
+    """Classes C, C' and D: one chunk after another, each in dual form, behind one operator."""
 
     def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
         self.rule, self.compiled = rule, compiled
         self.name = f"{type(rule).__module__}.{rule!r}|compiled={compiled}"
 
     def __call__(
-        self, rule: AbstractGradientRule, state: State, inputs: Inputs
+        self, rule: AbstractMemoryRule, state: State, inputs: Inputs
     ) -> tuple[Tensor, State]:
         """y [B, T, H, V] and the state after the tokens."""
         if inputs.batch_size[1] == 0:
@@ -38,3 +44,21 @@ class ChunkedScan:
         if name not in LOOPS:
             LOOPS[name] = Loop(wire, compiled=self.compiled)
         return name
+
+
+def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
+    kind, why = classify(rule)
+    return f"no exact chunk form: {why}" if kind == "E" else ""
+
+
+@lru_cache(maxsize=1024)
+def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
+    kind, why = classify(rule)
+    if kind == "E" or not isinstance(rule, AbstractGradientRule):
+        raise ValueError(f"{rule.kind}: chunked has no exact form for it: {why}")
+    if kind in ("A", "B"):
+        return AffineScan(rule, compiled=compiled)
+    return LoopScan(rule, compiled=compiled)
+
+
+CHUNKED = Lowering(name="chunked", rank=1, refuses=_refuses, bind=_bind)

@@ -89,5 +89,5 @@ def _linear_class(rule: AbstractGradientRule) -> tuple[RuleClass, str]:
 
 def slope_of(signal: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     """How much the error grows with the prediction, per token: [..., 1]."""
-    _, pull = torch.func.vjp(signal, at)
+    pull = torch.func.vjp(signal, at)[1]
     return pull(torch.ones_like(at))[0][..., :1]

@@ -45,11 +45,11 @@ def _(grad: Tensor, move: Tensor) -> Tensor:
     return torch.empty_like(grad, memory_format=torch.contiguous_format)
 
 
-def _setup(ctx, inputs, output) -> None:  # noqa: ANN001 - torch.library's own types
+def _setup(ctx, inputs, output) -> None:
     ctx.save_for_backward(inputs[0], output)
 
 
-def _backward(ctx, grad: Tensor):  # noqa: ANN001, ANN202 - torch.library's own types
+def _backward(ctx, grad: Tensor):
     move, states = ctx.saved_tensors
     total = state_scan_backward(grad, move)
     return total[1:] @ states[:-1].mT, -total[1:], total[0]

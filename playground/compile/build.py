@@ -1,0 +1,70 @@
+"""From a plan to a module: the only place that makes blocks."""
+
+import torch
+from torch import nn
+
+from blocks.init import initialise
+from blocks.model import Model
+from blocks.modules import BLOCK_MODULES
+from memory_rules import Scan
+from playground.compile.lowering import LOWERINGS
+from playground.compile.plan import Plan
+from playground.compile.toolchain import require_compiler
+from playground.spec import ModelSpec
+
+GRAPHS = 64  # of one block: training and evaluation, a few lengths, with and without padding
+
+
+def construct(plan: Plan, *, compiled: bool, seed: int) -> Model:
+    """The model of a plan, with its initial weights, on the CPU."""
+    spec = plan.model
+    blocks = [_block(plan, spec, i, compiled=compiled) for i in range(spec.depth)]
+    model = Model(
+        blocks,
+        vocab=spec.vocab,
+        dim=spec.dim,
+        norm=spec.norm,
+        tie_embeddings=spec.tie_embeddings,
+    )
+    initialise(model, seed)
+    return model
+
+
+def _block(plan: Plan, spec: ModelSpec, index: int, *, compiled: bool) -> nn.Module:
+    block = spec.blocks()[index]
+    options: dict[str, object] = {}
+    if hasattr(block, "memory"):
+        options["scan"] = _scan(plan, f"blocks.{index}.memory", compiled=compiled)
+    return BLOCK_MODULES[block.kind](
+        block,
+        spec.dim,
+        rope=spec.positions == "rope",
+        norm=spec.norm,
+        persistent_tokens=spec.persistent_tokens,
+        depth=spec.depth,
+        **options,
+    )
+
+
+def _scan(plan: Plan, name: str, *, compiled: bool) -> Scan:
+    node = plan.node(name)
+    (lowering,) = (low for low in LOWERINGS if low.name == node.lowering)
+    return lowering.bind(node.spec.rule, compiled)  # pyright: ignore
+
+
+def compile_bodies(model: Model, plan: Plan) -> None:
+    """Put torch.compile around every body of every block that the plan says to compile.
+
+    Blocks of one kind share their graphs: the parameters are inputs of the graph.
+
+    Raises:
+        LoweringError: there is no C++ compiler, and the target is a CPU.
+    """
+    require_compiler()
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
+    eager = {n.name.rpartition(".")[0] for n in plan.nodes if n.compiled is False}
+    for index, block in enumerate(model.blocks):
+        if f"blocks.{index}" in eager:
+            continue
+        for name in block.bodies:  # pyright: ignore
+            setattr(block, name, torch.compile(getattr(block, name), fullgraph=True))

@@ -1,0 +1,160 @@
+"""The passes: each makes one kind of choice, gives its reason, and changes no number."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from blocks.attend import choose_backend
+from blocks.spec import (
+    Attention,
+    BlockSpec,
+    Conv,
+    Identity,
+    Lmm,
+    Mac,
+    Mag,
+    Mal,
+    MemorySpec,
+)
+from playground.compile.lowering import LOWERINGS, classify
+from playground.compile.plan import Node, Plan
+from playground.compile.target import Target
+from playground.errors import LoweringError, SpecError
+
+
+def expand(plan: Plan, target: Target, asked: str) -> Plan:
+    """Write the model out: one node per part, in the order in which they run."""
+    nodes = [Node(name="embedding", kind="embedding")]
+    for index, block in enumerate(plan.model.blocks()):
+        nodes += _block_nodes(f"blocks.{index}", block, nodes[-1].name)
+    nodes.append(Node(name="norm", kind="norm", inputs=(nodes[-1].name,)))
+    nodes.append(Node(name="head", kind="head", inputs=("norm",)))
+    return replace(plan, nodes=tuple(nodes))
+
+
+def _block_nodes(name: str, block: BlockSpec, before: str) -> Iterator[Node]:
+    memory, attend = f"{name}.memory", f"{name}.attention"
+    last = attend
+    match block:
+        case Lmm():
+            yield Node(name=memory, kind="memory", inputs=(before,), spec=block.memory)
+            last = memory
+        case Mac():
+            read = f"{name}.retrieve"
+            yield Node(name=read, kind="retrieve", inputs=(before,))
+            yield Node(name=attend, kind="attention", inputs=(before, read), spec=block.attention)
+            yield Node(name=memory, kind="memory", inputs=(attend,), spec=block.memory)
+            last = f"{name}.gate"
+            yield Node(name=last, kind="gate", inputs=(attend, memory))
+        case Mag():
+            yield Node(name=attend, kind="attention", inputs=(before,), spec=block.attention)
+            yield Node(name=memory, kind="memory", inputs=(before,), spec=block.memory)
+            last = f"{name}.gate"
+            yield Node(name=last, kind="gate", inputs=(attend, memory))
+        case Mal():
+            yield Node(name=memory, kind="memory", inputs=(before,), spec=block.memory)
+            yield Node(name=attend, kind="attention", inputs=(memory,), spec=block.attention)
+        case Attention():
+            yield Node(name=attend, kind="attention", inputs=(before,), spec=block.attention)
+        case Conv():
+            last = f"{name}.conv"
+            yield Node(name=last, kind="conv", inputs=(before,), shape=f"width {block.width}")
+        case Identity():
+            last = before
+    if block.feedforward.kind != "none":
+        yield Node(
+            name=f"{name}.feedforward", kind="feedforward", inputs=(last,), spec=block.feedforward
+        )
+
+
+def resolve_shapes(plan: Plan, target: Target, asked: str) -> Plan:
+    """Say what every part holds."""
+    model = plan.model
+
+    def shaped(node: Node) -> Node:
+        spec = node.spec
+        if isinstance(spec, MemorySpec):
+            width = model.dim // spec.heads
+            matrices = spec.rule.shapes(width).items()
+            sizes = ", ".join(f"{n} {i}x{o}" for n, (i, o) in matrices)
+            return replace(node, shape=f"{spec.heads} heads of {width}: {sizes}")
+        words = {
+            "embedding": f"{model.vocab} x {model.dim}",
+            "head": f"{model.dim} x {model.vocab}" + (", tied" if model.tie_embeddings else ""),
+        }
+        return replace(node, shape=words.get(node.kind, node.shape))
+
+    return replace(plan, nodes=tuple(shaped(n) for n in plan.nodes))
+
+
+def classify_rules(plan: Plan, target: Target, asked: str) -> Plan:
+    """Find the class of every rule, and with it which chunk form is exact."""
+
+    def classified(node: Node) -> Node:
+        assert isinstance(node.spec, MemorySpec)
+        kind, why = classify(node.spec.rule)
+        return node.because(f"class {kind}: {why}", rule_class=kind)
+
+    return plan.map("memory", classified)
+
+
+def select_lowering(plan: Plan, target: Target, asked: str) -> Plan:
+    """Give every memory the preferred lowering that does not refuse it, or the one asked for."""
+    names = [low.name for low in LOWERINGS]
+    if asked != "auto" and asked not in names:
+        raise SpecError(
+            "lowering", f"{asked!r} is not a lowering.", allowed=["auto", *names], found=asked
+        )
+
+    def choose(node: Node) -> Node:
+        assert isinstance(node.spec, MemorySpec)
+        rule = node.spec.rule
+        refused = {low.name: why for low in LOWERINGS if (why := low.refuses(rule, target))}
+        usable = [low for low in LOWERINGS if low.name not in refused]
+        if asked != "auto":
+            usable = [low for low in usable if low.name == asked]
+            refused |= {n: f"lowering={asked}" for n in names if n not in refused and n != asked}
+        if not usable:
+            raise LoweringError(
+                node.name,
+                f"no lowering can run {rule.kind} on {target.device}.",
+                refused,
+                fix="Write lowering: auto." if asked != "auto" else "",
+            )
+        best = min(usable, key=lambda low: low.rank)
+        better = [f"not {n}: {why}" for n, why in refused.items() if n != best.name]
+        return node.because("; ".join(better), lowering=best.name)
+
+    return plan.map("memory", choose)
+
+
+def select_attention(plan: Plan, target: Target, asked: str) -> Plan:
+    """Give every attention the backend that can run it."""
+
+    def choose(node: Node) -> Node:
+        assert node.spec is not None and not isinstance(node.spec, MemorySpec)
+        try:
+            backend, why = choose_backend(node.spec, target.device)  # pyright: ignore[reportArgumentType]
+        except ValueError as error:
+            raise LoweringError(node.name, str(error)) from None
+        return node.because(why, backend=backend)
+
+    return plan.map("attention", choose)
+
+
+def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
+    """Say what goes through torch.compile: whole blocks, except those with a loop over tokens."""
+    looping = {
+        n.name.rpartition(".")[0] for n in plan.of_kind("memory") if n.lowering == "recurrent"
+    }
+
+    def choose(node: Node) -> Node:
+        block = node.name.rpartition(".")[0]
+        if not block.startswith("blocks."):
+            return node
+        if not target.compile:
+            return node.because("compile: false", compiled=False)
+        if block in looping:
+            return node.because("a token loop is never compiled", compiled=False)
+        return node.because("", compiled=True)
+
+    return replace(plan, nodes=tuple(choose(n) for n in plan.nodes))

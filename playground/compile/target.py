@@ -1,0 +1,31 @@
+"""What a plan is made for: a device, a precision, and whether torch.compile is around it."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Where a model will run.
+
+    device: cpu or cuda; dtype: of activations; capability: (major, minor) of a GPU, else None;
+    compile: whether bodies go through torch.compile.
+    """
+
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    capability: tuple[int, int] | None = None
+    compile: bool = True
+
+    @classmethod
+    def of(
+        cls, device: str = "auto", *, dtype: torch.dtype = torch.float32, compile: bool = True
+    ) -> "Target":
+        """The target a device name means; `auto` takes a GPU if torch can use one."""
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        kind = torch.device(device).type
+        found = kind == "cuda" and torch.cuda.is_available()
+        capability = torch.cuda.get_device_capability(device) if found else None
+        return cls(device=kind, dtype=dtype, capability=capability, compile=compile)
