@@ -88,7 +88,9 @@ class Mac:
 
     def __post_init__(self) -> None:
         _require(self.segment_len >= 1, "segment_len", f"{self.segment_len} is not positive.")
-        chunk = getattr(self.memory.rule, "chunk_size", None)
+        rule = self.memory.rule
+        # a rule with a gradient at every token has no chunks, whatever its base class says
+        chunk = getattr(rule, "chunk_size", None) if getattr(rule, "chunked", True) else None
         _require(
             chunk is None or self.segment_len % chunk == 0,
             "segment_len",
