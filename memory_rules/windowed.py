@@ -39,6 +39,8 @@ class AbstractWindowRule(AbstractLearningRule):
             raise ValueError(f"network: {self.network!r} has no features here. Allowed: {known}.")
         if self.window < 1:
             raise ValueError(f"window: {self.window} is not a positive count.")
+        if self.window > 1 and self.passes:
+            raise ValueError(f"anchor: {self.anchor!r} needs window: 1; use chunk or token.")
         if self.degree < 1:
             raise ValueError(f"degree: {self.degree} is not a positive count.")
 

@@ -47,9 +47,8 @@ class Evidence:
             return
         if found.numel() == 0:
             return
-        found, expected = found.detach().double(), expected.detach().double()
-        largest = expected.abs().max().item() if scale is None else scale
-        worst = (found - expected).abs().max().item()
+        largest = _largest(expected) if scale is None else scale
+        worst = _largest(found.detach().double() - expected.detach().double())
         self.note(where, worst / max(largest, 1e-30) if worst else 0.0)
 
     def all_close(
@@ -60,11 +59,10 @@ class Evidence:
             names = sorted(found.keys() ^ expected.keys())
             self.require(f"{where}: only on one side: {', '.join(names)}", False)
             return
-        sizes = [e.detach().abs().max().item() for e in expected.values() if e.numel()]
-        floor = 1e-4 * max(sizes, default=0.0)
+        sizes = {n: _largest(want) for n, want in expected.items()}
+        floor = 1e-4 * max(sizes.values(), default=0.0)
         for name, want in expected.items():
-            largest = want.detach().abs().max().item() if want.numel() else 0.0
-            self.close(f"{where} {name}", found[name], want, max(largest, floor))
+            self.close(f"{where} {name}", found[name], want, max(sizes[name], floor))
 
     def require(self, where: str, condition: bool) -> None:
         """A plain yes or no."""
@@ -88,6 +86,10 @@ class Evidence:
             tolerance=self.tolerance,
             detail=self.detail,
         )
+
+
+def _largest(x: Tensor) -> float:
+    return x.detach().double().abs().max().item() if x.numel() else 0.0
 
 
 Judge = Callable[[AbstractMemoryRule, Scan], Evidence]

@@ -121,7 +121,8 @@ def _token_anchor(rule: AbstractMemoryRule) -> AbstractMemoryRule | None:
 
 
 def _passes(rule: AbstractMemoryRule) -> AbstractMemoryRule | None:
-    if _token_anchor(rule) is None:
+    token = _token_anchor(rule)
+    if not isinstance(token, AbstractGradientRule) or token.window > 1:
         return None
     return altered(rule, anchor="passes:3", chunk_size=4)
 

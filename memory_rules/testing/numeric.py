@@ -92,7 +92,7 @@ def equivalence(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
 
 
 def precision(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
-    """The error is given as a multiple of the oracle's at the same precision."""
+    """The error is a multiple of the oracle's, or of half a unit where the oracle has less."""
     found, C = Evidence(2.0), chunk_of(rule, scan)
     case = make_case(rule, T=2 * C + 3, gates="default", dim=8)
     for dtype in (torch.float32, torch.bfloat16):
@@ -100,7 +100,7 @@ def precision(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
         exact = results(recurrent, rounded.to(torch.float64))
         ours, oracle = results(scan, rounded), results(recurrent, rounded)
         for name in ("y", *(n for n in exact if n.startswith("memory."))):
-            unit = 0.5 * torch.finfo(oracle[name].dtype).eps * exact[name].norm().item()
+            unit = 0.5 * torch.finfo(dtype).eps * exact[name].norm().item()
             allowed = max((oracle[name].double() - exact[name]).norm().item(), unit)
             off = (ours[name].double() - exact[name]).norm().item()
             found.note(f"{dtype} {name}, in errors of the oracle", off / allowed)
@@ -126,7 +126,8 @@ def odd_lengths(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
     found, C = Evidence(CLOSE), chunk_of(rule, scan)
     shapes = [(2, T, 2) for T in sorted({0, 1, C - 1, C, C + 1, 77})]
     for B, T, H in [*shapes, (1, C + 1, 2), (2, C + 1, 1), (1, 1, 1)]:
-        case = make_case(rule, B=B, T=T, H=H)
+        # near their starting values: a deep memory that nearly vanished amplifies any rounding
+        case = make_case(rule, B=B, T=T, H=H, gates="default")
         ours = results(scan, case)
         label = f"B={B}, T={T}, H={H}"
         found.require(f"{label}: shape of y", ours["y"].shape == (B, T, H, 4))
@@ -141,7 +142,7 @@ def odd_lengths(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
 
 
 def gradcheck(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
-    """One random direction per leaf, by central differences."""
+    """One random direction per leaf, by differences of two widths, extrapolated to width 0."""
     found, h = Evidence(1e-6), 1e-5
     case = make_case(altered(rule, chunk_size=2) or rule, B=1, T=3, H=1, dim=3)
     leaves, slopes = case.leaves(), gradients(scan, case)
@@ -150,11 +151,11 @@ def gradcheck(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
     for name, x in leaves.items():
         along = torch.randn(x.shape, generator=g, dtype=torch.float64)
         with torch.no_grad():
-            up, down = (
+            up, down, far_up, far_down = (
                 projected(scan, case.with_leaves({**leaves, name: x + s * h * along}))
-                for s in (1.0, -1.0)
+                for s in (1.0, -1.0, 2.0, -2.0)
             )
-        expected[name] = (up - down) / (2.0 * h)
+        expected[name] = (8.0 * (up - down) - (far_up - far_down)) / (12.0 * h)
         actual[name] = (slopes[name] * along).sum()
     found.all_close("gradient to", actual, expected)
     return found

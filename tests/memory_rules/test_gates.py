@@ -104,6 +104,7 @@ def test_a_fixed_gate_is_the_same_everywhere_and_none_is_nothing() -> None:
         ("atlas", {"anchor": "token"}, "anchor: 'token'"),
         ("omega", {"window": 0}, "window: 0"),
         ("omega", {"degree": 0}, "degree: 0"),
+        ("omega", {"anchor": "passes:2"}, "anchor: 'passes:2' needs window: 1"),
         ("omega", {"network": "vector"}, "network: 'vector' has no features here"),
         ("moneta", {"q": 1.0}, "q: 1.0"),
         ("moneta", {"p": 0.5}, "p: 0.5"),
