@@ -82,7 +82,7 @@ class ModelSpec:
     vocab: int = 256
     dim: int = 256
     depth: int = 8
-    norm: Literal["rms"] = "rms"
+    norm: Literal["rms", "layer"] = "rms"
     positions: Literal["rope", "none"] = "rope"  # of attention; memories use none
     tie_embeddings: bool = True
     persistent_tokens: int = 4  # learned, input-independent tokens of every block

@@ -29,7 +29,7 @@ from playground.spec.shapes import walk
 from tests.spec.samples import FILES, MODEL, RUN, SWEEP, write, write_samples
 from tests.spec.test_load import RULE
 
-ONE_VALUE = {"model.norm", "train.optim.kind"}  # fields that have a single legal value so far
+ONE_VALUE = {"train.optim.kind"}  # fields that have a single legal value so far
 # fields with one legal value in some rules
 FIXED = {
     ("atlas", "anchor"),
