@@ -38,11 +38,28 @@ if TYPE_CHECKING:
     from playground.spec import load as load
     from playground.spec import load_model as load_model
     from playground.spec import load_run as load_run
+    from playground.spec import to_dict as to_dict
     from playground.spec import to_yaml as to_yaml
+    from playground.tasks import Task as Task
+    from playground.tasks import make_task as make_task
+    from playground.train import Event as Event
+    from playground.train import Result as Result
+    from playground.train import RunBusy as RunBusy
+    from playground.train import RunFolder as RunFolder
+    from playground.train import RunInterrupted as RunInterrupted
+    from playground.train import RunStore as RunStore
+    from playground.train import evaluate as evaluate
+    from playground.train import export as export
+    from playground.train import generate as generate
+    from playground.train import pick_device as pick_device
+    from playground.train import record_failure as record_failure
+    from playground.train import restore as restore
+    from playground.train import train as train
 
 NAMES = {
     "BaseSpec": "playground.spec",
     "DataError": "playground.errors",
+    "Event": "playground.train",
     "Inputs": "memory_rules",
     "LayersSpec": "playground.spec",
     "LoweringError": "playground.errors",
@@ -51,22 +68,37 @@ NAMES = {
     "OptimSpec": "playground.spec",
     "PlaygroundError": "playground.errors",
     "RULES": "memory_rules",
+    "Result": "playground.train",
+    "RunBusy": "playground.train",
     "RunFailed": "playground.errors",
+    "RunFolder": "playground.train",
+    "RunInterrupted": "playground.train",
     "RunSpec": "playground.spec",
+    "RunStore": "playground.train",
     "SpecError": "playground.errors",
     "State": "memory_rules",
     "SweepSpec": "playground.spec",
+    "Task": "playground.tasks",
     "Text": "playground.spec",
     "TrainSpec": "playground.spec",
     "VariantSpec": "playground.spec",
     "build": "playground.compile",
     "compile": "playground.compile",
+    "evaluate": "playground.train",
+    "export": "playground.train",
     "fingerprint": "playground.spec",
+    "generate": "playground.train",
     "load": "playground.spec",
     "load_model": "playground.spec",
     "load_run": "playground.spec",
+    "make_task": "playground.tasks",
+    "pick_device": "playground.train",
+    "record_failure": "playground.train",
+    "restore": "playground.train",
     "scan": "playground.compile",
+    "to_dict": "playground.spec",
     "to_yaml": "playground.spec",
+    "train": "playground.train",
 }
 
 __version__ = "0.1.0"

@@ -1,0 +1,31 @@
+"""Arguments and options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Spec = Annotated[Path, typer.Argument(help="A YAML file, or the folder of an exported model.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as block.memory.chunk_size=32."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Out = Annotated[Path, typer.Option("--out", help="The folder that holds runs/ and sweeps/.")]
+NoCompile = Annotated[bool, typer.Option("--no-compile", help="Run without torch.compile.")]
+Here = Path()
+
+
+def overrides(words: list[str] | None, no_compile: bool = False) -> list[str]:
+    """The overrides of a call."""
+    return [*(words or []), *(["compile=false"] if no_compile else [])]
+
+
+def runs_folder(out: Path) -> Path:
+    """Where runs are kept."""
+    return out / "runs"
+
+
+def sweeps_folder(out: Path) -> Path:
+    """Where sweeps are kept."""
+    return out / "sweeps"

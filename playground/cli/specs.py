@@ -1,0 +1,147 @@
+"""Verbs about specs: new, check, explain, schema."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from playground.cli.app import verb
+from playground.cli.options import Here, Json, NoCompile, Out, Spec, Words, overrides
+from playground.cli.show import print_json, print_pairs, print_table, size, text
+from playground.errors import PlaygroundError
+
+if TYPE_CHECKING:
+    from playground.spec import ModelSpec, SweepSpec
+
+NewName = Annotated[
+    str, typer.Argument(help="titans-lmm, titans-mac, hybrid, run, sweep, rule, ...")
+]
+NewFile = Annotated[Path | None, typer.Option("--to", help="The file to write.")]
+TraceText = Annotated[
+    str | None,
+    typer.Option("--trace", metavar="TEXT", help="Draw what each token writes and reads."),
+]
+TraceFile = Annotated[Path, typer.Option("--figure", help="Where --trace draws (png, svg, pdf).")]
+
+
+@verb("new")
+def new(name: NewName, to: NewFile = None) -> None:
+    """Write a commented starting spec."""
+    from playground.spec.new import starting_spec
+
+    file, content = starting_spec(name)
+    path = to if to is not None else Path(file)
+    if path.exists():
+        raise PlaygroundError(f"{path}: it exists already. Name another file with --to.")
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise PlaygroundError(f"{path}: cannot be written ({error.strerror}).") from None
+    print(path)
+
+
+@verb("check")
+def check(spec: Spec, words: Words = None, json: Json = False) -> None:
+    """Validate a spec and say what it costs; nothing is computed."""
+    from playground.spec import RunSpec, SweepSpec, load
+
+    found = load(spec, *overrides(words))
+    if isinstance(found, SweepSpec):
+        _check_sweep(found, json)
+        return
+    model = found.model if isinstance(found, RunSpec) else found
+    facts = {"spec": str(spec), "kind": found.kind, **costs(model)}
+    if isinstance(found, RunSpec):
+        train = found.train
+        tokens = train.steps * train.batch * train.accumulate * getattr(found.task, "length", 1)
+        facts |= {"task": found.task.kind, "training_tokens": tokens}
+    if json:
+        print_json(facts)
+    else:
+        print_pairs({name.replace("_", " "): value for name, value in facts.items()})
+
+
+def costs(model: "ModelSpec") -> dict[str, int]:
+    """Parameters, state bytes and FLOPs of a model, from fake tensors."""
+    from playground.train.costs import costs_of_spec
+
+    found = costs_of_spec(model)
+    return {
+        "params": found.params,
+        "state_bytes_per_sequence": found.state_bytes,
+        "flops_per_token": found.flops_per_token,
+    }
+
+
+def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
+    rows = sweep_rows(sweep)
+    runs = sum(int(row["runs"]) for row in rows)
+    if json:
+        print_json({"kind": sweep.kind, "runs": runs, "variants": rows})
+        return
+    print_variants(rows)
+    print(f"{len(rows)} variants, {runs} runs")
+
+
+def sweep_rows(sweep: "SweepSpec") -> list[dict[str, Any]]:
+    """One row per variant: its costs, and how its size compares with the baseline's."""
+    seen: dict[str, dict[str, Any]] = {}
+    for run in sweep.expand():
+        if run.variant not in seen:
+            seen[run.variant] = {"variant": run.variant, **costs(run.spec.model), "runs": 0}
+        seen[run.variant]["runs"] += 1
+    rows = list(seen.values())
+    for row in rows:
+        row["params_ratio"] = row["params"] / rows[0]["params"]
+    return rows
+
+
+def print_variants(rows: list[dict[str, Any]]) -> None:
+    """The rows of `sweep_rows` as a table."""
+    print_table(
+        ("variant", "params", "/ base", "state bytes", "FLOPs/token", "runs"),
+        [
+            (
+                row["variant"],
+                text(row["params"]),
+                f"{row['params_ratio']:.3f}",
+                text(row["state_bytes_per_sequence"]),
+                size(row["flops_per_token"]),
+                text(row["runs"]),
+            )
+            for row in rows
+        ],
+    )
+
+
+@verb("explain")
+def explain(
+    spec: Spec,
+    words: Words = None,
+    no_compile: NoCompile = False,
+    trace: TraceText = None,
+    figure: TraceFile = Path("trace.png"),
+    out: Out = Here,
+    json: Json = False,
+) -> None:
+    """Print the plan after every pass, with reasons and equations."""
+    from playground.cli.explaining import explanation, print_explanation
+    from playground.cli.tracing import draw_trace
+
+    words = overrides(words, no_compile)
+    if trace is not None:
+        draw_trace(spec, words, trace, figure, out)
+        return
+    found = explanation(spec, words)
+    if json:
+        print_json(found)
+    else:
+        print_explanation(found)
+
+
+@verb("schema")
+def schema() -> None:
+    """Print the JSON Schema of specs, for editors."""
+    from playground.spec.schema import json_schema
+
+    print_json(json_schema())

@@ -1,0 +1,152 @@
+"""Verbs about sweeps: sweep, status, report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from playground.cli.app import FAILED, verb
+from playground.cli.options import (
+    Here,
+    Json,
+    NoCompile,
+    Out,
+    Words,
+    overrides,
+    runs_folder,
+    sweeps_folder,
+)
+from playground.cli.show import print_json, print_table, size, text
+from playground.errors import PlaygroundError
+
+if TYPE_CHECKING:
+    from playground.report import Report
+    from search.plan import SweepPlan
+
+SweepSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind sweep.")]
+Dry = Annotated[bool, typer.Option("--dry-run", help="Plan, count and estimate; train nothing.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes side by side.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed before.")]
+Name = Annotated[str | None, typer.Option("--name", help="Of the sweep's folder.")]
+SweepName = Annotated[Path, typer.Argument(help="A sweep's name, folder or YAML file.")]
+Formats = Annotated[
+    list[str] | None, typer.Option("--format", help="md, html, csv, tex, svg, png, pdf; repeat it.")
+]
+
+
+@verb("sweep")
+def sweep(
+    spec: SweepSpecFile,
+    words: Words = None,
+    dry_run: Dry = False,
+    workers: Workers = None,
+    retry: Retry = False,
+    name: Name = None,
+    no_compile: NoCompile = False,
+    out: Out = Here,
+    json: Json = False,
+) -> int:
+    """Carry out what is left of a sweep, and report it."""
+    from playground.cli.sweeping import carry_out, estimate
+    from playground.spec import SweepSpec, load
+    from search.sweep import plan_sweep
+
+    found = load(spec, *overrides(words, no_compile))
+    if not isinstance(found, SweepSpec):
+        raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a sweep, or use train.")
+    plan = plan_sweep(found, name or spec.stem)
+    if dry_run:
+        _print_plan(plan, estimate(plan, runs_folder(out), workers), json)
+        return 0
+    carry_out(plan, out, workers=workers, retry=retry)
+    return _report(sweeps_folder(out) / plan.name, out, None, json)
+
+
+def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
+    from playground.cli.specs import print_variants, sweep_rows
+
+    rows = sweep_rows(plan.spec)
+    if json:
+        print_json({"name": plan.name, **totals, "variants": rows, "task": plan.task})
+        return
+    print_variants(rows)
+    print(
+        f"{totals['runs']} runs, {totals['done']} done already; {size(totals['tokens'])} tokens "
+        f"to train on, in {totals['workers']} processes of {totals['threads']} threads"
+    )
+    if totals["seconds"] is not None:
+        from playground.cli.show import duration
+
+        print(f"about {duration(totals['seconds'])} at the speed of the runs that are done")
+
+
+@verb("report")
+def report(sweep: SweepName, formats: Formats = None, out: Out = Here, json: Json = False) -> int:
+    """Print a sweep's table and write its report."""
+    return _report(_sweep_folder(sweep, out), out, formats, json)
+
+
+def _sweep_folder(sweep: Path, out: Path) -> Path:
+    if (sweep / "sweep.json").is_file():
+        return sweep
+    return sweeps_folder(out) / (sweep.stem if sweep.suffix in (".yaml", ".yml") else sweep)
+
+
+def _report(folder: Path, out: Path, formats: list[str] | None, json: bool) -> int:
+    """Print the table, write the files; 1 when a run does not count."""
+    from playground.report import build, write
+
+    found = build(folder, runs_folder(out))
+    files = write(found, folder, formats or ())
+    if json:
+        print_json(_as_json(found, files))
+    else:
+        _print_report(found, files)
+    return FAILED if found.problems() else 0
+
+
+def _as_json(found: "Report", files: list[Path]) -> dict[str, Any]:
+    return {
+        "name": found.sweep.name,
+        "baseline": found.sweep.baseline,
+        "variants": [cells_of(row) for row in found.table.rows],
+        "runs": [cells_of(row) for row in found.runs.rows],
+        "problems": found.problems(),
+        "files": [str(path) for path in files],
+    }
+
+
+def cells_of(row: Any) -> dict[str, Any]:
+    """The numbers behind the cells of a report's row."""
+    return {key: value for cell in row for key, value in cell.values.items()}
+
+
+def _print_report(found: "Report", files: list[Path]) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(found.rich(console.width if console.is_terminal else 200))
+    for line in (*found.summary(), *found.problems()):
+        console.print(line, markup=False, highlight=False)
+    for path in files:
+        print(path)
+
+
+@verb("status")
+def status(out: Out = Here, json: Json = False) -> None:
+    """List the runs that are kept, and how far they are."""
+    from playground.cli.sweeping import run_rows
+
+    rows = run_rows(runs_folder(out))
+    if json:
+        print_json(rows)
+        return
+    print_table(
+        ("run", "status", "model", "task", "seed", "step", "loss"),
+        [tuple(text(row[key]) for key in _STATUS) for row in rows],
+        numbers=False,
+    )
+    print(f"{len(rows)} runs in {runs_folder(out)}")
+
+
+_STATUS = ("run", "status", "model", "task", "seed", "step", "loss")

@@ -1,0 +1,135 @@
+"""Sampling: a prompt is read in one pass, then one token at a time with the state carried."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from playground.errors import PlaygroundError
+from playground.spec import ModelSpec
+from playground.train.seeds import stream
+
+
+def generate(
+    model: nn.Module,
+    spec: ModelSpec,
+    prompts: Sequence[Sequence[int]],
+    *,
+    tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+) -> list[list[int]]:
+    """Continuations of some prompts.
+
+    Args:
+        model: trained, in eval mode.
+        spec: what the model was built from.
+        prompts: token ids, at least one each; lengths may differ.
+        tokens: how many to sample for each.
+        temperature: logits are divided by it; 0 takes the most likely token.
+        top_k: only the k most likely tokens can be drawn; None for all.
+        seed: row i draws from the stream (seed, i), whatever the other rows are.
+
+    Returns:
+        `tokens` new ids for each prompt.
+
+    Raises:
+        PlaygroundError: an empty prompt, an id outside the vocabulary, or a negative temperature.
+    """
+    columns = sample(
+        model, spec, prompts, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed
+    )
+    new = torch.stack(list(columns), dim=1) if tokens else torch.zeros(len(prompts), 0).long()
+    return new.tolist()
+
+
+@torch.no_grad()
+def sample(
+    model: nn.Module,
+    spec: ModelSpec,
+    prompts: Sequence[Sequence[int]],
+    *,
+    tokens: int,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+) -> Iterator[Tensor]:
+    """As `generate`, one column of new ids [B] at a time."""
+    _check(spec, prompts, temperature, top_k)
+    device = next(model.parameters()).device
+    read, mask = left_pad(prompts, period(spec))
+    streams = [torch.Generator().manual_seed(stream(seed, "sample", r)) for r in range(len(read))]
+    state = cast(Any, model).start(len(read))
+    last = torch.full((len(read), 1), read.shape[1] - 1, device=device)
+    given = {} if mask is None else {"mask": mask.to(device)}
+    logits, state = model(read.to(device), state, positions=last, **given)
+    for _ in range(tokens):
+        new = torch.stack(
+            [
+                _draw(row, temperature, top_k, generator)
+                for row, generator in zip(logits[:, -1].float().cpu(), streams, strict=True)
+            ]
+        )
+        yield new
+        logits, state = model(new[:, None].to(device), state)
+
+
+def period(spec: ModelSpec) -> int:
+    """The tokens after which chunks and segments of all layers begin together."""
+    lengths = []
+    for block in spec.blocks():
+        memory = getattr(block, "memory", None)
+        lengths.append(getattr(block, "segment_len", 1))
+        lengths.append(getattr(memory.rule, "chunk_size", 1) if memory is not None else 1)
+    return math.lcm(*lengths)
+
+
+def left_pad(prompts: Sequence[Sequence[int]], period: int) -> tuple[Tensor, Tensor | None]:
+    """Prompts as one batch [B, T], and which tokens are theirs; None where all are.
+
+    Prompts of one length are not padded. Ragged ones are filled up at their beginning, to a
+    multiple of `period`, so that sampling begins at a chunk's start. Padding occupies its place
+    in a chunk: a padded row has its chunks cut elsewhere than the same prompt alone.
+    """
+    longest = max(len(prompt) for prompt in prompts)
+    if all(len(prompt) == longest for prompt in prompts):
+        return torch.tensor([list(prompt) for prompt in prompts]), None
+    width = -(-longest // period) * period
+    tokens = torch.zeros(len(prompts), width, dtype=torch.int64)
+    mask = torch.zeros(len(prompts), width, dtype=torch.bool)
+    for row, prompt in enumerate(prompts):
+        tokens[row, width - len(prompt) :] = torch.tensor(list(prompt))
+        mask[row, width - len(prompt) :] = True
+    return tokens, mask
+
+
+def _draw(
+    logits: Tensor, temperature: float, top_k: int | None, generator: torch.Generator
+) -> Tensor:
+    if temperature == 0:
+        return logits.argmax()
+    if top_k is not None and top_k < len(logits):
+        least = logits.topk(top_k).values[-1]
+        logits = logits.masked_fill(logits < least, -math.inf)
+    chances = torch.softmax(logits / temperature, dim=-1)
+    return torch.multinomial(chances, 1, generator=generator)[0]
+
+
+def _check(
+    spec: ModelSpec, prompts: Sequence[Sequence[int]], temperature: float, top_k: int | None
+) -> None:
+    if not prompts or not all(prompts):
+        raise PlaygroundError("prompt: it is empty. Give at least one token.")
+    outside = [token for prompt in prompts for token in prompt if not 0 <= token < spec.vocab]
+    if outside:
+        raise PlaygroundError(
+            f"prompt: token {outside[0]} is outside the model's vocabulary of {spec.vocab}. "
+            "Use the tokenizer the model was trained with."
+        )
+    if not temperature >= 0:
+        raise PlaygroundError(f"temperature: {temperature} is negative. Write 0 or more.")
+    if top_k is not None and top_k < 1:
+        raise PlaygroundError(f"top_k: {top_k} leaves no token. Write 1 or more.")

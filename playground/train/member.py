@@ -1,0 +1,103 @@
+"""One run of a stack: its parts, and how far it is."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from playground.spec.run import RunSpec
+from playground.tasks import Model as Scored
+from playground.tasks import Task
+from playground.train.checkpoint import Checkpoint
+from playground.train.clock import Clock, Mean
+from playground.train.health import check_weights
+from playground.train.optim import load_optimizer_tensors, make_optimizer, optimizer_tensors
+from playground.train.store import RunFolder
+
+
+class Member:
+    """A run that is being trained.
+
+    Args:
+        spec: what it is.
+        task: where its batches come from.
+        model: fresh or finished, on `device`.
+        folder: where its rows and checkpoints go.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: RunSpec,
+        task: Task,
+        model: nn.Module,
+        folder: RunFolder,
+        device: torch.device,
+    ) -> None:
+        self.spec, self.task, self.model, self.folder = spec, task, model, folder
+        self.device = device
+        self.optimizer = make_optimizer(spec.train.optim, model)
+        self.step = 0  # optimizer steps done
+        self.tokens = 0  # read in training
+        self.clock = Clock()
+        self.recent_loss = Mean()
+        self.scores: dict[str, float] = {}  # of the last evaluation on val
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.spec.train.steps
+
+    def checkpoint(self) -> None:
+        """Write where the run stands.
+
+        Raises:
+            RunFailed: a weight is not finite.
+        """
+        check_weights(self.model, self.step)
+        weights = {f"model/{name}": t for name, t in self.model.state_dict().items()}
+        numbers: dict[str, Any] = {
+            "tokens": self.tokens,
+            "scores": self.scores,
+            "loss_total": self.recent_loss.total,
+            "loss_count": self.recent_loss.count,
+            "clock": self.clock.numbers(),
+        }
+        tensors = {**weights, **optimizer_tensors(self.optimizer, self.model)}
+        self.folder.checkpoints.save(Checkpoint(step=self.step, tensors=tensors, numbers=numbers))
+
+    def resume(self) -> list[str]:
+        """Go on from the newest whole checkpoint, if there is one; what is worth saying about it.
+
+        Rows of later steps are dropped: they are written again, with the same numbers.
+        """
+        checkpoint, notes = self.folder.checkpoints.load()
+        self.folder.rewind(checkpoint.step if checkpoint else 0)
+        if checkpoint is not None:
+            load_weights(self.model, checkpoint.tensors)
+            load_optimizer_tensors(self.optimizer, self.model, checkpoint.tensors)
+            self._restore(checkpoint.step, checkpoint.numbers)
+            notes.append(f"taken up again after step {checkpoint.step}")
+        for text in notes:
+            self.folder.append({"kind": "note", "text": text})
+        return notes
+
+    def _restore(self, step: int, numbers: Mapping[str, Any]) -> None:
+        self.step = step
+        self.tokens = int(numbers["tokens"])
+        self.scores = dict(numbers["scores"])
+        self.recent_loss = Mean(float(numbers["loss_total"]), int(numbers["loss_count"]))
+        self.clock.restore(numbers["clock"])
+
+
+def scored(model: nn.Module) -> Scored:
+    """A model as a task sees it: one that can be started and carried on."""
+    return cast(Scored, model)
+
+
+def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Put the weights of a checkpoint into a model built from the same spec."""
+    prefix = "model/"
+    weights = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+    model.load_state_dict(weights)

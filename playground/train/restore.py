@@ -1,0 +1,83 @@
+"""A trained model from where it was kept: a run's folder, or an exported one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import nn
+
+from playground.compile import compile as compile_model
+from playground.errors import PlaygroundError, SpecError
+from playground.spec import ModelSpec, RunSpec, convert, load_model, load_run, to_dict
+from playground.train.machine import pick_device
+from playground.train.member import load_weights
+from playground.train.store import RunFolder
+
+WEIGHTS = "model.safetensors"
+TRAINING = "training.json"
+
+
+def restore(path: Path | str, spec: RunSpec | None = None) -> nn.Module:
+    """The model of a run's folder or of an exported folder, with its trained weights.
+
+    Args:
+        path: `runs/<fingerprint>`, or what `export` wrote.
+        spec: device, dtype, lowering and compile to use; None for CPU without torch.compile.
+
+    Raises:
+        PlaygroundError: there are no weights, or they do not fit the spec beside them.
+    """
+    folder = Path(path)
+    model_spec = load_model(folder / "spec.yaml")
+    if spec is not None and spec.model != model_spec:
+        raise SpecError("model", f"is not the model in {folder}.", fix="Leave its overrides out.")
+    model = _build(model_spec, spec)
+    try:
+        _fill(model, folder)
+    except RuntimeError as error:
+        raise PlaygroundError(f"{folder}: the weights do not fit spec.yaml ({error}).") from None
+    return model.eval()
+
+
+def _build(model_spec: ModelSpec, spec: RunSpec | None) -> nn.Module:
+    if spec is None:
+        return compile_model(model_spec, compile=False)
+    model = compile_model(
+        model_spec,
+        device=str(pick_device(spec.device)),
+        lowering=spec.lowering,
+        compile=spec.compile,
+        seed=spec.seed,
+    )
+    return model.double() if spec.dtype == "fp64" else model
+
+
+def _fill(model: nn.Module, folder: Path) -> None:
+    exported = folder / WEIGHTS
+    if exported.is_file():
+        model.load_state_dict(load_file(str(exported)))
+        return
+    checkpoint, _ = RunFolder(folder).checkpoints.load()
+    if checkpoint is None:
+        raise PlaygroundError(f"{folder}: there is no checkpoint yet. Train the run first.")
+    load_weights(model, checkpoint.tensors)
+
+
+def stored_run(path: Path | str) -> RunSpec:
+    """The run that a folder is of; of an exported model, the run it was exported from.
+
+    Raises:
+        PlaygroundError: the folder is neither.
+    """
+    folder = Path(path)
+    training = folder / TRAINING
+    if not training.is_file():
+        return load_run(folder / "spec.yaml")
+    try:
+        kept: dict[str, Any] = json.loads(training.read_text(encoding="utf-8"))
+        run = kept["run"]
+    except (ValueError, KeyError) as error:
+        raise PlaygroundError(f"{training}: cannot be read ({error}). Export it again.") from None
+    model = load_model(folder / "spec.yaml")  # its own rules lie in this folder now
+    return convert(RunSpec, {**run, "model": to_dict(model)})

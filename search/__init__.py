@@ -1,0 +1,1 @@
+"""Sweeps over the runs of a playground: planned, executed in worker processes, compared."""

@@ -1,0 +1,92 @@
+"""The run store: whole files, rows that survive a kill, one process per run."""
+
+from pathlib import Path
+
+import pytest
+
+from playground.errors import PlaygroundError
+from playground.train import Result, RunBusy, RunFolder, RunStore
+from playground.train.files import replace_file, write_json
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    run = RunStore(tmp_path).run("abc")
+    run.describe(spec_yaml="kind: run\n", resolved={}, env={})
+    return run
+
+
+def test_rows_come_back_in_order(folder: RunFolder):
+    rows = [{"kind": "train", "step": step, "loss": 1 / (step + 1)} for step in range(5)]
+    for row in rows:
+        folder.append(row)
+    assert folder.rows() == rows
+
+
+@pytest.mark.parametrize("torn", [b'{"kind": "tr', b'{"kind": "train", "step": 3}', b"\xff"])
+def test_a_torn_last_line_is_dropped(folder: RunFolder, torn: bytes):
+    folder.append({"step": 1})
+    with folder.metrics_path.open("ab") as file:
+        file.write(torn)
+    assert folder.rows() == [{"step": 1}]
+    folder.rewind(1)
+    folder.append({"step": 2})
+    assert folder.rows() == [{"step": 1}, {"step": 2}]
+
+
+def test_rewinding_drops_later_steps_and_keeps_notes(folder: RunFolder):
+    for row in ({"step": 1}, {"kind": "note", "text": "x"}, {"step": 2}, {"step": 3}):
+        folder.append(row)
+    folder.rewind(2)
+    assert folder.rows() == [{"step": 1}, {"kind": "note", "text": "x"}, {"step": 2}]
+
+
+def test_a_result_comes_back_equal_and_reopening_forgets_it(folder: RunFolder):
+    result = Result(
+        fingerprint="abc", status="failed", reason="not a number", metrics={"a": 1.5}, steps=3
+    )
+    assert folder.result() is None
+    folder.finish(result)
+    assert folder.result() == result
+    folder.reopen()
+    assert folder.result() is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"fingerprint": "abc"}'])
+def test_a_result_that_cannot_be_read_counts_as_none(folder: RunFolder, content: str):
+    (folder.path / "result.json").write_text(content)
+    assert folder.result() is None
+
+
+def test_a_run_is_held_by_one_at_a_time(folder: RunFolder):
+    again = RunFolder(folder.path)
+    with folder.locked(), pytest.raises(RunBusy), again.locked():
+        pass
+    with again.locked():
+        pass
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "a.json"
+    write_json(path, 1)
+
+    def fail(part: Path) -> None:
+        part.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        replace_file(path, fail)
+    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.json", "1\n")]
+
+
+def test_a_run_is_found_by_the_beginning_of_its_fingerprint(tmp_path: Path):
+    store = RunStore(tmp_path)
+    for name in ("abc1", "abd2"):
+        store.run(name).describe(spec_yaml="", resolved={}, env={})
+    assert store.find("abd").fingerprint == "abd2"
+    with pytest.raises(PlaygroundError, match="several"):
+        store.find("ab")
+    with pytest.raises(PlaygroundError, match="no such run"):
+        store.find("x")
+    with pytest.raises(PlaygroundError, match="playground train"):
+        RunStore(tmp_path / "none").find("x")
