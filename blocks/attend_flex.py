@@ -1,5 +1,9 @@
 """FlexAttention, compiled, on CUDA: the mask function becomes part of the kernel."""
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
@@ -9,8 +13,11 @@ from blocks.masks import Sight
 
 _BLOCK = 128  # flex's own tile of queries and keys
 
-_flex_attention = torch.compile(flex_attention, dynamic=True)
-_create_block_mask = torch.compile(create_block_mask, dynamic=True)
+
+@cache
+def compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """flex and its mask builder, compiled when first called for."""
+    return torch.compile(flex_attention), torch.compile(create_block_mask)
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tensor:
@@ -23,8 +30,9 @@ def flex(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tenso
     if rows < _BLOCK:
         return sdpa(q, k, v, sight, dropout)
     batch = None if sight.live is None else q.shape[0]
-    visible = _create_block_mask(sight.mask, batch, None, rows, sight.columns, device=q.device)
-    y = _flex_attention(
+    attention, block_mask = compiled()
+    visible = block_mask(sight.visible(), batch, None, rows, sight.columns, device=q.device)
+    y = attention(
         q.transpose(1, 2),
         k.transpose(1, 2),
         v.transpose(1, 2),

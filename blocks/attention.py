@@ -24,7 +24,7 @@ class AttentionState(TensorClass):
     k (already turned), v: [B, N, G, D], N at most window_len - 1, or all tokens so far.
     live: [B, N] bool, False where a token was padding.
     prefix_k, prefix_v: [B, P, G, D], persistent tokens, the same for every sequence.
-    position: [B] int64, tokens seen, equal across rows.
+    position: [B] int64, tokens seen, padding not counted.
     """
 
     k: Tensor
@@ -182,8 +182,8 @@ class CausalAttention(nn.Module):
         Args:
             x: [B, T, M].
             state: what came before.
-            mask: [B, T] bool, False where a token is padding: it keeps its slot and its position,
-                nobody attends to it, and its output is unspecified.
+            mask: [B, T] bool, False where a token is padding: it keeps its slot in the window and
+                has no position, nobody attends to it, and its output is unspecified.
             qkv: queries [B, T, H, D], keys and values [B, T, G, D] made elsewhere; x is not used.
         """
         project = self.project
@@ -191,8 +191,7 @@ class CausalAttention(nn.Module):
         q, k = project.normed_q(q), project.normed_k(k)
         past, length = state.k.shape[1], q.shape[1]
         if project.rope:
-            here = state.position[:1, None] + torch.arange(length, device=q.device)
-            turn = turning.angles(here, project.width)
+            turn = turning.angles(turning.places(state.position, length, mask), project.width)
             q, k = turning.rotate(q, turn), turning.rotate(k, turn)
         live = torch.ones_like(q[..., 0, 0], dtype=torch.bool) if mask is None else mask
         seen = Seen(
@@ -206,7 +205,8 @@ class CausalAttention(nn.Module):
         last = 0 if self.window_len is None else max(0, past + length - self.window_len + 1)
         # cloned: a view would keep the keys of a long call alive
         kept = [t[:, last:].clone() if last else t for t in seen[:3]]
-        state = state.replace(k=kept[0], v=kept[1], live=kept[2], position=state.position + length)
+        position = state.position + (length if mask is None else mask.sum(dim=1))
+        state = state.replace(k=kept[0], v=kept[1], live=kept[2], position=position)
         return project.merge(y), state
 
     def _attend(self, q: Tensor, seen: "Seen", padded: bool) -> Tensor:

@@ -4,10 +4,14 @@ Keys are laid out `[prefix | length tokens]`, or for MAC `[prefix | length retri
 tokens]`; query row i is token `past + i`. The prefix (persistent tokens) is seen by every row.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+MaskFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(batch, head, query, key), all indices -> whether the query sees the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,26 +45,34 @@ class Sight:
         windowed = self.window_len is not None and self.window_len < self.length
         return not (self.past or self.copies > 1 or windowed or self.live is not None)
 
-    def mask(self, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Whether `query` sees `key`; indices as flex gives them, or broadcast for `dense`."""
-        token = (key - self.prefix) % self.length
-        age = query + self.past - token
-        seen = age >= 0
-        if self.window_len is not None:
-            seen = seen & (age < self.window_len)
-        if self.live is not None:
-            seen = seen & (self.live[batch, token] | (age == 0))
-        return seen | (key < self.prefix)
+    def visible(self) -> MaskFunction:
+        """The pattern as a function of indices, for flex, or broadcast for `dense`."""
+        prefix, past, window_len, live = self.prefix, self.past, self.window_len, self.live
+        length = max(1, self.length)
+
+        # a plain function: flex counts arguments and takes a method's `self` for one
+        def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            token = (key - prefix) % length
+            age = query + past - token
+            seen = age >= 0
+            if window_len is not None:
+                seen = seen & (age < window_len)
+            if live is not None:
+                seen = seen & (live[batch, token] | (age == 0))
+            return seen | (key < prefix)
+
+        return visible
 
     def dense(self, rows: int, device: torch.device) -> Tensor:
         """The mask as booleans, [B or 1, 1, rows, columns]."""
         batch = 1 if self.live is None else self.live.shape[0]
-        return self.mask(
+        mask = self.visible()(
             torch.arange(batch, device=device)[:, None, None, None],
             torch.zeros((), dtype=torch.int64, device=device),
             torch.arange(rows, device=device)[:, None],
             torch.arange(self.columns, device=device),
         )
+        return mask.expand(batch, 1, rows, self.columns)
 
 
 def causal(length: int, *, past: int = 0, prefix: int = 0, live: Tensor | None = None) -> Sight:

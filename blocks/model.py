@@ -15,7 +15,7 @@ from blocks.norms import Norm, make_norm
 class ModelState(TensorClass):
     """Every block's state, by its index as text; batch_size [B]. `detach()` cuts the graph.
 
-    position: [B] int64, tokens seen, equal across rows.
+    position: [B] int64, tokens seen, padding counted, so equal across rows.
     """
 
     blocks: TensorDict
@@ -109,8 +109,8 @@ class Model(nn.Module):
             tokens: [B, T] int64.
             state: what came before; None begins anew, and then no state is returned.
             positions: [B, n] int64, indices into T: logits are made there only.
-            mask: [B, T] bool, False where a token is padding. It may stand anywhere, keeps its slot
-                and its position, writes nothing and is not attended to; its logits mean nothing.
+            mask: [B, T] bool, False where a token is padding. It may stand anywhere and keeps its
+                slot, writes nothing and is not attended to; its logits mean nothing.
 
         Returns:
             Logits [B, T, L] (or [B, n, L]); with a state given, the pair of logits and next state.

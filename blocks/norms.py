@@ -20,7 +20,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., dim] -> [..., dim]."""
-        return F.rms_norm(x, (self.dim,), self.weight, EPS)
+        return F.rms_norm(x, (self.dim,), self.weight.to(x.dtype), EPS)
 
 
 class LayerNorm(nn.Module):
@@ -34,7 +34,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., dim] -> [..., dim]."""
-        return F.layer_norm(x, (self.dim,), self.weight, self.bias, EPS)
+        return F.layer_norm(x, (self.dim,), self.weight.to(x.dtype), self.bias.to(x.dtype), EPS)
 
 
 NORMS: dict[str, type[RMSNorm] | type[LayerNorm]] = {"rms": RMSNorm, "layer": LayerNorm}

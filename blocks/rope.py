@@ -24,8 +24,18 @@ def angles(positions: Tensor, width: int) -> Tensor:
     return positions.to(torch.float64)[..., None] * BASE ** (-pairs / width)
 
 
+def places(before: Tensor, length: int, mask: Tensor | None) -> Tensor:
+    """Positions [B, length] of the next tokens, after `before` [B] of them.
+
+    Padding has no position of its own: a prompt says the same wherever its padding stands.
+    """
+    if mask is None:
+        return before[:, None] + torch.arange(length, device=before.device)
+    return before[:, None] + mask.cumsum(dim=1) - 1
+
+
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn every pair (x[i], x[i + D/2]) of x [B, T, H, D] by its angle, turn [B or 1, T, D/2]."""
+    """Turn every pair (x[i], x[i + D/2]) of x [B, T, H, D] by its angle, turn [B, T, D/2]."""
     wide = torch.promote_types(x.dtype, torch.float32)
     cos, sin = turn.cos().to(wide)[..., None, :], turn.sin().to(wide)[..., None, :]
     first, second = x.to(wide).chunk(2, dim=-1)

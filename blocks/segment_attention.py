@@ -98,7 +98,8 @@ class SegmentAttention(nn.Module):
             x: [B, n, M], n at most what is left of the segment.
             retrieved: [B, n, M], what the memory answered to each of these tokens.
             state: the open segment.
-            mask: [B, n] bool, False where a token is padding.
+            mask: [B, n] bool, False where a token is padding: it keeps its slot in the segment and
+                has no position.
 
         Returns:
             y [B, n, M], and the open segment: empty again once it is full.
@@ -112,7 +113,7 @@ class SegmentAttention(nn.Module):
                 f"x: {length} tokens do not fit behind the {filled} of a segment of "
                 f"{self.segment_len}. Split the call at the segment's end."
             )
-        q, k, v, retrieved_k, retrieved_v = self._heads(x, retrieved, filled)
+        q, k, v, retrieved_k, retrieved_v = self._heads(x, retrieved, state, mask)
         live = torch.ones_like(q[..., 0, 0], dtype=torch.bool) if mask is None else mask
         now = {
             "k": torch.cat([state.k.to(k.dtype), k], dim=1),
@@ -128,14 +129,16 @@ class SegmentAttention(nn.Module):
             state = state.replace(**{name: t[:, :0].clone() for name, t in now.items()})
         return y, state
 
-    def _heads(self, x: Tensor, retrieved: Tensor, filled: int) -> tuple[Tensor, ...]:
+    def _heads(
+        self, x: Tensor, retrieved: Tensor, state: SegmentState, mask: Tensor | None
+    ) -> tuple[Tensor, ...]:
         """q, k, v of the tokens, k and v of the retrieved rows; q and both k turned."""
         project = self.project
         q, (k, v) = project.normed_q(project.queries(x)), project.keys_values(x)
         retrieved_k, retrieved_v = project.keys_values(retrieved)
         k, retrieved_k = project.normed_k(k), project.normed_k(retrieved_k)
         if project.rope:
-            here = torch.arange(filled, filled + x.shape[1], device=x.device)[None]
+            here = turning.places(state.live.sum(dim=1), x.shape[1], mask)
             turn = turning.angles(here, project.width)
             q, k, retrieved_k = (turning.rotate(t, turn) for t in (q, k, retrieved_k))
         return q, k, v, retrieved_k, retrieved_v
