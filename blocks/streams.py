@@ -22,7 +22,8 @@ def load_stream(model: Model, path: str | Path) -> ModelState:
     tensors = load_tensors(path)
     batch, device = tensors["position"].shape[0], model.embedding.weight.device
     begun = model.start(batch)
-    wanted = set(begun.to_tensordict().flatten_keys("/").keys())
+    flat = begun.to_tensordict().flatten_keys("/")
+    wanted = {str(name) for name, _ in flat.items()}  # iterating a TensorDict goes over its batch
     if wanted != set(tensors):
         odd = ", ".join(sorted(wanted ^ set(tensors))[:4])
         raise ValueError(f"{path}: the stream is of another model ({odd}). Load its own spec.")
