@@ -14,7 +14,7 @@ from torch import Tensor
 
 from memory_rules.dense import Dense, Plain
 from memory_rules.gates import Gate
-from memory_rules.state import Inputs, State
+from memory_rules.state import Inputs, State, tensors
 
 Weights = dict[str, Tensor]
 Side = Literal["scalar", "key", "value"]
@@ -321,7 +321,7 @@ class AbstractGradientRule(AbstractMemoryRule):
             def loss(w: Weights) -> Tensor:
                 return self.penalty(self.read(Plain(w, state.slow), k), v)
 
-            return torch.func.grad(loss)(dict(weights.items()))
+            return torch.func.grad(loss)(tensors(weights))
 
         if rates.window is None:
             return gradient(k, v)
@@ -349,7 +349,7 @@ class AbstractGradientRule(AbstractMemoryRule):
         """The linear filter: retention of the memory, momentum of the surprise, one step."""
         new_memory, new_momentum = {}, {}
         live = None if mask is None else mask[:, None, None, None]
-        for n, w in memory.items():
+        for n, w in tensors(memory).items():
             move = -self._wide_scalar(rates.lr[n]) * surprise[n]
             if rates.momentum is not None:
                 move = self._wide_scalar(rates.momentum[n]) * momentum[n] + move
@@ -388,7 +388,7 @@ class AbstractGradientRule(AbstractMemoryRule):
         def choose(new: Tensor, old: Tensor) -> Tensor:
             return torch.where(ends.view(-1, *[1] * (new.ndim - 1)), new, old)
 
-        return closed.apply(choose, state)
+        return closed.apply(choose, state)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     # small shapes
 
@@ -413,7 +413,8 @@ class AbstractGradientRule(AbstractMemoryRule):
         return self._each_named(leaves, lambda _, w: f(w))
 
     def _each_named(self, leaves: TensorDict, f: Callable[[str, Tensor], Tensor]) -> TensorDict:
-        return TensorDict({n: f(n, w) for n, w in leaves.items()}, batch_size=leaves.batch_size)
+        made = {n: f(n, w) for n, w in tensors(leaves).items()}
+        return TensorDict(made, batch_size=leaves.batch_size)
 
 
 def _kind(text: str) -> Any:

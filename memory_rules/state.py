@@ -1,6 +1,7 @@
 """What a rule carries from one token to the next, and what it is given at each token."""
 
 from pathlib import Path
+from typing import cast
 
 from safetensors.torch import load_file, save_file
 from tensordict import TensorClass, TensorDict
@@ -50,11 +51,15 @@ class State(TensorClass):
         return total // max(1, self.position.shape[0])
 
 
+def tensors(leaves: TensorDict) -> dict[str, Tensor]:
+    """The leaves of a flat TensorDict by name."""
+    return cast(dict[str, Tensor], dict(leaves.items()))
+
+
 def save_state(state: TensorClass, path: str | Path) -> None:
     """Write any state (a block's, a model's) to one safetensors file."""
     flat = state.to_tensordict().flatten_keys("/")
-    tensors = {name: leaf.contiguous().clone() for name, leaf in flat.items()}
-    save_file(tensors, str(path))
+    save_file({n: leaf.contiguous().clone() for n, leaf in tensors(flat).items()}, str(path))
 
 
 def load_tensors(path: str | Path) -> dict[str, Tensor]:

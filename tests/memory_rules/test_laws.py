@@ -4,9 +4,11 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+import torch
+from tensordict import TensorDict
 
-from memory_rules import RULES, AbstractMemoryRule, recurrent
-from memory_rules.testing import LAWS, RuleConformance, check, make_inputs
+from memory_rules import RULES, AbstractMemoryRule, Inputs, State, recurrent
+from memory_rules.testing import LAWS, RuleConformance, bounded, check, make_inputs
 
 SMALL = {"chunk_size": 3, "window": 2, "expand": 2.0}  # where a rule has such fields
 
@@ -103,6 +105,49 @@ def test_a_rule_whose_step_forgets_a_factor_fails_the_gradient_oracle() -> None:
             return {n: 0.5 * g for n, g in super()._surprise(*of).items()}
 
     assert not check(Wrong(), recurrent, _law("gradient oracle")).passed
+
+
+class Tally(AbstractMemoryRule):
+    """A rule that states no objective: its step is its definition, a mean of outer products."""
+
+    kind, paper = "tally", "own"
+
+    def shapes(self, dim: int) -> dict[str, tuple[int, int]]:
+        return {"w": (dim, dim)}
+
+    def initial_state(self, weights: Any, slow: Any, batch: int) -> State:
+        def of(**leaves: torch.Tensor) -> TensorDict:
+            return TensorDict(leaves, batch_size=[batch])
+
+        memory = of(w=weights["w"].expand(batch, *weights["w"].shape))
+        none, position = of(), torch.zeros(batch, dtype=torch.int64)
+        parts = dict.fromkeys(("momentum", "anchor", "start", "slow", "recent"), none)
+        return State(memory=memory, position=position, batch_size=[batch], **parts)
+
+    def step(self, state: State, x: Inputs) -> tuple[torch.Tensor, State]:
+        old = state.memory["w"]
+        new = 0.9 * old + 0.1 * x.k[..., None] * x.v[..., None, :]
+        if x.mask is not None:
+            new = torch.where(x.mask[:, None, None, None], new, old)
+        memory = TensorDict({"w": new}, batch_size=state.batch_size)
+        y = (x.q[..., None, :] @ new).squeeze(-2)
+        return y, state.replace(memory=memory, position=state.position + 1)
+
+
+def test_the_laws_judge_a_rule_that_defines_its_own_step() -> None:
+    rule = Tally()
+    for law in LAWS:
+        if not law.marks:
+            verdict = check(rule, recurrent, law)
+            assert verdict.passed, verdict
+    assert check(rule, recurrent, _law("gradient oracle")).skipped
+    assert bounded(rule, recurrent, tokens=1000).error < 3.0
+
+
+def test_a_step_too_large_for_its_chunk_is_not_bounded() -> None:
+    safe = {"network": "linear", "plain": True, "chunk_size": 16}
+    found = bounded(RULES["titans"](**safe, max_lr=1.0), recurrent, tokens=500)
+    assert found.error > found.tolerance
 
 
 def test_a_verdict_says_why_a_law_was_skipped() -> None:
