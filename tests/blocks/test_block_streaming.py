@@ -98,9 +98,8 @@ def test_a_left_padded_row_says_what_it_says_alone(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mag", "mag_shared", "mal", "mal_inner"])
-def test_a_left_padded_row_says_what_it_says_alone_without_positions(kind: str) -> None:
-    # with RoPE a token's distance to the persistent tokens counts its padding too
-    block: Any = make_block(kind, rope=False)
+def test_a_left_padded_row_beside_attention_says_what_it_says_alone(kind: str) -> None:
+    block: Any = make_block(kind)
     x = make_tokens(LENGTH + CHUNK)
     mask = torch.ones(x.shape[:2], dtype=torch.bool)
     mask[0, :CHUNK] = False
