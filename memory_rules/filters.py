@@ -73,48 +73,62 @@ def chunk_filter(
         lr, write = F.pad(lr, pad), F.pad(write, pad)
         gamma = F.pad(gamma, pad, value=1.0)
         eta = None if eta is None else F.pad(eta, pad, value=1.0)
-    lr, gamma, write = (x.unsqueeze(-1) for x in (lr, gamma, write))  # blocks of one token
     if eta is None:
-        return _join_plain(lr, gamma, size)
-    return _join_momentum(lr, gamma, eta.unsqueeze(-1), write, size)
+        return _cut(_plain(lr, gamma), size)
+    return _cut(_with_momentum(lr, gamma, eta, write), size)
 
 
-def _pair(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The first and the second block of every pair; x: [..., blocks, n]."""
-    return x[..., 0::2, :], x[..., 1::2, :]
+def _cut(f: Filter, size: int) -> Filter:
+    """The first `size` tokens of a filter."""
+    c, m, e = (None if t is None else t[..., :size] for t in (f.c, f.m, f.e))
+    return Filter(f.b[..., :size], f.A[..., :size, :size], c, m, e)
 
 
-def _join(A: Tensor, low: Tensor) -> Tensor:
-    """[[A1, 0], [low, A2]] for every pair of blocks; A: [..., blocks, n, n]."""
-    first, second = A[..., 0::2, :, :], A[..., 1::2, :, :]
-    n = A.shape[-1]
-    top = F.pad(first, (0, n))
-    return torch.cat([top, torch.cat([low, second], -1)], -2)
+def _halves(n: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """1 on the second half of every pair of blocks of n tokens, as a column; 1 on the first."""
+    second = (torch.arange(size, device=like.device) // n % 2).to(like.dtype)
+    return second, 1.0 - second
 
 
-def _join_plain(lr: Tensor, b: Tensor, size: int) -> Filter:
-    A = lr.unsqueeze(-1)
-    while b.shape[-2] > 1:
-        b1, b2 = _pair(b)
-        low = b2.unsqueeze(-1) * A[..., 0::2, -1:, :]
-        A = _join(A, low)
-        b = torch.cat([b1, b2 * b1[..., -1:]], -1)
-    return Filter(b.squeeze(-2)[..., :size], A.squeeze(-3)[..., :size, :size])
+def _at(x: Tensor, n: int, slot: int) -> Tensor:
+    """For every token, x at one slot of its pair of blocks of n tokens; x: [..., C]."""
+    pairs = x.unflatten(-1, (-1, 2 * n))
+    return pairs[..., slot : slot + 1].expand_as(pairs).flatten(-2)
 
 
-def _join_momentum(lr: Tensor, b: Tensor, m: Tensor, write: Tensor, size: int) -> Filter:
-    A, e, c = (write * lr).unsqueeze(-1), lr, write * m
-    while b.shape[-2] > 1:
-        b1, b2 = _pair(b)
-        c1, c2 = _pair(c)
-        m1, m2 = _pair(m)
-        e1, e2 = _pair(e)
-        low = b2.unsqueeze(-1) * A[..., 0::2, -1:, :] + c2.unsqueeze(-1) * e1.unsqueeze(-2)
-        A = _join(A, low)
-        e = torch.cat([m2[..., -1:] * e1, e2], -1)
-        b = torch.cat([b1, b2 * b1[..., -1:]], -1)
-        c = torch.cat([c1, b2 * c1[..., -1:] + c2 * m1[..., -1:]], -1)
-        m = torch.cat([m1, m2 * m1[..., -1:]], -1)
-    A, e = A.squeeze(-3)[..., :size, :size], e.squeeze(-2)[..., :size]
-    b, c, m = (x.squeeze(-2)[..., :size] for x in (b, c, m))
+def _end_rows(A: Tensor, n: int) -> Tensor:
+    """For every row, the row at the end of the first block of its pair; A: [..., C, C]."""
+    pairs = A.unflatten(-2, (-1, 2 * n))
+    return pairs[..., n - 1 : n, :].expand_as(pairs).flatten(-3, -2)
+
+
+def _plain(lr: Tensor, gamma: Tensor) -> Filter:
+    size, b = lr.shape[-1], gamma
+    A = torch.diag_embed(lr)
+    n = 1
+    while n < size:
+        second, first = _halves(n, size, lr)
+        A = A + (second * b).unsqueeze(-1) * _end_rows(A, n)
+        b = b * (first + second * _at(b, n, n - 1))
+        n *= 2
+    return Filter(b, A)
+
+
+def _with_momentum(lr: Tensor, b: Tensor, m: Tensor, write: Tensor) -> Filter:
+    size = lr.shape[-1]
+    A, e, c = torch.diag_embed(write * lr), lr, write * m
+    pair = torch.arange(size, device=lr.device)
+    n = 1
+    while n < size:
+        second, first = _halves(n, size, lr)
+        pair_of = pair // (2 * n)
+        met = second.unsqueeze(-1) * first * (pair_of.unsqueeze(-1) == pair_of)
+        b_end, c_end, m_end = (_at(x, n, n - 1) for x in (b, c, m))
+        A = A + (second * b).unsqueeze(-1) * _end_rows(A, n)
+        A = A + met * c.unsqueeze(-1) * e.unsqueeze(-2)
+        e = e * (second + first * _at(m, n, 2 * n - 1))
+        c = c * first + second * (b * c_end + c * m_end)
+        b = b * (first + second * b_end)
+        m = m * (first + second * m_end)
+        n *= 2
     return Filter(b, A, c, m, e)

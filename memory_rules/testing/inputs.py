@@ -46,15 +46,10 @@ def make_inputs(
     """
     g = torch.Generator().manual_seed(seed)
 
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64)
-
-    q, k, v = (normal(B, T, H, dim) for _ in range(3))
+    q, k, v = (torch.randn(B, T, H, dim, generator=g, dtype=torch.float64) for _ in range(3))
+    shapes = rule.shapes(dim)
     made = {
-        name: TensorDict(
-            {n: _gate(gate, shape, (B, T, H), gates, g) for n, shape in rule.shapes(dim).items()},
-            batch_size=[B, T],
-        )
+        name: {n: _gate(gate, shape, (B, T, H), gates, g) for n, shape in shapes.items()}
         for name, gate in rule.gates.items()
     }
     at_least = torch.promote_types(dtype, torch.float32)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from memory_rules.base import AbstractGradientRule, AbstractMemoryRule
 from memory_rules.registry import RULES
@@ -16,7 +17,7 @@ from memory_rules.testing.law import CLOSE, Evidence, Law, is_oracle, results
 from memory_rules.testing.numeric import altered
 
 TOKENS, TOKENS_OF_THE_ORACLE, PIECE = 100_000, 1_200, 500
-GROWTH = 3.0  # a straight line doubles from one half to the next; 3 leaves room for noise
+GROWTH = 10.0  # a straight line doubles from one half to the next; weights may jump, too
 
 
 def bounded(
@@ -27,9 +28,11 @@ def bounded(
     Keys: random, three that repeat, one over and over. Gates: around their starting values;
     anywhere in their range; the largest step, nothing forgotten, momentum 0, 0.9, 0.99.
 
-    Bounded means: all outputs and weights finite; the largest of the second half at most 3 times
-    the largest of the first (linear attention, which forgets nothing, doubles); and never above
-    10 (tokens + 1) times the largest value or starting weight. The error is that growth.
+    Bounded means: all outputs and weights finite and never above 10 (tokens + 1) times the largest
+    value or starting weight, so at most linear; and, against slow exponentials, the largest of the
+    second half at most 10 times the largest of the first (linear attention, which forgets nothing,
+    doubles). That growth is the error. It leaves out gates from anywhere: under those a deep memory
+    now and then decays to nothing, its norm is then steep, and its weights jump for a few tokens.
 
     Args:
         rule: who is judged.
@@ -38,26 +41,29 @@ def bounded(
         dim: width of a head.
     """
     tokens = tokens or (TOKENS_OF_THE_ORACLE if is_oracle(scan) else TOKENS)
-    stream = _Stream(rule, dim)
+    found, stream = Evidence(GROWTH), _Stream(rule, dim)
     weights, slow = fresh_weights(rule, H=1, dim=dim)
-    state = rule.initial_state(weights, slow, stream.rows)
-    scale = max(4.0, *(w.abs().max().item() for w in weights.values()))
-    peaks: list[float] = []
+    limit = 10.0 * (tokens + 1) * max(4.0, *(w.abs().max().item() for w in weights.values()))
+    highest, peaks = 0.0, []
     with torch.no_grad():
+        state = rule.initial_state(weights, slow, stream.rows)
         for piece in range(math.ceil(tokens / PIECE)):
             y, state = scan(rule, state, stream.piece(piece, PIECE))
-            largest = [y.abs().max(), *(w.abs().max() for w in state.memory.values())]
-            peaks.append(torch.stack(largest).max().item())
-            if not math.isfinite(peaks[-1]):
+            largest = _largest_of_rows(y, *state.memory.values())
+            highest = largest.max().item()  # NaN propagates
+            peaks.append(largest[stream.steady].max().item())
+            if not highest <= limit:
                 break
-    found = Evidence(GROWTH)
-    found.require(f"not finite after {len(peaks) * PIECE} tokens", math.isfinite(peaks[-1]))
-    found.require(f"reached {max(peaks):.3g}", max(peaks) <= 10.0 * (tokens + 1) * scale)
+    found.require(f"{highest:.3g} after {len(peaks) * PIECE} tokens", highest <= limit)
     half = len(peaks) // 2
-    if half and math.isfinite(peaks[-1]):
+    if half and highest <= limit:
         late, early = max(peaks[half:]), max(peaks[:half])
         found.note(f"from {early:.3g} to {late:.3g} over {tokens} tokens", late / early)
     return found
+
+
+def _largest_of_rows(*parts: Tensor) -> Tensor:
+    return torch.stack([x.abs().flatten(1).amax(1) for x in parts]).amax(0)
 
 
 class _Stream:
@@ -67,6 +73,7 @@ class _Stream:
 
     def __init__(self, rule: AbstractMemoryRule, dim: int) -> None:
         self.rule, self.dim, self.rows = rule, dim, 3 * len(self.momenta)
+        self.steady = torch.arange(self.rows) % len(self.momenta) != 1
         g = torch.Generator().manual_seed(23)
         self.few = F.normalize(torch.randn(3, dim, generator=g, dtype=torch.float64), dim=-1)
 
