@@ -25,7 +25,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vector": {"network": "vector", "objective": "lp"},
     "linear-plain": {"network": "linear", "plain": True, "objective": "dot"},
     "linear-normed": {"network": "linear", "depth": 1},
-    "deep": {"depth": 3, "residual": False},
+    "deep": {"depth": 3},
+    "no-residual": {"residual": False},
     "newton-schulz": {"inner": "newton_schulz", "decay": "channel", "decay_towards": "start"},
 }
 
