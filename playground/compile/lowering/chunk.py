@@ -20,7 +20,7 @@ from torch import Tensor
 
 from memory_rules import AbstractGradientRule
 from memory_rules.dense import Dense, Filtered, Plain, Probed
-from memory_rules.filters import Filter, chunk_filter
+from memory_rules.filters import Filter
 
 Leaves = dict[str, Tensor]
 
@@ -42,20 +42,15 @@ class Carry:
 
 @dataclass(kw_only=True)
 class Tokens:
-    """The tokens of one chunk; I = window - 1 + C keys, C queries.
+    """The tokens of one chunk, and the filter of every matrix over them.
 
-    q: [B, H, C, K]; k, v: [B, H, I, d]; lr, keep, momentum: per matrix [B, H, C] or, for channel
-    gates of keep, [B, H, C, d]; window: per matrix [B, H, C, lags]; mask: [B, I] bool or None.
+    q: [B, H, C, K]; k, v: [B, H, I, d], I = window - 1 + C.
     """
 
     q: Tensor
     k: Tensor
     v: Tensor
-    lr: Leaves
-    keep: Leaves
-    momentum: Leaves | None = None
-    window: Leaves | None = None
-    mask: Tensor | None = None
+    filters: dict[str, Filter]
 
 
 def split(rule: AbstractGradientRule, joint: Leaves) -> tuple[Leaves, Leaves]:
@@ -67,48 +62,6 @@ def split(rule: AbstractGradientRule, joint: Leaves) -> tuple[Leaves, Leaves]:
         {n: w[..., : half[n]] for n, w in joint.items()},
         {n: w[..., half[n] :] for n, w in joint.items()},
     )
-
-
-def chunk_filters(rule: AbstractGradientRule, x: Tokens) -> dict[str, Filter]:
-    """The filter of every matrix; matrices that share their gates share the filter."""
-    filters: dict[str, Filter] = {}
-    for n in x.lr:
-        filters[n] = _filter(rule, x, n)
-    return filters
-
-
-def _filter(rule: AbstractGradientRule, x: Tokens, n: str) -> Filter:
-    lr, keep = x.lr[n], x.keep[n]
-    eta = None if x.momentum is None else x.momentum[n]
-    size = lr.shape[-1]
-    mask = None if x.mask is None else x.mask[:, None, -size:]
-    if keep.ndim > lr.ndim:  # channel gates: the channel goes before the token axis
-        keep = keep.mT
-        lr = lr.unsqueeze(-2).expand_as(keep)
-        eta = None if eta is None else eta.unsqueeze(-2).expand_as(keep)
-        mask = None if mask is None else mask.unsqueeze(-2)
-    if x.window is None:
-        return chunk_filter(lr, keep, eta, mask)
-    unit = chunk_filter(torch.ones_like(lr), keep, eta, mask)
-    band = _band(x.lr[n], x.window[n], x.mask)
-    if keep.ndim > x.lr[n].ndim:
-        band = band.unsqueeze(-3)
-    e = None if unit.e is None else (unit.e.unsqueeze(-2) @ band).squeeze(-2)
-    return unit._replace(A=unit.A @ band, e=e)
-
-
-def _band(lr: Tensor, window: Tensor, mask: Tensor | None) -> Tensor:
-    """Weights of the gradients each token descends: [B, H, C, C + lags - 1], a lower band."""
-    size, lags = window.shape[-2:]
-    t = torch.arange(size, device=lr.device)[:, None]
-    i = torch.arange(size + lags - 1, device=lr.device)[None, :]
-    lag = t + lags - 1 - i
-    inside = (lag >= 0) & (lag < lags)
-    band = window[..., t, lag.clamp(0, lags - 1)] * inside * lr.unsqueeze(-1)
-    if mask is None:
-        return band
-    written = mask[:, None, -size:, None] & mask[:, None, None, :]
-    return band * written
 
 
 def key_pass(
@@ -184,7 +137,7 @@ def chunk(
     memory, momentum = split(rule, carry.joint)
     outs = 2 if rule.has_momentum else 1
     shapes = {n: (w.shape[-2], w.shape[-1] // outs) for n, w in carry.joint.items()}
-    filters = chunk_filters(rule, x)
+    filters = x.filters
     anchor = memory if carry.anchor is None else carry.anchor
 
     def after(joint: Leaves, X: Leaves, D: Leaves) -> Leaves:

@@ -11,7 +11,7 @@ from playground.compile.lowering.base import Lowering
 from playground.compile.lowering.classify import classify
 from playground.compile.lowering.loop import Loop
 from playground.compile.lowering.operator import LOOPS, chunk_loop
-from playground.compile.lowering.pack import Wire, wire_of
+from playground.compile.lowering.pack import wire_of
 from playground.compile.target import Target
 
 
@@ -19,8 +19,12 @@ class LoopScan:
     """Classes C, C' and D: one chunk after another, each in dual form, behind one operator."""
 
     def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
-        self.rule, self.compiled = rule, compiled
-        self.name = f"{type(rule).__module__}.{rule!r}|compiled={compiled}"
+        self.rule = rule
+        name = f"{type(rule).__module__}.{rule!r}|compiled={compiled}"
+        self.wires = {masked: wire_of(rule, masked) for masked in (False, True)}
+        self.loops = {masked: f"{name}|masked={masked}" for masked in (False, True)}
+        for masked, loop in self.loops.items():  # here, not in a call: a trace must find them
+            LOOPS.setdefault(loop, Loop(self.wires[masked], compiled=compiled))
 
     def __call__(
         self, rule: AbstractMemoryRule, state: State, inputs: Inputs
@@ -28,8 +32,8 @@ class LoopScan:
         """y [B, T, H, V] and the state after the tokens."""
         if inputs.batch_size[1] == 0:
             return torch.zeros_like(inputs.v), state
-        wire = wire_of(self.rule, state, inputs.mask is not None)
-        loop = self._loop(wire)
+        masked = inputs.mask is not None
+        wire, loop = self.wires[masked], self.loops[masked]
         carry, opens, fixed = wire.state_lists(state)
         tokens = wire.tokens_list(inputs, self.rule.rates(inputs), state)
         tensors = [*carry, *opens, *fixed, *tokens, state.position]
@@ -38,12 +42,6 @@ class LoopScan:
         rest = iter(after)
         found = wire.open_of(wire.carry_of(rest), rest)
         return y.to(inputs.v.dtype), wire.state_of(found, state, inputs)
-
-    def _loop(self, wire: Wire) -> str:
-        name = f"{self.name}|masked={wire.masked}"
-        if name not in LOOPS:
-            LOOPS[name] = Loop(wire, compiled=self.compiled)
-        return name
 
 
 def _refuses(rule: AbstractMemoryRule, target: Target) -> str:

@@ -5,7 +5,7 @@ reverse and recomputes each one inside its pullback, so activation memory is one
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -14,16 +14,10 @@ from torch import Tensor
 from playground.compile.lowering.bodies import Body
 from playground.compile.lowering.chunk import chunk, opened
 from playground.compile.lowering.pack import Wire
-from playground.compile.lowering.segments import (
-    Lane,
-    Segment,
-    all_true,
-    padded,
-    segments,
-    trimmed,
-)
+from playground.compile.lowering.segments import Lane, Segment, runs_of, segments
 
 Tensors = list[Tensor]
+FILTER_NUMBERS = 1 << 20  # of the filters of one matrix that are made ahead of the loop
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,20 @@ class Groups:
         return found[0], found[1], found[2], found[3]
 
 
+@dataclass
+class Blocks:
+    """The tokens of a run of segments: q, k, v [N, B, H, C, d]; gates; mask; their filters."""
+
+    qkv: Tensors
+    gates: Tensors
+    mask: Tensor | None
+    filters: Tensors
+
+    def at(self, i: int) -> Tensors:
+        """What the body of the i-th run is given."""
+        return [t[i] for t in (*self.qkv, *self.filters)]
+
+
 class Loop:
     """Runs one rule over tokens, chunk by chunk, forward and backward.
 
@@ -50,25 +58,22 @@ class Loop:
     """
 
     def __init__(self, wire: Wire, *, compiled: bool) -> None:
-        self.wire, self.rule, self.compiled = wire, wire.rule, compiled
+        self.wire, self.rule, self.gating = wire, wire.rule, wire.gating
         self.size = wire.rule.chunk_size
-        parts = replace(wire, masked=True)  # a part may be padded to a shape that is compiled
-        self.bodies = {
-            "whole": Body(partial(self._body, wire, False, True), compiled=compiled),
-            "part": Body(partial(self._body, parts, True, False), compiled=compiled),
-            "last": Body(partial(self._body, parts, True, True), compiled=compiled),
-        }
-        rule, n, back = wire.rule, len(wire.names), wire.rule.window - 1
-        rows = n * wire.channelwise + n * (rule.window > 1)
+        parts = {"part": (True, False), "last": (True, True)}
+        make = {kind: partial(self._body, *flags) for kind, flags in parts.items()}
+        self.whole = Body(partial(self._body, False, True), compiled=compiled)
+        self.parts = {kind: Body(f, compiled=False) for kind, f in make.items()}
+        self.single = {kind: Body(f, compiled=compiled) for kind, f in make.items()}  # decoding
+        n, back = len(wire.names), self.rule.window - 1
+        rows = n * self.gating.channelwise + n * (back > 0)
         lanes = [Lane(1), Lane(1, back), Lane(1, back), Lane(2), *[Lane(1)] * rows]
         self.lanes = [*lanes, Lane(1, back)] if wire.masked else lanes
-        self.part_lanes = [*lanes, Lane(1, back)]
-        carry, opens = n + len(wire.duals), n * (1 + rule.passes) + len(wire.duals)
+        carry, opens = n + len(wire.duals), n * (1 + self.rule.passes) + len(wire.duals)
         self.groups = Groups(carry, opens, len(wire.starts) + len(wire.slow), len(self.lanes))
 
-    @staticmethod
-    def _body(wire: Wire, is_open: bool, closes: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
-        rest = iter(tensors)
+    def _body(self, is_open: bool, closes: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
+        rest, wire = iter(tensors), self.wire
         carry = wire.carry_of(rest)
         if is_open:
             carry = wire.open_of(carry, rest)
@@ -77,28 +82,27 @@ class Loop:
         after = wire.carry_list(carry)
         return (y, *after, *([] if closes else wire.open_list(carry)))
 
-    def plan(self, tokens: Tensors, position: Tensor) -> list[Segment]:
-        """The segments of a call; position: [B], equal across rows."""
-        at = int(position[0]) if len(position) else 0
-        return segments(tokens[0].shape[1], at, self.size)
-
     def rows(self, length: int) -> int:
         """Carries that a call of `length` tokens keeps at most, the last included."""
         return length // self.size + 3
 
-    # one segment's tokens
+    def _plan(self, tokens: Tensors, position: Tensor) -> list[Segment]:
+        at = int(position[0]) if len(position) else 0
+        batch, length, heads = tokens[0].shape[:3]
+        width = tokens[0].shape[3] if self.gating.channelwise else 1
+        most = max(1, FILTER_NUMBERS // (batch * heads * width * self.size**2))
+        plan = segments(length, at, self.size)
+        return [piece for segment in plan for piece in runs_of(segment, most)]
 
-    def _pack(self, tokens: Tensors, segment: Segment) -> tuple[Tensors, Tensors]:
-        """Token blocks of a segment, [count, ...], and the same ready for its body."""
-        if segment.kind == "whole":
-            packed = [lane.pack(t, segment) for lane, t in zip(self.lanes, tokens, strict=True)]
-            return packed, packed
-        if not self.wire.masked:
-            tokens = [*tokens, all_true(tokens[0], tokens[0].shape[1])]
-        lanes = self.part_lanes
-        packed = [lane.pack(t, segment)[0] for lane, t in zip(lanes, tokens, strict=True)]
-        size = self.size if self.compiled and segment.size > 1 else segment.size
-        return packed, padded(packed, lanes, size)
+    def _pack(self, tokens: Tensors, segment: Segment) -> Blocks:
+        packed = [lane.pack(t, segment) for lane, t in zip(self.lanes, tokens, strict=True)]
+        mask = packed.pop() if self.wire.masked else None
+        qkv, gates = packed[:3], packed[3:]
+        return Blocks(qkv, gates, mask, [t.contiguous() for t in self.gating.flat(gates, mask)])
+
+    def _part(self, segment: Segment, *, forward: bool) -> Body:
+        single = segment.size == 1 and forward
+        return (self.single if single else self.parts)[segment.kind]
 
     # forward
 
@@ -112,46 +116,26 @@ class Loop:
         for buffer, t in zip(kept, carry, strict=True):
             buffer[0].copy_(t)
         row = 0
-        for segment in self.plan(tokens, tensors[-1]):
-            _, blocks = self._pack(tokens, segment)
-            if segment.kind == "whole":
-                out = y.new_empty(segment.count, *blocks[0].shape[1:-1], y.shape[-1])
-                for i in range(segment.count):
-                    here = [b[row % rows] for b in kept]
-                    row += 1
-                    there = [out[i], *(b[row % rows] for b in kept)]
-                    self.bodies["whole"].forward([*here, *fixed, *(b[i] for b in blocks)], there)
-                opens = self._opened([b[row % rows] for b in kept])
-            else:
-                here = [b[row % rows] for b in kept]
+        for segment in self._plan(tokens, tensors[-1]):
+            blocks = self._pack(tokens, segment)
+            out = torch.empty_like(blocks.qkv[2][..., -segment.size :, :])
+            for i in range(segment.count):
+                here, there = ([b[(row + j) % rows] for b in kept] for j in (0, 1))
                 row += 1
-                there = [b[row % rows] for b in kept]
-                out, opens = self._forward_part(segment, here, opens, fixed, blocks, there)
+                if segment.kind == "whole":
+                    self.whole.forward([*here, *fixed, *blocks.at(i)], [out[i], *there])
+                else:
+                    inputs = [*here, *(t.contiguous() for t in opens), *fixed, *blocks.at(i)]
+                    new = [] if segment.kind == "last" else [torch.empty_like(t) for t in opens]
+                    self._part(segment, forward=not keep).forward(inputs, [out[i], *there, *new])
+                    opens = new
+            if segment.kind != "part":
+                opens = self._opened([b[row % rows] for b in kept])
             Lane(1).unpack(y, out, segment)
         return y, [b[row % rows] for b in kept] + opens, kept
 
-    def _forward_part(
-        self,
-        segment: Segment,
-        carry: Tensors,
-        opens: Tensors,
-        fixed: Tensors,
-        blocks: Tensors,
-        there: Tensors,
-    ) -> tuple[Tensor, Tensors]:
-        opens = [t.contiguous() for t in opens]
-        out = blocks[2].new_empty(*blocks[0].shape[:-1], blocks[2].shape[-1])
-        inputs = [*carry, *opens, *fixed, *blocks]
-        if segment.kind == "last":
-            self.bodies["last"].forward(inputs, [out, *there])
-            opens = self._opened(there)
-        else:
-            new = [torch.empty_like(t) for t in opens]
-            self.bodies["part"].forward(inputs, [out, *there, *new])
-            opens = new
-        return out[None, ..., : segment.size, :], opens
-
     def _opened(self, carry: Tensors) -> Tensors:
+        """The open parts of a chunk that starts at a carry."""
         return self.wire.open_list(opened(self.rule, self.wire.carry_of(iter(carry))))
 
     # backward
@@ -162,67 +146,51 @@ class Loop:
         """Gradients to carry, open, fixed and tokens (floating ones), in the order of the list."""
         _, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
-        plan = self.plan(tokens, tensors[-1])
+        plan = self._plan(tokens, tensors[-1])
         carry_count = self.groups.carry
         g_carry, g_open = list(g_after[:carry_count]), list(g_after[carry_count:])
         g_fixed = [torch.zeros_like(t) for t in fixed]
         g_tokens = [torch.zeros_like(t) for t in tokens if t.is_floating_point()]
         row = sum(segment.count for segment in plan)
-        for place, segment in reversed(list(enumerate(plan))):
+        for segment in reversed(plan):
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
             row -= segment.count
-            _, blocks = self._pack(tokens, segment)
+            blocks = self._pack(tokens, segment)
             g_out = Lane(1).pack(gy, segment)
-            if segment.kind == "whole":
-                g_blocks = [torch.empty_like(b) for b in blocks if b.is_floating_point()]
-                for i in reversed(range(segment.count)):
-                    inputs = [*(b[row + i] for b in kept), *fixed, *(b[i] for b in blocks)]
-                    found = [torch.empty_like(t) for t in (*g_carry, *fixed)]
-                    into = [*found, *(b[i] for b in g_blocks)]
-                    self.bodies["whole"].pullback(inputs, [g_out[i], *g_carry], into)
-                    g_carry = found[:carry_count]
-                    self._accumulate(g_fixed, found[carry_count:])
-                g_open = []
-            else:
-                at = opens if place == 0 else self._opened([b[row] for b in kept])
-                g_carry, g_open, g_new, g_blocks = self._pull_part(
-                    segment, [b[row] for b in kept], at, fixed, blocks, g_out[0], g_carry, g_open
+            g_blocks = [torch.empty_like(t) for t in (*blocks.qkv, *blocks.filters)]
+            for i in reversed(range(segment.count)):
+                here = [b[row + i] for b in kept]
+                at: Tensors = []
+                if segment.kind != "whole":
+                    at = [t.contiguous() for t in (opens if row == 0 else self._opened(here))]
+                found = [torch.empty_like(t) for t in (*here, *at, *fixed)]
+                self._body_of(segment).pullback(
+                    [*here, *at, *fixed, *blocks.at(i)],
+                    [t.contiguous() for t in (g_out[i], *g_carry, *g_open)],
+                    [*found, *(t[i] for t in g_blocks)],
                 )
-                self._accumulate(g_fixed, g_new)
-                sized = trimmed(g_blocks, self.part_lanes[:-1], segment.size)
-                g_blocks = [t[None] for t in sized]
-                if place:  # the chunk opened here: its anchor is this carry
+                g_carry = found[:carry_count]
+                g_open = found[carry_count : carry_count + len(at)]
+                for total, g in zip(g_fixed, found[carry_count + len(at) :], strict=True):
+                    total.add_(g)
+                if row:  # the chunk opened here: its anchor is this carry
                     g_carry, g_open = self._fold_open(g_carry, g_open), []
-            for g, b, lane in zip(g_tokens, g_blocks, self.lanes, strict=False):
-                lane.unpack(g, b, segment)
+            self._unpack(g_tokens, g_blocks, blocks, segment)
         if not g_open:
             g_open = [torch.zeros_like(t) for t in opens]
         return [*g_carry, *g_open, *g_fixed, *g_tokens]
 
-    def _pull_part(
-        self,
-        segment: Segment,
-        carry: Tensors,
-        opens: Tensors,
-        fixed: Tensors,
-        blocks: Tensors,
-        g_out: Tensor,
-        g_carry: Tensors,
-        g_open: Tensors,
-    ) -> tuple[Tensors, Tensors, Tensors, Tensors]:
-        opens = [t.contiguous() for t in opens]
-        inputs = [*carry, *opens, *fixed, *blocks]
-        into = [torch.empty_like(t) for t in inputs if t.is_floating_point()]
-        extra = blocks[0].shape[-2] - segment.size
-        g_out = torch.nn.functional.pad(g_out, (0, 0, 0, extra)) if extra else g_out
-        body = self.bodies[segment.kind]
-        cotangents = [g_out, *g_carry] + ([] if segment.kind == "last" else g_open)
-        body.pullback(inputs, [t.contiguous() for t in cotangents], into)
-        a = self.groups.carry
-        b = a + self.groups.open
-        c = b + self.groups.fixed
-        return into[:a], into[a:b], into[b:c], into[c:]
+    def _body_of(self, segment: Segment) -> Body:
+        return self.whole if segment.kind == "whole" else self.parts[segment.kind]
+
+    def _unpack(
+        self, g_tokens: Tensors, g_blocks: Tensors, blocks: Blocks, segment: Segment
+    ) -> None:
+        """Through the filters to the gates, and from chunks back to tokens."""
+        g_gates = self.gating.pullback(blocks.gates, blocks.mask, g_blocks[3:])
+        for g, b, lane in zip(g_tokens, (*g_blocks[:3], *g_gates), self.lanes, strict=False):
+            lane.unpack(g, b, segment)
 
     def _fold_open(self, g_carry: Tensors, g_open: Tensors) -> Tensors:
         """Gradients to the open parts of a chunk that starts here, folded into the carry's."""
@@ -232,8 +200,3 @@ class Loop:
         for i, g in enumerate(g_open[: n * (1 + self.rule.passes)]):
             found[i % n][..., : g.shape[-1]] += g  # anchor: the memory half; drafts: both
         return found
-
-    @staticmethod
-    def _accumulate(total: Tensors, new: Tensors) -> None:
-        for t, g in zip(total, new, strict=True):
-            t.add_(g)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memory_rules import AbstractGradientRule, Inputs, Rates, State
 from playground.compile.lowering.chunk import Carry, Leaves, Tokens
+from playground.compile.lowering.gating import Gating
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +26,15 @@ class Wire:
     masked: bool
 
     @property
-    def scalars(self) -> tuple[str, ...]:
-        """Gates that are one number per token and matrix, stacked in this order."""
-        groups = ["lr"] + ([] if self.channelwise else ["keep"])
-        return (*groups, "momentum") if self.rule.has_momentum else tuple(groups)
-
-    @property
-    def channelwise(self) -> bool:
-        return self.rule.side != "scalar"
+    def gating(self) -> Gating:
+        """How the gates become filters."""
+        rule = self.rule
+        return Gating(
+            names=self.names,
+            momentum=rule.has_momentum,
+            channelwise=rule.side != "scalar",
+            lags=rule.window,
+        )
 
     @property
     def starts(self) -> tuple[str, ...]:
@@ -81,32 +83,20 @@ class Wire:
             v = torch.cat([state.recent["v"].transpose(1, 2), v], 1)
             live = torch.ones_like(inputs.k[:, :, 0, 0], dtype=torch.bool)
             mask = torch.cat([state.recent["live"], live if mask is None else mask], 1)
-        groups = {"lr": rates.lr, "keep": rates.keep, "momentum": rates.momentum}
-        stacked = [_group(groups[g])[n] for g in self.scalars for n in self.names]
+        wide = self.gating.channelwise
+        groups = [rates.lr, None if wide else rates.keep, rates.momentum]
+        stacked = [group[n] for group in groups if group is not None for n in self.names]
         found = [q, k, v, torch.stack(stacked).to(dtype)]
-        if self.channelwise:
+        if wide:
             found += [rates.keep[n].to(dtype) for n in self.names]
         if rates.window is not None:
             found += [rates.window[n].to(dtype) for n in self.names]
         return found if mask is None else [*found, mask]
 
     def tokens_of(self, tensors: Iterator[Tensor]) -> Tokens:
-        """One chunk from q, k, v [B, H, C, d], scalars [G, B, H, C], the rest [B, H, C, ...]."""
-        q, k, v, stacked = (next(tensors) for _ in range(4))
-        rows = iter(stacked.unbind(0))
-        found = {g: {n: next(rows) for n in self.names} for g in self.scalars}
-        keep = found.get("keep") or {n: next(tensors) for n in self.names}
-        window = {n: next(tensors) for n in self.names} if self.rule.window > 1 else None
-        return Tokens(
-            q=q,
-            k=k,
-            v=v,
-            lr=found["lr"],
-            keep=keep,
-            momentum=found.get("momentum"),
-            window=window,
-            mask=next(tensors) if self.masked else None,
-        )
+        """One chunk from q, k, v [B, H, C, d] and its flat filters."""
+        q, k, v, *flat = tensors
+        return Tokens(q=q, k=k, v=v, filters=self.gating.filters(flat))
 
     # the state
 
@@ -160,11 +150,6 @@ class Wire:
         )
 
 
-def _group(leaves: Leaves | None) -> Leaves:
-    assert leaves is not None
-    return leaves
-
-
 def _shift(recent: TensorDict, inputs: Inputs, lags: int) -> TensorDict:
     live = torch.ones_like(inputs.k[:, :, 0, 0], dtype=torch.bool)
     live = live if inputs.mask is None else inputs.mask
@@ -175,11 +160,11 @@ def _shift(recent: TensorDict, inputs: Inputs, lags: int) -> TensorDict:
     return recent
 
 
-def wire_of(rule: AbstractGradientRule, state: State, masked: bool) -> Wire:
-    """The wire of a rule and a state."""
+def wire_of(rule: AbstractGradientRule, masked: bool) -> Wire:
+    """The wire of a rule; masked: whether calls bring a mask."""
     return Wire(
         rule=rule,
-        names=tuple(state.memory.keys()),
-        slow=tuple(state.slow.keys()),
+        names=tuple(rule.shapes(4)),
+        slow=tuple(rule.slow_shapes(4)),
         masked=masked or rule.window > 1,
     )

@@ -4,12 +4,9 @@ A stream may stop and go on anywhere, so a call begins with the rest of an open 
 whole chunks, and ends with the beginning of another.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Kind = Literal["whole", "part", "last"]
@@ -50,6 +47,19 @@ def segments(length: int, position: int, chunk_size: int) -> list[Segment]:
     return found
 
 
+def runs_of(segment: Segment, most: int) -> list[Segment]:
+    """A segment cut into pieces of at most `most` runs."""
+    return [
+        Segment(
+            segment.kind,
+            segment.first + i * segment.size,
+            segment.size,
+            min(most, segment.count - i),
+        )
+        for i in range(0, segment.count, most)
+    ]
+
+
 @dataclass(frozen=True)
 class Lane:
     """Where a token tensor has its time axis and how far it reaches back before its tokens."""
@@ -80,28 +90,3 @@ class Lane:
             first = segment.first + i * segment.size
             span = grad.narrow(self.time, first, segment.size + self.back)
             span.movedim(self.time, -1).add_(packed[i])
-
-
-def padded(tokens: Sequence[Tensor], lanes: Sequence[Lane], size: int) -> list[Tensor]:
-    """Blocks of fewer tokens filled up to `size`; the mask, last of them, is False there."""
-    found = []
-    for t, lane in zip(tokens, lanes, strict=True):
-        axis = -2 if lane.time == 1 and t.ndim == 4 else -1
-        extra = size + lane.back - t.shape[axis]
-        pad = (0, 0, 0, extra) if axis == -2 else (0, extra)
-        found.append(F.pad(t, pad) if extra else t)
-    return found
-
-
-def trimmed(tokens: Sequence[Tensor], lanes: Sequence[Lane], size: int) -> list[Tensor]:
-    """The inverse of `padded`."""
-    found = []
-    for t, lane in zip(tokens, lanes, strict=True):
-        axis = -2 if lane.time == 1 and t.ndim == 4 else -1
-        found.append(t.narrow(axis, 0, size + lane.back))
-    return found
-
-
-def all_true(like: Tensor, length: int) -> Tensor:
-    """A mask of `length` tokens, all of them real; [B, length]."""
-    return torch.ones(like.shape[0], length, dtype=torch.bool, device=like.device)
