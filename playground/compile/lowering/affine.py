@@ -22,8 +22,9 @@ from torch import Tensor
 
 from memory_rules import AbstractGradientRule, AbstractMemoryRule, Inputs, State
 from memory_rules.dense import Filtered
-from memory_rules.filters import Filter, chunk_filter
+from memory_rules.filters import Filter
 from playground.compile.lowering.classify import Given, classify, error_signal, slope_of
+from playground.compile.lowering.gating import make_filter
 from playground.compile.lowering.state_scan import state_scan
 
 Leaves = dict[str, Tensor]
@@ -134,13 +135,8 @@ class AffineScan:
         )
 
     def _filter(self, x: Lanes) -> Filter:
-        lr, keep, eta, mask = x.lr, x.keep, x.momentum, x.mask
-        if keep.ndim > lr.ndim:
-            keep = keep.mT
-            lr = lr.unsqueeze(-2).expand_as(keep)
-            eta = None if eta is None else eta.unsqueeze(-2).expand_as(keep)
-            mask = None if mask is None else mask.unsqueeze(-2)
-        return chunk_filter(lr, keep, eta, mask)
+        mask = None if x.mask is None else x.mask.squeeze(2)
+        return make_filter(x.lr, x.keep, x.momentum, None, mask)
 
     # in parallel over chunks
 

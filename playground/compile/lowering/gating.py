@@ -3,15 +3,14 @@
 It runs outside the compiled body, in few operations on large tensors; backward recomputes it.
 """
 
-from __future__ import annotations  # Dynamo must not evaluate nested annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from memory_rules.filters import Filter, chunk_filter
+from memory_rules.filters import Filter
+from playground.compile.lowering.filter_op import fast_filter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +66,10 @@ class Gating:
     ) -> tuple[Tensor, ...]:
         """Gradients to the gates of a run, from those to its flat filters."""
 
-        def flat(*gates: Tensor) -> tuple[Tensor, ...]:
-            return tuple(self.flat(gates, mask))
-
-        return torch.func.vjp(flat, *gates)[1](tuple(grads))
+        leaves = [t.detach().requires_grad_() for t in gates]
+        with torch.enable_grad():
+            flat = self.flat(leaves, mask)
+        return torch.autograd.grad(flat, leaves, list(grads), allow_unused=False)
 
 
 def make_filter(
@@ -94,8 +93,8 @@ def make_filter(
         eta = None if eta is None else eta.unsqueeze(-2).expand_as(keep)
         here = None if here is None else here.unsqueeze(-2)
     if window is None:
-        return chunk_filter(lr, keep, eta, here)
-    unit = chunk_filter(torch.ones_like(lr), keep, eta, here)
+        return fast_filter(lr, keep, eta, here)
+    unit = fast_filter(torch.ones_like(lr), keep, eta, here)
     band = _band(step, window, mask)
     band = band.unsqueeze(-3) if wide else band
     e = None if unit.e is None else (unit.e.unsqueeze(-2) @ band).squeeze(-2)
