@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from blocks.norms import LayerNorm, RMSNorm
 
@@ -60,6 +61,8 @@ def initialise(model: nn.Module, seed: int) -> None:
     fills = dict(_fills(model, depth))
     with torch.no_grad():
         for name, parameter in model.named_parameters():  # a shared one appears once
+            if isinstance(parameter, FakeTensor):  # has a shape and no numbers
+                continue
             drawn = torch.empty(parameter.shape, dtype=torch.float32)
             fills[name](drawn, generator_of(seed, name))
             parameter.copy_(drawn)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memory_rules import State as State
     from playground.compile import build as build
     from playground.compile import compile as compile
+    from playground.compile import require_compiler as require_compiler
     from playground.compile import scan as scan
     from playground.errors import DataError as DataError
     from playground.errors import LoweringError as LoweringError
@@ -94,6 +95,7 @@ NAMES = {
     "make_task": "playground.tasks",
     "pick_device": "playground.train",
     "record_failure": "playground.train",
+    "require_compiler": "playground.compile",
     "restore": "playground.train",
     "scan": "playground.compile",
     "to_dict": "playground.spec",

@@ -31,6 +31,8 @@ class Queue:
         """
         same = [job for job in self._jobs if job.graph == graph]
         fresh = [job for job in self._jobs if job.graph not in elsewhere]
+        if not self._jobs:
+            raise IndexError("no run waits")
         chosen = (same or fresh or self._largest())[0]
         self._jobs.remove(chosen)
         return chosen

@@ -56,12 +56,15 @@ def run_sweep(
         watch: told of every run that starts, moves on and ends.
 
     Raises:
+        SpecError, LoweringError: nothing of it can run here.
         KeyboardInterrupt: asked to stop; the same call goes on from the checkpoints.
     """
+    pg.pick_device(plan.spec.device)
+    if plan.spec.compile:
+        pg.require_compiler()
     folder.mkdir(parents=True, exist_ok=True)
     _write_plan(plan, folder / "sweep.json")
-    todo = plan.todo(store, retry=retry)
-    if not todo:
+    if not (todo := plan.todo(store, retry=retry)):
         return
     write_specs(plan, store)
     team = team_for(plan.spec, len(todo), workers)

@@ -2,8 +2,14 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDE = 220  # characters
 
 
 def print_json(value: Any) -> None:
@@ -32,16 +38,29 @@ def print_table(
         title: above it.
         numbers: whether all columns but the first are aligned to the right.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", header_style="bold", box=None)
+    table = Table(
+        title=title or None,
+        title_justify="left",
+        header_style="bold",
+        show_header=any(columns),
+        box=None,
+        pad_edge=False,
+    )
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if numbers and place else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    console().print(table)
+
+
+def console() -> "Console":
+    """Stdout as rich sees it: a terminal as wide as it is, a file as wide as tables need."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:

@@ -128,11 +128,10 @@ def explain(
     from playground.cli.explaining import explanation, print_explanation
     from playground.cli.tracing import draw_trace
 
-    words = overrides(words, no_compile)
     if trace is not None:
-        draw_trace(spec, words, trace, figure, out)
+        draw_trace(spec, overrides(words), trace, figure, out)
         return
-    found = explanation(spec, words)
+    found = explanation(spec, overrides(words), no_compile=no_compile)
     if json:
         print_json(found)
     else:

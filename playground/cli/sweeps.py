@@ -16,7 +16,7 @@ from playground.cli.options import (
     runs_folder,
     sweeps_folder,
 )
-from playground.cli.show import print_json, print_table, size, text
+from playground.cli.show import console, print_json, print_table, size, text
 from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
@@ -122,14 +122,10 @@ def cells_of(row: Any) -> dict[str, Any]:
 
 
 def _print_report(found: "Report", files: list[Path]) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console.print(found.rich(console.width if console.is_terminal else 200))
-    for line in (*found.summary(), *found.problems()):
-        console.print(line, markup=False, highlight=False)
-    for path in files:
-        print(path)
+    shown = console()
+    shown.print(found.rich(shown.width))
+    for line in (*found.summary(), *found.problems(), *files):
+        print(line)
 
 
 @verb("status")

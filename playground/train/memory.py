@@ -46,11 +46,14 @@ def frozen_memory(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _looking(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode without gradients; its mode comes back."""
+    """The model in eval mode without gradients or torch.compile; its mode comes back.
+
+    A look is too short to be worth the minute that a compiled graph of its own would take.
+    """
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), torch.compiler.set_stance("force_eager"):
             yield
     finally:
         model.train(was_training)

@@ -12,7 +12,7 @@ from playground.errors import RunFailed, SpecError
 from playground.spec import RunSpec, canonical_json, fingerprint, to_dict, to_yaml
 from playground.tasks import Task, make_task
 from playground.train.cache import compile_cache
-from playground.train.costs import costs_of
+from playground.train.costs import LENGTH, costs_of
 from playground.train.events import Event, Progress, ignore
 from playground.train.loop import autocast, named_scores, run_loop
 from playground.train.machine import environment, flush_denormals, pick_device
@@ -89,7 +89,7 @@ def _train(spec: RunSpec, task: Task, folder: RunFolder, progress: Progress) -> 
             run_loop([member], progress=progress, stop=stop)
             result = _finished(member, progress, stop)
         except RunFailed as failure:
-            log.warning("%s: %s", folder.path, failure)
+            log.info("%s: %s", folder.path, failure)
             result = _result(member, {}, reason=str(failure))
     folder.finish(result)
     progress(_event(member, "done", metrics=dict(result.metrics)))
@@ -138,7 +138,7 @@ def _finished(member: Member, progress: Progress, stop: StopRequest) -> Result:
 
 
 def _result(member: Member, metrics: dict[str, float], reason: str | None = None) -> Result:
-    costs = costs_of(member.model)
+    costs = costs_of(member.model, getattr(member.spec.task, "length", LENGTH))
     return Result(
         fingerprint=member.folder.fingerprint,
         status="ok" if reason is None else "failed",

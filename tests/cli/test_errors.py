@@ -1,0 +1,128 @@
+"""Bad input: one paragraph on stderr, exit code 2, never a traceback."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from playground.errors import SpecError
+from tests.cli.command import call
+from tests.spec.mutations import Mutation, mutations
+
+ALL = list(mutations())
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("mutation", ALL[::3], ids=lambda mutation: mutation.name)
+def test_a_broken_spec_gives_one_paragraph_and_exit_code_2(
+    mutation: Mutation, tmp_path: Path, capsys: Capture
+):
+    said = call(capsys, "check", mutation.write(tmp_path), *mutation.words)
+    assert said.code == 2
+    assert said.out == ""
+    assert said.err.startswith("SpecError: ")
+    assert "Traceback" not in said.err
+    assert "\n\n" not in said.err
+    assert mutation.mentions in said.err
+
+
+@pytest.mark.parametrize("verb", ["train", "explain", "sweep", "eval", "generate", "cite"])
+def test_every_verb_that_takes_a_spec_refuses_it_alike(verb: str, tmp_path: Path, capsys: Capture):
+    path = tmp_path / "bad.yaml"
+    path.write_text("kind: model\ndimm: 4\n")
+    said = call(capsys, verb, path)
+    assert said.code == 2
+    assert "Did you mean 'dim'?" in said.err
+    assert said.err.strip().count("\n") <= 3
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("train", "missing.yaml"), "no such file"),
+        (("eval", "0123"), "no such run"),
+        (("generate", "."), "no run and no exported model"),
+        (("report", "nothing"), "sweep.json"),
+        (("verify", "titanss"), "Did you mean 'titans'?"),
+        (("verify", "titans", "chunksize=3"), "chunk_size"),
+        (("verify", "none.py:Rule"), "no file"),
+        (("verify", "delta", "--lowering", "chunkd"), "chunked"),
+        (("cite", "nobody"), "no rule"),
+        (("new", "titan-lmm"), "titans-lmm"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    words: tuple[str, ...], problem: str, tmp_path: Path, capsys: Capture, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    said = call(capsys, *words)
+    assert said.code == 2, said
+    assert problem in said.err
+    assert "Traceback" not in said.err
+
+
+def test_debug_shows_the_traceback(tmp_path: Path, capsys: Capture):
+    with pytest.raises(SpecError):
+        call(capsys, "check", tmp_path / "missing.yaml", "--debug")
+
+
+def test_an_unknown_option_is_a_usage_error(capsys: Capture):
+    said = call(capsys, "check", "x.yaml", "--nonsense")
+    assert said.code == 2
+    assert "--nonsense" in said.err
+
+
+def test_a_sweep_is_not_trained_and_a_model_not_swept(tmp_path: Path, capsys: Capture):
+    model = tmp_path / "m.yaml"
+    call(capsys, "new", "titans-lmm", "--to", model)
+    assert "Name a sweep" in call(capsys, "sweep", model).err
+    sweep = tmp_path / "s.yaml"
+    call(capsys, "new", "sweep", "--to", sweep)
+    assert call(capsys, "train", sweep).code == 2
+    assert call(capsys, "explain", sweep).code == 2
+
+
+def test_without_a_compiler_compile_true_is_refused_and_no_compile_runs(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
+    run = tmp_path / "run.yaml"
+    run.write_text(SMALL)
+    said = call(capsys, "train", run, "--out", tmp_path)
+    assert said.code == 2
+    assert "--no-compile" in said.err
+    assert "C++ compiler" in said.err
+    assert call(capsys, "train", run, "--no-compile", "--out", tmp_path).code == 0
+    said = call(capsys, "doctor")
+    assert "Get one" in said.out
+
+
+SMALL = """
+kind: run
+model:
+  kind: model
+  vocab: 32
+  dim: 16
+  depth: 1
+  block: {kind: lmm, memory: {kind: delta, heads: 2}}
+task: {kind: mqar, vocab: 32, length: 12, pairs: 2, test_examples: 4}
+train: {steps: 2, batch: 2, eval_batches: 1}
+"""
+
+
+def test_the_reader_may_close_the_pipe(tmp_path: Path):
+    code = "import sys; from playground.cli import main; sys.exit(main(['schema']))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    process.stdout.read(10)
+    process.stdout.close()
+    _, err = process.communicate(timeout=60)
+    assert b"Traceback" not in err

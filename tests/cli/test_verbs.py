@@ -1,0 +1,202 @@
+"""Every verb does what it says, for people and as JSON."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from playground.cli.app import VERBS, app
+from tests.cli.command import call
+from tests.cli.test_errors import SMALL
+
+Capture = pytest.CaptureFixture[str]
+SWEEP = """
+kind: sweep
+base:
+  kind: model
+  vocab: 32
+  dim: 16
+  depth: 1
+  block: {kind: lmm, memory: {kind: delta, heads: 2}}
+task: {kind: mqar, vocab: 32, length: 12, pairs: 2, test_examples: 4}
+train: {steps: 2, batch: 2, eval_batches: 1}
+variants: {no-conv: {block.memory.conv: 0}}
+seeds: 2
+compile: false
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained run."""
+    from playground.cli import main
+
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "run.yaml").write_text(SMALL + "compile: false\n")
+    (folder / "sweep.yaml").write_text(SWEEP)
+    assert main(["train", str(folder / "run.yaml"), "--out", str(folder), "--json"]) == 0
+    return folder
+
+
+def as_json(capsys: Capture, *words: object):
+    said = call(capsys, *words, "--json")
+    assert said.code == 0, said.err
+    return json.loads(said.out)
+
+
+def test_help_names_every_verb(capsys: Capture):
+    said = call(capsys, "--help")
+    verbs = "new check explain train eval generate export sweep report status verify cite doctor"
+    assert said.code == 0
+    assert all(f"  {verb} " in said.out for verb in [*verbs.split(), "schema"])
+    assert "..." not in said.out.split("Commands:")[1]
+
+
+def test_every_verb_has_help_of_its_own():
+    for info in app.registered_commands:
+        shown = CliRunner().invoke(app, [str(info.name), "--help"])
+        assert shown.exit_code == 0
+        assert info.callback is not None
+        assert (info.callback.__doc__ or "").splitlines()[0] in shown.output
+    assert len(VERBS) == 5
+
+
+def test_new_writes_a_spec_that_check_takes(tmp_path: Path, capsys: Capture):
+    path = tmp_path / "mac.yaml"
+    assert call(capsys, "new", "titans-mac", "--to", path).out.strip() == str(path)
+    assert "exists" in call(capsys, "new", "titans-mac", "--to", path).err
+    words = ("dim=32", "depth=1", "segment_len=16")
+    found = as_json(capsys, "check", path, *words)
+    assert found["kind"] == "model"
+    assert min(found["params"], found["state_bytes_per_sequence"], found["flops_per_token"]) > 0
+    assert "params" in call(capsys, "check", path, *words).out
+
+
+def test_check_takes_runs_and_sweeps(home: Path, capsys: Capture):
+    assert as_json(capsys, "check", home / "run.yaml")["training_tokens"] == 2 * 2 * 12
+    found = as_json(capsys, "check", home / "sweep.yaml")
+    assert [row["variant"] for row in found["variants"]] == ["full", "no-conv"]
+    assert found["variants"][1]["params_ratio"] < 1
+    assert "no-conv" in call(capsys, "check", home / "sweep.yaml").out
+
+
+def test_explain_prints_the_plan_the_reasons_and_the_equations(home: Path, capsys: Capture):
+    said = call(capsys, "explain", home / "run.yaml")
+    assert said.code == 0
+    for part in ("after select_lowering", "needs CUDA", "arXiv:2406.06484", "memory_{t-1}"):
+        assert part in said.out
+
+
+@pytest.mark.compile
+@pytest.mark.slow
+def test_explain_counts_no_graph_breaks(home: Path, capsys: Capture):
+    found = as_json(capsys, "explain", home / "run.yaml", "compile=true")
+    assert [row["breaks"] for row in found["graphs"]] == [0]
+
+
+def test_explain_draws_what_was_written_and_read(home: Path, tmp_path: Path, capsys: Capture):
+    figure = tmp_path / "t.png"
+    words = ("--trace", "3 1 4 1 5", "--figure", figure, "--out", home)
+    said = call(capsys, "explain", home / "run.yaml", *words)
+    assert said.code == 0, said.err
+    assert "trained weights" in said.out
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+    assert "written" in said.out
+    fresh = call(capsys, "explain", home / "run.yaml", *words[:-1], tmp_path)
+    assert "initial weights" in fresh.out
+    assert call(capsys, "explain", home / "run.yaml", "--trace", "", "--out", home).code == 2
+
+
+def test_a_second_train_only_looks_the_result_up(home: Path, capsys: Capture):
+    found = as_json(capsys, "train", home / "run.yaml", "--out", home)
+    assert found["status"] == "ok"
+    assert Path(found["folder"]).is_dir()
+    assert found["metrics"]["test/loss"] > 0
+    shown = call(capsys, "train", home / "run.yaml", "--out", home)
+    assert "test/loss" in shown.out
+    assert shown.err == ""
+
+
+def test_a_bare_model_is_trained_with_a_task_on_the_command_line(tmp_path: Path, capsys: Capture):
+    model = tmp_path / "m.yaml"
+    model.write_text("vocab: 32\nkind: model\ndim: 8\ndepth: 1\nblock: {kind: none}\n")
+    assert "task" in call(capsys, "train", model, "--out", tmp_path).err
+    words = "task.kind=mqar task.vocab=32 task.length=12 task.pairs=2 train.steps=1 compile=false"
+    assert call(capsys, "train", model, *words.split(), "--out", tmp_path).code == 0
+
+
+def test_a_run_that_fails_has_exit_code_1_and_says_how_to_repeat_it(home: Path, capsys: Capture):
+    words = ("train.optim.lr=1e30", "train.optim.clip=0", "train.steps=4", "--out", home)
+    said = call(capsys, "train", home / "run.yaml", *words)
+    assert said.code == 1
+    assert "--retry" in said.out
+
+
+def test_eval_scores_by_spec_folder_and_fingerprint(home: Path, capsys: Capture):
+    by_spec = as_json(capsys, "eval", home / "run.yaml", "--out", home)
+    name = Path(by_spec["folder"]).name
+    assert as_json(capsys, "eval", by_spec["folder"]) == by_spec
+    assert as_json(capsys, "eval", name[:10], "--out", home)["test/loss"] == by_spec["test/loss"]
+    frozen = as_json(capsys, "eval", by_spec["folder"], "--freeze-memory")
+    assert frozen["test/loss"] != by_spec["test/loss"]
+    longer = as_json(capsys, "eval", by_spec["folder"], "--length", 20, "--split", "val")
+    assert longer["val/loss"] > 0
+    assert call(capsys, "eval", by_spec["folder"], "--split", "tast").code == 2
+
+
+def test_generate_and_export(home: Path, tmp_path: Path, capsys: Capture):
+    words = ("--prompt", "3 1 4", "--tokens", "5", "--out", home)
+    (found,) = as_json(capsys, "generate", home / "run.yaml", *words)
+    assert len(found["text"].split()) == 5
+    folder = tmp_path / "out"
+    assert (
+        "model.safetensors" in call(capsys, "export", home / "run.yaml", folder, "--out", home).out
+    )
+    assert as_json(capsys, "generate", folder, *words[:4]) == [found]
+    assert "not token ids" in call(capsys, "generate", folder, "--prompt", "hello").err
+    assert call(capsys, "eval", folder, "dim=3").code == 2
+
+
+def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture):
+    spec, out = home / "sweep.yaml", ("--out", home)
+    dry = as_json(capsys, "sweep", spec, "--dry-run", *out)
+    assert (dry["runs"], dry["done"]) == (4, 1)  # the run that was trained alone is one of them
+    found = as_json(capsys, "sweep", spec, "--workers", 1, *out)
+    assert [row["variant"] for row in found["variants"]] == ["full", "no-conv"]
+    assert len(found["runs"]) == 4
+    assert {Path(path).name for path in found["files"]} >= {"report.md", "report.html"}
+    assert as_json(capsys, "sweep", spec, "--dry-run", *out)["done"] == 4
+    shown = call(capsys, "report", "sweep", *out)
+    assert "no-conv" in shown.out
+    assert as_json(capsys, "report", spec, *out)["variants"] == found["variants"]
+    assert len(as_json(capsys, "status", *out)) >= 5
+    assert "lmm" in call(capsys, "status", *out).out
+
+
+def test_verify_prints_every_law(capsys: Capture):
+    found = as_json(capsys, "verify", "linear_attention", "--lowering", "recurrent")
+    assert {row["lowering"] for row in found} == {"recurrent"}
+    assert all(row["passed"] for row in found)
+    assert len(found) > 10
+
+
+def test_verify_takes_a_rule_from_a_file(tmp_path: Path, capsys: Capture):
+    rule = tmp_path / "my_rule.py"
+    call(capsys, "new", "rule", "--to", rule)
+    said = call(capsys, "verify", f"{rule}:MyRule", "scale=0.5", "--lowering", "recurrent")
+    assert said.code == 0, said
+    assert "causality" in said.out
+
+
+def test_cite_takes_rules_and_specs(home: Path, capsys: Capture):
+    said = call(capsys, "cite", "titans", home / "run.yaml", home / "sweep.yaml")
+    assert said.out.count("@misc{") == 2
+    assert "arXiv" in next(iter(as_json(capsys, "cite", "delta")))
+
+
+def test_doctor_and_schema_answer(capsys: Capture):
+    found = {row["what"]: row for row in as_json(capsys, "doctor")}
+    assert found["torch"]["state"] == "ok"
+    assert "lowering chunked" in found
+    assert "$schema" in json.loads(call(capsys, "schema").out)

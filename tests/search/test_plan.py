@@ -1,0 +1,107 @@
+"""A sweep as runs: paired seeds, identities, what is left to do, who takes what."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from playground.spec import BaseSpec, EngineSpec, SweepSpec, VariantSpec, fingerprint, load_run
+from playground.tasks import make_task
+from playground.train import Result, RunStore
+from search.plan import SweepPlan, changes, plan_sweep, write_specs
+from search.queue import Queue
+from search.sweep import team_for
+from tests.train.small import ATTENTION, RUN, TASK, TRAIN
+
+SWEEP = SweepSpec(
+    base=BaseSpec.of(ATTENTION),
+    task=TASK,
+    train=TRAIN,
+    variants={
+        "wide": VariantSpec(overrides={"block.feedforward.expand": 2.0}),
+        "slow": VariantSpec(overrides={"train.optim.lr": 1e-4}),
+    },
+    seeds=2,
+    compile=False,
+    device="cpu",
+)
+
+
+@pytest.fixture
+def plan() -> SweepPlan:
+    return plan_sweep(SWEEP, "small")
+
+
+def test_every_variant_has_every_seed_and_the_baseline_comes_first(plan: SweepPlan):
+    found = [(job.variant, job.seed) for job in plan.jobs]
+    names = ("full", "wide", "slow")
+    assert found == [(name, seed) for name in names for seed in (0, 1)]
+    assert len({job.fingerprint for job in plan.jobs}) == 6
+
+
+def test_a_run_has_the_identity_that_training_it_alone_gives(plan: SweepPlan):
+    job = plan.jobs[0]
+    assert job.spec == RUN
+    assert job.fingerprint == fingerprint(RUN, make_task(TASK).data_sha())
+
+
+def test_runs_that_differ_in_seed_or_schedule_share_their_compiled_programs(plan: SweepPlan):
+    graphs = {job.variant: job.graph for job in plan.jobs}
+    assert graphs["full"] == graphs["slow"] != graphs["wide"]
+    assert len({job.graph for job in plan.jobs}) == 2
+
+
+def test_overrides_say_what_a_variant_changes(plan: SweepPlan):
+    assert plan.overrides["full"] == {}
+    assert plan.overrides["wide"] == {"block.feedforward.expand": 2.0}
+    assert plan.overrides["slow"] == {"train.optim.lr": 1e-4}
+    assert changes(RUN, replace(RUN, seed=4)) == {}
+
+
+def test_the_plan_is_what_a_report_reads(plan: SweepPlan):
+    written = plan.to_dict()
+    assert written["baseline"] == "full"
+    assert [run["seed"] for run in written["variants"]["wide"]["runs"]] == [0, 1]
+    assert written["task"]["task"] == "mqar"
+    assert written["report"]["formats"] == ["md", "html", "csv"]
+
+
+def test_what_is_finished_is_not_done_again(plan: SweepPlan, tmp_path: Path):
+    store = RunStore(tmp_path)
+    assert len(plan.todo(store)) == 6
+    for job, status in zip(plan.jobs, ("ok", "failed"), strict=False):
+        store.run(job.fingerprint).write_spec("")
+        result = Result(fingerprint=job.fingerprint, status=status)  # pyright: ignore
+        store.run(job.fingerprint).finish(result)
+    assert len(plan.todo(store)) == 4
+    assert len(plan.todo(store, retry=True)) == 5
+
+
+def test_a_runs_spec_lies_in_its_folder(plan: SweepPlan, tmp_path: Path):
+    store = RunStore(tmp_path)
+    write_specs(plan, store)
+    for job in plan.jobs:
+        assert load_run(store.run(job.fingerprint).spec_path) == job.spec
+
+
+def test_a_worker_stays_with_the_programs_it_has_compiled(plan: SweepPlan):
+    queue = Queue(plan.jobs)
+    first = queue.take("")
+    assert first.variant == "full"
+    other = queue.take("", elsewhere=[first.graph])
+    assert other.variant == "wide"
+    labels = [queue.take(first.graph, [other.graph]).label for _ in range(3)]
+    assert labels == ["full #1", "slow #0", "slow #1"]
+    assert queue.take(first.graph, [other.graph]).label == "wide #1"
+    with pytest.raises(IndexError):
+        queue.take("")
+
+
+def test_workers_are_as_many_as_asked_and_never_more_than_runs():
+    asked = replace(SWEEP, run=EngineSpec(workers=3))
+    assert team_for(asked, runs=10).workers == 3
+    assert team_for(asked, runs=2).workers == 2
+    assert team_for(asked, runs=10, workers=1).workers == 1
+    team = team_for(SWEEP, runs=100)
+    assert team.workers >= 1
+    assert team.threads >= 1

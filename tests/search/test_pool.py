@@ -1,0 +1,137 @@
+"""Real worker processes: results equal to training alone, deaths, failures, other drivers."""
+
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from playground.errors import SpecError
+from playground.spec import SweepSpec, VariantSpec
+from playground.train import RunStore, train
+from search.plan import SweepPlan, plan_sweep
+from search.pool import JobEvent
+from search.sweep import run_sweep
+from tests.search.test_plan import SWEEP
+
+BAD = VariantSpec(overrides={"train.optim.lr": 1e30, "train.optim.clip": 0.0})
+LONG = replace(SWEEP.train, steps=400, checkpoint_every=50, eval_every=400)
+
+
+def carried_out(sweep: SweepSpec, tmp_path: Path, **more: object) -> tuple[SweepPlan, list]:
+    plan = plan_sweep(sweep, "small")
+    events: list[JobEvent] = []
+    run_sweep(
+        plan,
+        store=RunStore(tmp_path / "runs"),
+        folder=tmp_path / "sweeps" / "small",
+        watch=events.append,
+        **more,  # pyright: ignore[reportArgumentType]
+    )
+    return plan, events
+
+
+def kinds(events: list[JobEvent], *wanted: str) -> list[str]:
+    return [event.kind for event in events if event.kind in wanted]
+
+
+def test_a_sweep_gives_what_each_run_gives_alone_and_is_done_once(tmp_path: Path):
+    sweep = replace(SWEEP, variants={"bad": BAD})
+    plan, events = carried_out(sweep, tmp_path, workers=2)
+    store = RunStore(tmp_path / "runs")
+    assert sorted(kinds(events, "done", "failed")) == ["done"] * 2 + ["failed"] * 2
+    assert (tmp_path / "sweeps" / "small" / "sweep.json").is_file()
+    assert plan.todo(store) == []
+    job = plan.jobs[0]
+    found, alone = store.run(job.fingerprint).result(), train(job.spec, tmp_path / "alone")
+    assert found is not None
+    assert found.metrics["test/loss"] == pytest.approx(alone.metrics["test/loss"], rel=1e-6)
+    bad = store.run(plan.jobs[2].fingerprint).result()
+    assert bad is not None
+    assert bad.reason is not None
+    assert "at step" in bad.reason
+    assert any(event.event is not None and event.event.loss for event in events)
+    assert carried_out(sweep, tmp_path)[1] == []
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_replaced_and_its_run_goes_on(tmp_path: Path):
+    killed: list[int] = []
+
+    def kill(event: JobEvent) -> None:
+        moved = event.event
+        if not killed and moved is not None and moved.kind == "step" and moved.step > 100:
+            import multiprocessing
+
+            (worker,) = multiprocessing.active_children()
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGKILL)
+            killed.append(moved.step)
+
+    plan = plan_sweep(replace(SWEEP, train=LONG, seeds=1), "small")
+    store = RunStore(tmp_path / "runs")
+    seen: list[JobEvent] = []
+
+    def watch(event: JobEvent) -> None:
+        seen.append(event)
+        kill(event)
+
+    run_sweep(plan, store=store, folder=tmp_path, workers=1, watch=watch)
+    assert kinds(seen, "retried") == ["retried"]
+    results = [store.run(job.fingerprint).result() for job in plan.jobs]
+    assert all(result is not None and result.ok for result in results)
+
+
+@pytest.mark.slow
+def test_a_run_that_another_driver_trains_is_waited_for(tmp_path: Path):
+    plan = plan_sweep(replace(SWEEP, seeds=1), "small")
+    store = RunStore(tmp_path / "runs")
+    folder = store.run(plan.jobs[0].fingerprint)
+    held, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with folder.locked():
+            held.set()
+            free.wait(60)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    waited: list[float] = []
+
+    def watch(event: JobEvent) -> None:
+        if event.kind == "done" and event.job is not plan.jobs[0]:
+            waited.append(time.monotonic())
+            if len(waited) == len(plan.jobs) - 1:
+                free.set()
+
+    run_sweep(plan, store=store, folder=tmp_path, workers=1, watch=watch)
+    other.join()
+    result = folder.result()
+    assert result is not None
+    assert result.ok
+
+
+def test_a_run_that_cannot_be_built_is_a_failed_row(tmp_path: Path):
+    variants = {"elsewhere": VariantSpec(overrides={"device": absent()})}
+    plan, events = carried_out(replace(SWEEP, variants=variants, seeds=1), tmp_path, workers=1)
+    assert kinds(events, "done", "failed") == ["done", "failed"]
+    result = RunStore(tmp_path / "runs").run(plan.jobs[1].fingerprint).result()
+    assert result is not None
+    assert result.reason is not None
+    assert SpecError.__name__ in result.reason
+
+
+def test_a_sweep_that_cannot_run_here_is_refused_before_it_begins(tmp_path: Path):
+    with pytest.raises(SpecError, match="not available"):
+        carried_out(replace(SWEEP, device=absent()), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def absent() -> str:
+    """A device that this machine has not."""
+    return "mps" if torch.cuda.is_available() else "cuda"
