@@ -6,8 +6,9 @@ Every file of this package that registers a rule is found by itself: a new rule 
 import importlib
 import pkgutil
 
-from memory_rules.base import AbstractGradientRule, AbstractMemoryRule, Rates
+from memory_rules.base import AbstractMemoryRule, Rates
 from memory_rules.gates import Gate
+from memory_rules.gradient import AbstractGradientRule
 from memory_rules.registry import RULES, load_rule, register
 from memory_rules.scan import Scan, recurrent
 from memory_rules.state import Inputs, State

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from memory_rules.base import AbstractGradientRule
 from memory_rules.dense import Dense
 from memory_rules.gates import parse
+from memory_rules.gradient import AbstractGradientRule
 from memory_rules.networks import NETWORKS, layer_norm
 from memory_rules.newton_schulz import orthogonal
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from memory_rules.base import AbstractGradientRule
 from memory_rules.dense import Dense
+from memory_rules.gradient import AbstractGradientRule
 
 
 class AbstractLinearRule(AbstractGradientRule):

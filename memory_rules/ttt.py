@@ -13,9 +13,10 @@ from typing import Literal
 from torch import Tensor
 
 from memory_rules import objectives
-from memory_rules.base import AbstractGradientRule, Rates
+from memory_rules.base import Rates
 from memory_rules.dense import Dense
 from memory_rules.gates import parse
+from memory_rules.gradient import AbstractGradientRule
 from memory_rules.networks import layer_norm
 from memory_rules.state import Inputs
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memory_rules.base import AbstractGradientRule, AbstractMemoryRule
+from memory_rules.base import AbstractMemoryRule
+from memory_rules.gradient import AbstractGradientRule
 from memory_rules.scan import Scan
 from memory_rules.testing.inputs import Case, make_case, make_inputs
 from memory_rules.testing.law import (

@@ -9,7 +9,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from memory_rules.base import AbstractGradientRule, AbstractMemoryRule
+from memory_rules.base import AbstractMemoryRule
+from memory_rules.gradient import AbstractGradientRule
 from memory_rules.scan import Scan, recurrent
 from memory_rules.state import State
 from memory_rules.testing.inputs import Case

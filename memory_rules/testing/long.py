@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from memory_rules.base import AbstractGradientRule, AbstractMemoryRule
+from memory_rules.base import AbstractMemoryRule
+from memory_rules.gradient import AbstractGradientRule
 from memory_rules.registry import RULES
 from memory_rules.scan import Scan, recurrent
 from memory_rules.state import Inputs

@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from memory_rules.base import AbstractGradientRule, AbstractMemoryRule
+from memory_rules.base import AbstractMemoryRule
+from memory_rules.gradient import AbstractGradientRule
 from memory_rules.scan import Scan, recurrent
 from memory_rules.testing.inputs import make_case
 from memory_rules.testing.law import (

@@ -7,7 +7,8 @@ Nothing here is shared with `step` or a lowering but what the rule itself says: 
 import torch
 from torch import Tensor
 
-from memory_rules.base import AbstractGradientRule, Rates
+from memory_rules.base import Rates
+from memory_rules.gradient import AbstractGradientRule
 from memory_rules.testing.inputs import Case
 
 Matrices = dict[str, Tensor]
