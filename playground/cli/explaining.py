@@ -72,7 +72,7 @@ def _graphs(plan: Plan, asked: str) -> list[dict[str, Any]]:
         block: Any = model.blocks[index]
         x = torch.randn(1, period(plan.model), plan.model.dim)
         torch.compiler.reset()
-        told = torch._dynamo.explain(block)(x, block.start(1))
+        told = torch._dynamo.explain(block)(x, block.start(1).detach())
         rows.append(
             {
                 "block": f"blocks.{index} ({spec.kind})",
