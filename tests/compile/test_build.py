@@ -1,0 +1,104 @@
+"""Models from specs: every form gives the same numbers, streams, and keeps its graph whole."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import playground as pg
+from blocks.model import Model
+from tests.compile.test_plan import SPECS, spec
+
+SMALL = ("dim=16", "depth=2", "vocab=32")
+ONE_PER_CLASS = ("linear_attention", "gated_delta", "titans_lmm", "moneta")
+
+
+def small(name: str, *words: str) -> pg.ModelSpec:
+    return spec(name, *SMALL, *words)
+
+
+def logits(model: Model, tokens: torch.Tensor) -> torch.Tensor:
+    found = model(tokens)
+    assert isinstance(found, torch.Tensor)
+    return found
+
+
+def tokens(batch: int = 2, length: int = 40) -> torch.Tensor:
+    return torch.randint(0, 32, (batch, length), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
+def test_chunked_equals_recurrent_in_every_model(path) -> None:
+    loaded = pg.load(path, "dim=16", "depth=2", "vocab=32")
+    assert isinstance(loaded, pg.ModelSpec)
+    x, found = tokens(1, 36), []
+    for lowering in ("chunked", "recurrent"):
+        model = pg.build(loaded, lowering=lowering).double()
+        y = logits(model, x)
+        F.cross_entropy(y[0, :-1], x[0, 1:]).backward()
+        found.append((y, [p.grad for p in model.parameters()]))
+    (y, grads), (oracle, oracle_grads) = found
+    torch.testing.assert_close(y, oracle, rtol=1e-9, atol=1e-9)
+    for g, o in zip(grads, oracle_grads, strict=True):
+        assert (g is None) == (o is None)
+        if g is not None and o is not None:
+            torch.testing.assert_close(g, o, rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["titans_lmm", "titans_mac", "titans_mag", "titans_mal", "hybrid"])
+@pytest.mark.parametrize("prompt", [1, 7, 16, 17, 63, 64, 65, 197])
+def test_cached_decoding_equals_one_pass(name: str, prompt: int) -> None:
+    model = pg.build(small(name)).double()
+    x = tokens(1, prompt + 5)
+    with torch.no_grad():
+        whole = logits(model, x)
+        y, state = model(x[:, :prompt], model.start(1))
+        parts = [y]
+        for i in range(prompt, prompt + 5):
+            y, state = model(x[:, i : i + 1], state)
+            parts.append(y)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-9, atol=1e-9)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
+    a, b, c = (pg.build(small("titans_lmm"), seed=s) for s in (0, 0, 1))
+    for (n, p), q, r in zip(a.named_parameters(), b.parameters(), c.parameters(), strict=True):
+        assert torch.equal(p, q), n
+        assert torch.equal(p, r) == (p.std() < 1e-6), n  # ones, zeros and gate biases are constants
+
+
+def test_removing_a_part_changes_no_other_initial_weight() -> None:
+    full = dict(pg.build(small("titans_lmm")).named_parameters())
+    for words in (("block.memory.conv=0",), ("persistent_tokens=0",), ("block.memory.decay=none",)):
+        for name, p in pg.build(small("titans_lmm", *words)).named_parameters():
+            if name in full and p.shape == full[name].shape:
+                assert torch.equal(p, full[name]), (words, name)
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize("name", ONE_PER_CLASS)
+def test_a_compiled_model_gives_the_numbers_of_an_eager_one(name: str) -> None:
+    model, eager = pg.compile(small(name)), pg.build(small(name))
+    x = tokens()
+    for m in (model, eager):
+        F.cross_entropy(logits(m, x)[:, :-1].flatten(0, 1), x[:, 1:].flatten()).backward()
+    torch.testing.assert_close(logits(model, x), logits(eager, x), rtol=1e-4, atol=1e-5)
+    for (n, p), q in zip(model.named_parameters(), eager.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None), n
+        if p.grad is not None and q.grad is not None:
+            torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-5, msg=n)
+
+
+@pytest.mark.compile
+@pytest.mark.slow
+def test_a_compiled_mac_trains_and_streams() -> None:
+    model, eager = pg.compile(small("titans_mac")), pg.build(small("titans_mac"))
+    x = tokens(2, 130)
+    for m in (model, eager):
+        F.cross_entropy(logits(m, x)[:, :-1].flatten(0, 1), x[:, 1:].flatten()).backward()
+    for (n, p), q in zip(model.named_parameters(), eager.parameters(), strict=True):
+        if p.grad is not None and q.grad is not None:
+            torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-5, msg=n)
+    with torch.no_grad():
+        y, state = model(x[:, :70], model.start(2))
+        z, _ = model(x[:, 70:], state)
+        torch.testing.assert_close(torch.cat([y, z], 1), logits(eager, x), rtol=1e-4, atol=1e-5)

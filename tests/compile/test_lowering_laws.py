@@ -1,0 +1,48 @@
+"""The chunked lowering under the laws, for every rule that it does not refuse."""
+
+from typing import Any
+
+import pytest
+
+from memory_rules import RULES, AbstractMemoryRule, Scan
+from memory_rules.testing import RuleConformance
+from playground.compile import Target
+from playground.compile.lowering.chunked import CHUNKED
+from tests.memory_rules.test_laws import VARIANTS, small
+
+
+class ChunkedConformance(RuleConformance):
+    @pytest.fixture
+    def scan(self, rule: AbstractMemoryRule) -> Scan:
+        if reason := CHUNKED.refuses(rule, Target()):
+            pytest.skip(reason)
+        return CHUNKED.scan
+
+
+class TestEveryRule(ChunkedConformance):
+    @pytest.fixture(params=sorted(RULES))
+    def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
+        return small(request.param)
+
+
+@pytest.mark.slow
+class TestEveryChoiceOfTitans(ChunkedConformance):
+    @pytest.fixture(params=sorted(VARIANTS))
+    def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
+        return small("titans", **VARIANTS[request.param])
+
+
+LINEAR: dict[str, Any] = {"network": "linear", "plain": True, "anchor": "token"}
+
+
+class TestExactLinearTitans(ChunkedConformance):
+    @pytest.fixture(
+        params=[
+            {"decay": "channel"},
+            {"decay_towards": "start", "surprise_at": "decayed_memory", "decay": "channel"},
+            {"objective": "dot", "decay": "value_channel"},
+        ],
+        ids=lambda p: "-".join(p),
+    )
+    def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
+        return small("titans", **LINEAR, **request.param)
