@@ -1,8 +1,8 @@
 """A folder of compiled programs that survives a kill.
 
 A process killed while torch.compile writes leaves half a library behind, on which every later
-process fails. So each process holds a slot of its own, marked while it is in use; a slot whose
-mark was left by a process that is gone is emptied before it is used again.
+process fails. So each process holds a slot of its own, marked while something is compiled; a slot
+whose mark was left by a process that is gone is emptied before it is used again.
 """
 
 import logging
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from torch._dynamo.callback import CallbackArgs, callback_handler
 from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
 log = logging.getLogger(__name__)
@@ -47,17 +48,38 @@ def compile_cache(root: Path | None = None) -> Iterator[Path | None]:
     if mark.exists():
         log.warning("%s: its process was killed; the compiled programs there are dropped", slot)
         shutil.rmtree(slot, ignore_errors=True)
+        mark.unlink()
     slot.mkdir(exist_ok=True)
-    mark.touch()
     _held.append(slot)
     os.environ[VARIABLE] = str(slot)
     try:
-        yield slot
+        with _marked_while_compiling(mark):
+            yield slot
     finally:
         os.environ.pop(VARIABLE)
         _held.clear()
-        mark.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def _marked_while_compiling(mark: Path) -> Iterator[None]:
+    """Within it the file `mark` exists while torch.compile is at work."""
+
+    def begin(args: CallbackArgs) -> None:
+        mark.touch()
+
+    def end(args: CallbackArgs) -> None:
+        mark.unlink(missing_ok=True)
+
+    callback_handler.register_start_callback(begin)
+    callback_handler.register_end_callback(end)
+    try:
+        yield
+    finally:
+        # torch.compiler.reset() may have taken them away already
+        if begin in callback_handler.start_callbacks:
+            callback_handler.remove_start_callback(begin)
+            callback_handler.remove_end_callback(end)
 
 
 def _free_slot(root: Path) -> tuple[FileLock, Path]:

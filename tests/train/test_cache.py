@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from playground.train.cache import VARIABLE, compile_cache
 
@@ -41,14 +43,34 @@ def test_a_folder_that_the_user_chose_is_left_alone(
         assert os.environ[VARIABLE] == "mine"
 
 
-def test_two_processes_have_two_slots_and_a_killed_ones_is_emptied(tmp_path: Path):
-    code = (
-        "import sys; from pathlib import Path; from playground.train.cache import compile_cache\n"
-        f"with compile_cache(Path({str(tmp_path)!r})) as slot:\n"
-        "    (slot / 'half').touch(); print(slot, flush=True); sys.stdin.read()"
-    )
+COMPILE = """
+import sys
+from pathlib import Path
+from typing import Any
+import torch
+from torch._dynamo.callback import CallbackArgs, CallbackTrigger, callback_handler
+from playground.train.cache import compile_cache
+
+with compile_cache(Path(sys.argv[1])) as slot:
+    (slot / "program").touch()
+    with callback_handler.install_callbacks(CallbackTrigger.DYNAMO, "0/0"):
+        if sys.argv[2] == "compiling":
+            print(slot, flush=True)
+            sys.stdin.read()
+    print(slot, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("killed_while", ["compiling", "training"])
+def test_a_slot_is_emptied_only_if_its_process_was_killed_while_compiling(
+    tmp_path: Path, killed_while: str
+):
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", COMPILE, str(tmp_path), killed_while],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     theirs = Path(process.stdout.readline().strip())
@@ -56,7 +78,20 @@ def test_two_processes_have_two_slots_and_a_killed_ones_is_emptied(tmp_path: Pat
         assert ours != theirs
     process.kill()
     process.communicate()
-    assert (theirs / "half").exists()
+    assert (theirs / "program").exists()
     with compile_cache(tmp_path) as again:
         assert again == theirs
-        assert not (theirs / "half").exists()
+        assert (theirs / "program").exists() == (killed_while == "training")
+
+
+def test_what_is_compiled_inside_is_marked_meanwhile(tmp_path: Path):
+    seen: list[bool] = []
+
+    def backend(graph: Any, example: Any) -> Any:
+        seen.append(any(tmp_path.glob("*.busy")))
+        return graph.forward
+
+    with compile_cache(tmp_path):
+        torch.compile(lambda x: x + 1, backend=backend)(torch.ones(2))
+        assert not any(tmp_path.glob("*.busy"))
+    assert seen == [True]
