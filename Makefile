@@ -1,0 +1,77 @@
+# A fresh clone needs Python 3.11 or newer with pip, make, and a C++ compiler.
+# Everything is installed into .venv, once; see CONTRIBUTING.md.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP_FLAGS ?=
+ARGS ?=
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet $(PIP_FLAGS) --constraint constraints.txt
+
+# Data sets that cannot be part of the repository; tests that need one are skipped without.
+ifndef PLAYGROUND_DATA
+ifneq ($(wildcard ../shared/data),)
+export PLAYGROUND_DATA := $(abspath ../shared/data)
+endif
+endif
+
+# The matrices of tests are small: more threads than one cost more than they give.
+ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ablation test test-all bench lint docs clean
+
+help:
+	@echo 'make demo      train a small ablation on real text and report it (10 minutes on 2 cores)'
+	@echo 'make ablation  the variants of the Titans paper, table 5'
+	@echo 'make test      the tests (15 minutes at most)'
+	@echo 'make test-all  also the slow ones: every rule compiled, 100,000-token streams'
+	@echo 'make bench     speed, each time behind a check of the numbers'
+	@echo 'make lint      ruff and pyright'
+	@echo 'make docs      write the generated pages'
+	@echo 'make clean     remove caches and build files; keeps .venv, runs/ and sweeps/'
+
+demo: .venv/.stamp-run
+	$(BIN)/playground sweep specs/sweeps/demo.yaml $(ARGS)
+
+ablation: .venv/.stamp-run
+	$(BIN)/playground sweep specs/sweeps/titans_ablation.yaml $(ARGS)
+
+test: .venv/.stamp-test
+	$(ONE_THREAD) $(BIN)/python -m pytest -m 'not slow and not gpu' $(ARGS)
+
+test-all: .venv/.stamp-test
+	$(ONE_THREAD) $(BIN)/python -m pytest -m 'not gpu' $(ARGS)
+
+bench: .venv/.stamp-peers
+	$(BIN)/python -m pytest benchmarks $(ARGS)
+
+lint: .venv/.stamp-lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+docs: .venv/.stamp-run
+	$(BIN)/python -m playground.cli.rules_page
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .benchmarks *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# Debian's python3 has no ensurepip unless python3-venv is there; its pip can install into a venv.
+.venv/pyvenv.cfg:
+	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer here: make PYTHON=/path/to/python3.11'; exit 1; }
+	$(PYTHON) -m venv .venv || { $(PYTHON) -m venv --without-pip .venv \
+		&& $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+
+.venv/.stamp-run: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/.stamp-test .venv/.stamp-lint: .venv/.stamp-%: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+.venv/.stamp-peers: .venv/pyvenv.cfg pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[test,peers]'
+	@touch $@

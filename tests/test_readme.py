@@ -1,0 +1,76 @@
+"""What the README shows runs: its Python, its YAML, its links, its table of verbs."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import playground as pg
+from playground.cli.app import _load_verbs, app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# the same code, small
+SMALLER = {
+    '"dim=256", "depth=4", "block.memory.chunk_size=32"': '"dim=16", "depth=1"',
+    "(2, 1024)": "(2, 41)",
+    ":700": ":27",
+    "700:": "27:",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [pytest.param(True, marks=[pytest.mark.compile, pytest.mark.slow]), False],
+    ids=["compiled", "eager"],
+)
+def test_the_python_runs_as_it_stands(
+    compiled: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "\n".join(blocks("python"))
+    for said, smaller in SMALLER.items():
+        assert said in code
+        code = code.replace(said, smaller)
+    if not compiled:
+        code = code.replace("pg.compile(spec)", "pg.compile(spec, compile=False)")
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), names)
+    assert names["logits"].shape == (2, 41, 256)
+    assert "bytes per sequence" in capsys.readouterr().out
+
+
+def test_the_yaml_is_a_sweep_that_loads(tmp_path: Path) -> None:
+    (text,) = blocks("yaml")
+    path = tmp_path / "ablation.yaml"
+    path.write_text(text.replace("specs/models/", f"{ROOT}/specs/models/"), encoding="utf-8")
+    spec = pg.load(path)
+    assert isinstance(spec, pg.SweepSpec)
+    assert {run.variant for run in spec.expand()} == {"full", *spec.variants}
+
+
+def test_every_link_leads_to_a_file() -> None:
+    made_elsewhere = {"docs/images/report.png"}  # the picture of a report is not made by a test
+    prose = re.sub(r"^```.*?^```", "", README, flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)#]+)", prose):
+        if "://" not in target and target not in made_elsewhere:
+            assert (ROOT / target).exists(), target
+
+
+def test_the_table_of_verbs_has_every_verb() -> None:
+    _load_verbs()
+    verbs = {command.name for command in app.registered_commands}
+    table = README.partition("| verb | does |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert {name.split()[0] for cell in cells for name in re.findall(r"`([^`]+)`", cell)} == verbs
+
+
+def test_the_commands_of_the_first_lines_are_targets_of_the_makefile() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for command in re.findall(r"^make (\S+)", README, re.MULTILINE):
+        assert f"\n{command}:" in makefile
