@@ -1,4 +1,4 @@
-"""What the README shows runs: its Python, its YAML, its links, its table of verbs."""
+"""What the README shows runs, and files that any page names are there."""
 
 import re
 from pathlib import Path
@@ -60,6 +60,17 @@ def test_every_link_leads_to_a_file() -> None:
     for target in re.findall(r"\]\(([^)#]+)", prose):
         if "://" not in target and target not in made_elsewhere:
             assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/decisions.md"]
+)
+def test_every_file_that_a_page_names_is_there(page: str) -> None:
+    folders = "blocks|docs|kernels|memory_rules|playground|search|specs|tests"
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
+    gone = [name for name in named if not (ROOT / name).exists()]
+    assert not gone
 
 
 def test_the_table_of_verbs_has_every_verb() -> None:
