@@ -5,7 +5,7 @@ from torch import Tensor
 
 from blocks.model import Model
 from memory_rules import AbstractMemoryRule, Inputs, State
-from playground.compile.build import compile_bodies, construct
+from playground.compile.build import compile_bodies, construct, place
 from playground.compile.lowering import LOWERINGS, Lowering, classify
 from playground.compile.pipeline import PIPELINE, make_plan
 from playground.compile.plan import Node, Plan
@@ -55,7 +55,7 @@ def compile(
     """
     target = Target.of(device, compile=compile)
     plan = make_plan(spec, target, lowering=lowering)
-    model = construct(plan, compiled=compile, seed=seed).to(target.device)
+    model = place(construct(plan, compiled=compile, seed=seed), target)
     if compile:
         compile_bodies(model, plan)
     model.plan = plan  # pyright: ignore

@@ -1,14 +1,19 @@
 """From a plan to a module: the only place that makes blocks."""
 
-import torch
-from torch import nn
+from collections.abc import Callable
+from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from blocks.attention import Projections
 from blocks.init import initialise
 from blocks.model import Model
 from blocks.modules import BLOCK_MODULES
 from memory_rules import Scan
 from playground.compile.lowering import LOWERINGS
 from playground.compile.plan import Plan
+from playground.compile.target import Target
 from playground.compile.toolchain import require_compiler
 from playground.spec import ModelSpec
 
@@ -52,6 +57,14 @@ def _scan(plan: Plan, name: str, *, compiled: bool) -> Scan:
     return lowering.bind(node.spec.rule, compiled)  # pyright: ignore
 
 
+def place(model: Model, target: Target) -> Model:
+    """The model on its device, with the attention backends that run there."""
+    for module in model.modules():
+        if isinstance(module, Projections):
+            module.select_backend(torch.device(target.device))
+    return model.to(target.device)
+
+
 def compile_bodies(model: Model, plan: Plan) -> None:
     """Put torch.compile around every body of every block that the plan says to compile.
 
@@ -60,11 +73,33 @@ def compile_bodies(model: Model, plan: Plan) -> None:
     Raises:
         LoweringError: there is no C++ compiler, and the target is a CPU.
     """
-    require_compiler()
+    if next(model.parameters()).device.type == "cpu":
+        require_compiler()
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     eager = {n.name.rpartition(".")[0] for n in plan.nodes if n.compiled is False}
     for index, block in enumerate(model.blocks):
         if f"blocks.{index}" in eager:
             continue
+        only = getattr(block, "segment_len", None)
         for name in block.bodies:  # pyright: ignore
-            setattr(block, name, torch.compile(getattr(block, name), fullgraph=True))
+            setattr(block, name, CompiledBody(getattr(block, name), only))
+
+
+class CompiledBody:
+    """A block's method under torch.compile, one graph per shape; eager where that never pays.
+
+    A single token is as fast without, and parts of segments have too many shapes.
+    """
+
+    def __init__(self, method: Callable[..., Any], only: int | None) -> None:
+        """method: `(x, state, mask)`; only: the one length worth a graph, None for any but 1."""
+        self.method, self.only = method, only
+        self.compiled = torch.compile(method, fullgraph=True, dynamic=False)
+
+    def __call__(self, x: Tensor, state: Any, mask: Tensor | None = None) -> tuple[Tensor, Any]:
+        """The method's own result."""
+        length = x.shape[1]
+        if length < 2 or (self.only is not None and length != self.only):
+            return self.method(x, state, mask)
+        # learned parts of a fresh state are views of every row: one layout, one graph
+        return self.compiled(x, state.contiguous(), mask)

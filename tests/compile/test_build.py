@@ -85,7 +85,9 @@ def test_a_compiled_model_gives_the_numbers_of_an_eager_one(name: str) -> None:
     for (n, p), q in zip(model.named_parameters(), eager.parameters(), strict=True):
         assert (p.grad is None) == (q.grad is None), n
         if p.grad is not None and q.grad is not None:
-            torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-5, msg=n)
+            torch.testing.assert_close(
+                p.grad, q.grad, rtol=1e-3, atol=1e-5, msg=lambda m, n=n: f"{n}: {m}"
+            )
 
 
 @pytest.mark.compile
@@ -97,7 +99,9 @@ def test_a_compiled_mac_trains_and_streams() -> None:
         F.cross_entropy(logits(m, x)[:, :-1].flatten(0, 1), x[:, 1:].flatten()).backward()
     for (n, p), q in zip(model.named_parameters(), eager.parameters(), strict=True):
         if p.grad is not None and q.grad is not None:
-            torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-5, msg=n)
+            torch.testing.assert_close(
+                p.grad, q.grad, rtol=1e-3, atol=1e-5, msg=lambda m, n=n: f"{n}: {m}"
+            )
     with torch.no_grad():
         y, state = model(x[:, :70], model.start(2))
         z, _ = model(x[:, 70:], state)
