@@ -1,0 +1,49 @@
+"""Benchmarks under pytest: `python -m pytest benchmarks`, and `-k titans` for a part of them.
+
+Times are taken by pytest-benchmark over the functions of `playground.bench.work`; rows that are
+compared stand in one group. Before each time the gate is asked, and a red one fails the test.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # from a checkout, not installed
+
+THREADS, WARMUP, REPEATS = 2, 2, 10
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
+    """Files named bench_*.py are collected from this folder."""
+    named = file_path.suffix == ".py" and file_path.name.startswith("bench_")
+    if named and not parent.session.isinitpath(file_path):
+        return pytest.Module.from_parent(parent, path=file_path)
+    return None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def threads() -> int:
+    """The same number of threads for everything that is compared; denormals are flushed."""
+    torch.set_num_threads(THREADS)
+    torch.set_flush_denormal(True)
+    return THREADS
+
+
+@pytest.fixture
+def take(benchmark: Any) -> Callable[..., None]:
+    """take(function, group=..., tokens=..., **facts): time it among its group."""
+
+    def run(function: Callable[[], object], *, group: str, tokens: int, **facts: object) -> None:
+        benchmark.group = group
+        benchmark.pedantic(function, rounds=REPEATS, warmup_rounds=WARMUP, iterations=1)
+        if benchmark.stats is None:  # --benchmark-disable: run once, not timed
+            return
+        rate = round(tokens / benchmark.stats.stats.median)
+        benchmark.extra_info.update({"tokens_per_s": rate, **facts})
+
+    return run

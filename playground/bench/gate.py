@@ -1,0 +1,96 @@
+"""The gate before a time: a scan is right on the shape that is timed, or it has no speed.
+
+Outputs, last memory and gradients of a few tokens are held against the recurrence in fp64. What is
+allowed is a multiple of the error that the recurrence itself makes at the precision that is timed.
+(The laws hold every lowering to 1e-9 in fp64; this is about the very bodies that are timed.)
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from memory_rules import AbstractGradientRule, AbstractMemoryRule, Scan, recurrent
+from memory_rules.testing import Case
+from playground.bench.inputs import DTYPES, GateScale, Shape, make_problem
+from playground.bench.work import forward_backward
+from playground.compile import classify
+from playground.compile.lowering.affine import SCALAR_LENGTH
+
+# Times the recurrence's own error, which is one draw of its rounding. Under strong decay a memory
+# vanishes, and its norm amplifies what two right forms round differently, up to 4 times; a wrong
+# form is off by a thousand times.
+ALLOWED = 8.0
+SLACK = 2.0  # rounding units that are always allowed: sums in another order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """green: nothing is off; error: the worst, as a share of what is allowed; where: of it."""
+
+    green: bool
+    error: float
+    where: str
+
+    @property
+    def reason(self) -> str:
+        """Why there is no time, empty if there is one."""
+        return "" if self.green else f"{self.where}: {self.error:.3g} times the error allowed"
+
+
+def check_scan(
+    rule: AbstractMemoryRule,
+    scan: Scan,
+    shape: Shape,
+    *,
+    scale: GateScale = "default",
+    device: torch.device | str = "cpu",
+    gradients: bool = True,
+) -> Gate:
+    """Hold a scan to the recurrence, on two chunks and a bit of the shape that will be timed.
+
+    Args:
+        rule: what is computed.
+        scan: how; compiled bodies are the ones that will be timed, since only T differs.
+        shape: its batch, heads, width and dtype are kept.
+        scale: of the gates.
+        device: where the scan runs; the oracle runs on the CPU.
+        gradients: whether gradients to every leaf are compared too.
+    """
+    small = replace(shape, length=min(shape.length, 2 * _chunk(rule) + 3))
+    case = make_problem(rule, small, scale=scale)
+    exact = _results(recurrent, case.to(torch.float64), gradients)
+    plain = _results(recurrent, case, gradients)
+    found = _results(scan, _moved(case, device), gradients)
+    eps = torch.finfo(DTYPES[shape.dtype]).eps
+    worst, where = 0.0, ""
+    for name, want in exact.items():
+        unit = SLACK * eps * want.norm().item()
+        allowed = ALLOWED * max((plain[name].double() - want).norm().item(), unit, 1e-30)
+        share = (found[name].cpu().double() - want).norm().item() / allowed
+        if not share <= worst:  # also true for NaN
+            worst, where = share, name
+        if worst != worst:
+            break
+    return Gate(green=worst <= 1.0, error=worst, where=where)
+
+
+def _chunk(rule: AbstractMemoryRule) -> int:
+    if isinstance(rule, AbstractGradientRule) and classify(rule)[0] not in ("A", "B"):
+        return rule.chunk_size
+    return SCALAR_LENGTH
+
+
+def _moved(case: Case, device: torch.device | str) -> Case:
+    return case.with_leaves({n: x.to(device) for n, x in case.leaves().items()})
+
+
+def _results(scan: Scan, case: Case, gradients: bool) -> dict[str, Tensor]:
+    """Outputs, memory after the last token, and gradients, by name."""
+    with torch.no_grad():
+        y, state = scan(case.rule, case.state(), case.inputs)
+    found = {"y": y, **{f"memory.{n}": w for n, w in state.memory.items()}}
+    if gradients:
+        slopes = forward_backward(scan, case)()
+        found |= {f"gradient to {n}": g for n, g in zip(case.leaves(), slopes, strict=True)}
+    return found

@@ -1,0 +1,92 @@
+"""Rows of a benchmark: rules x forms x shapes x gates x modes, the gate before each time."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+
+from memory_rules import AbstractMemoryRule
+from playground.bench.gate import Gate, check_scan
+from playground.bench.inputs import GateScale, Shape, make_problem
+from playground.bench.measure import measure, nothing
+from playground.bench.peak import Peak
+from playground.bench.row import Row
+from playground.bench.work import Mode, work
+from playground.compile import Lowering, Target, classify
+from playground.compile.rule_flops import rule_flops
+
+Gatekeeper = Callable[..., Gate]
+
+
+def measure_row(
+    rule: AbstractMemoryRule,
+    lowering: Lowering,
+    shape: Shape,
+    target: Target,
+    *,
+    scale: GateScale = "default",
+    mode: Mode = "forward",
+    warmup: int = 3,
+    repeats: int = 20,
+    sync: Callable[[], object] = nothing,
+    peak: Peak | None = None,
+    gatekeeper: Gatekeeper = check_scan,
+) -> Row:
+    """Measure one row; refused and red ones have their reason instead of a time.
+
+    Args:
+        rule: what is computed.
+        lowering: in which form; `target.compile` says whether its bodies are compiled.
+        shape: of the call.
+        target: where.
+        scale: of the gates.
+        mode: forward, or forward and backward.
+        warmup: calls that do not count.
+        repeats: calls that count.
+        sync: waits until the device is idle.
+        peak: of this machine in this run, for the share of it that a forward pass reaches.
+        gatekeeper: gives the gate that must be green before a time is taken.
+    """
+    said = {
+        "rule": rule.kind,
+        "rule_class": classify(rule)[0],
+        "lowering": lowering.name,
+        "compiled": target.compile and lowering.name != "recurrent",
+        "shape": shape,
+        "scale": scale,
+        "mode": mode,
+    }
+    if refused := lowering.refuses(rule, target):
+        return Row(**said, refused=refused)
+    scan = lowering.bind(rule, target.compile)
+    gate = gatekeeper(
+        rule, scan, shape, scale=scale, device=target.device, gradients=mode != "forward"
+    )
+    if not gate.green:
+        return Row(**said, gate=gate)
+    case = make_problem(rule, shape, scale=scale, device=target.device)
+    times = measure(work(mode, scan, case), warmup=warmup, repeats=repeats, sync=sync)
+    share = None
+    if peak is not None and mode == "forward":
+        share = flops_of(rule, lowering.name, shape) / times.median * 1e3 / peak.flops_per_s
+    return Row(**said, gate=gate, times=times, peak_share=share)
+
+
+def flops_of(rule: AbstractMemoryRule, lowering: str, shape: Shape) -> float:
+    """FLOPs of one forward call over a shape."""
+    parts = rule_flops(rule, shape.width, lowering=lowering, length=shape.length)
+    return sum(parts.values()) * shape.heads * shape.tokens
+
+
+def measure_matrix(
+    rules: Iterable[AbstractMemoryRule],
+    forms: Iterable[tuple[Lowering, Target]],
+    shapes: Iterable[Shape],
+    *,
+    scales: Iterable[GateScale] = ("default",),
+    modes: Iterable[Mode] = ("forward", "forward_backward"),
+    measure_one: Callable[..., Row] = measure_row,
+) -> Iterator[Row]:
+    """Every row of a product, one after another; nothing is left out."""
+    for rule, shape, scale, mode, (lowering, target) in product(
+        rules, shapes, scales, modes, tuple(forms)
+    ):
+        yield measure_one(rule, lowering, shape, target, scale=scale, mode=mode)
