@@ -17,7 +17,7 @@ from playground.compile.lowering.pack import Wire
 from playground.compile.lowering.segments import Lane, Segment, runs_of, segments
 
 Tensors = list[Tensor]
-FILTER_NUMBERS = 1 << 20  # of the filters of one matrix that are made ahead of the loop
+FILTER_NUMBERS = 1 << 18  # of the filters of one matrix that are made ahead of the loop
 
 
 @dataclass(frozen=True)

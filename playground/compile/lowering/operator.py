@@ -68,6 +68,7 @@ def _(
 
 def _setup(ctx, inputs, output) -> None:
     tensors, ctx.loop, keep = inputs
+    ctx.set_materialize_grads(False)  # nobody asks for gradients to the kept carries
     assert keep, "chunk_loop: gradients need keep=True"
     machine = LOOPS[ctx.loop]
     ctx.count = len(tensors)
