@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
+from typing import Any
 
 from memory_rules import AbstractMemoryRule
 from playground.bench.gate import Gate, check_scan
@@ -42,10 +43,33 @@ def measure_row(
         warmup: calls that do not count.
         repeats: calls that count.
         sync: waits until the device is idle.
-        peak: of this machine in this run, for the share of it that a forward pass reaches.
+        peak: of this machine, for the share of it that a forward pass reaches.
         gatekeeper: gives the gate that must be green before a time is taken.
     """
-    said = {
+    said = _said(rule, lowering, shape, target, scale, mode)
+    if refused := lowering.refuses(rule, target):
+        return Row(**said, refused=refused)
+    scan = lowering.bind(rule, target.compile)
+    at = {"scale": scale, "device": target.device}
+    if not (gate := gatekeeper(rule, scan, shape, **at, gradients=mode != "forward")).green:
+        return Row(**said, gate=gate)
+    run = work(mode, scan, make_problem(rule, shape, **at))
+    times = measure(run, warmup=warmup, repeats=repeats, sync=sync)
+    most = peak.flops_per_s if peak is not None and mode == "forward" else None
+    share = most and flops_of(rule, lowering.name, shape) / times.median * 1e3 / most
+    return Row(**said, gate=gate, times=times, peak_share=share)
+
+
+def _said(
+    rule: AbstractMemoryRule,
+    lowering: Lowering,
+    shape: Shape,
+    target: Target,
+    scale: GateScale,
+    mode: Mode,
+) -> dict[str, Any]:
+    """What a row says whatever comes of it."""
+    return {
         "rule": rule.kind,
         "rule_class": classify(rule)[0],
         "lowering": lowering.name,
@@ -54,20 +78,6 @@ def measure_row(
         "scale": scale,
         "mode": mode,
     }
-    if refused := lowering.refuses(rule, target):
-        return Row(**said, refused=refused)
-    scan = lowering.bind(rule, target.compile)
-    gate = gatekeeper(
-        rule, scan, shape, scale=scale, device=target.device, gradients=mode != "forward"
-    )
-    if not gate.green:
-        return Row(**said, gate=gate)
-    case = make_problem(rule, shape, scale=scale, device=target.device)
-    times = measure(work(mode, scan, case), warmup=warmup, repeats=repeats, sync=sync)
-    share = None
-    if peak is not None and mode == "forward":
-        share = flops_of(rule, lowering.name, shape) / times.median * 1e3 / peak.flops_per_s
-    return Row(**said, gate=gate, times=times, peak_share=share)
 
 
 def flops_of(rule: AbstractMemoryRule, lowering: str, shape: Shape) -> float:

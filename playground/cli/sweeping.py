@@ -79,7 +79,7 @@ class SweepDisplay:
 
     def _left_s(self) -> float | None:
         done = self.over + sum(self.parts.values())
-        if done <= 0:
+        if done < 0.05:  # compiling: no pace to speak of yet
             return None
         return (time.monotonic() - self.began) * (self.todo - done) / done
 

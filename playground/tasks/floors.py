@@ -42,10 +42,9 @@ def ngram_loss(
         total = np.bincount(keys // vocab, weights=counts, minlength=contexts)
         types = np.bincount(keys // vocab, minlength=contexts)
         mass = np.where(asked >= 0, total[asked], 0.0)
-        # An unseen context, or one that only ends the training text, leaves the shorter one's.
-        weight = np.where(mass > 0, types[asked], 1)
-        mixed = np.where(hit, counts[at], 0) + weight * probability[k:]
-        probability[k:] = mixed / (mass + weight)
+        weight = np.where(mass > 0, types[asked], 1)  # an unseen context leaves the shorter one's
+        here = np.where(hit, counts[at], 0) + weight * probability[k:]
+        probability[k:] = here / (mass + weight)
         seen, asked, contexts = inverse[:-1], np.where(hit, at, -1)[:-1], len(keys)
     return float(-np.log(probability).mean())
 
