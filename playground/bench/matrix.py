@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from typing import Any
 
+import torch
+
 from memory_rules import AbstractMemoryRule
 from playground.bench.gate import Gate, check_scan
 from playground.bench.inputs import GateScale, Shape, make_problem
@@ -27,7 +29,6 @@ def measure_row(
     mode: Mode = "forward",
     warmup: int = 3,
     repeats: int = 20,
-    sync: Callable[[], object] = nothing,
     peak: Peak | None = None,
     gatekeeper: Gatekeeper = check_scan,
 ) -> Row:
@@ -42,7 +43,6 @@ def measure_row(
         mode: forward, or forward and backward.
         warmup: calls that do not count.
         repeats: calls that count.
-        sync: waits until the device is idle.
         peak: of this machine, for the share of it that a forward pass reaches.
         gatekeeper: gives the gate that must be green before a time is taken.
     """
@@ -50,14 +50,20 @@ def measure_row(
     if refused := lowering.refuses(rule, target):
         return Row(**said, refused=refused)
     scan = lowering.bind(rule, target.compile)
-    at = {"scale": scale, "device": target.device}
-    if not (gate := gatekeeper(rule, scan, shape, **at, gradients=mode != "forward")).green:
+    device, backward = target.device, mode != "forward"
+    gate = gatekeeper(rule, scan, shape, scale=scale, device=device, gradients=backward)
+    if not gate.green:
         return Row(**said, gate=gate)
-    run = work(mode, scan, make_problem(rule, shape, **at))
-    times = measure(run, warmup=warmup, repeats=repeats, sync=sync)
-    most = peak.flops_per_s if peak is not None and mode == "forward" else None
+    run = work(mode, scan, make_problem(rule, shape, scale=scale, device=device))
+    times = measure(run, warmup=warmup, repeats=repeats, sync=waiting(target))
+    most = None if peak is None or backward else peak.flops_per_s
     share = most and flops_of(rule, lowering.name, shape) / times.median * 1e3 / most
     return Row(**said, gate=gate, times=times, peak_share=share)
+
+
+def waiting(target: Target) -> Callable[[], object]:
+    """Waits until the target's device is idle."""
+    return torch.cuda.synchronize if target.device == "cuda" else nothing
 
 
 def _said(
