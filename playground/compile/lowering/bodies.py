@@ -40,16 +40,18 @@ class Body:
         self.function, self.compiled = function, compiled
         self._made: dict[object, Callable[..., None]] = {}
 
-    def forward(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """outputs[i].copy_(function(*inputs)[i])."""
-        self._runner("forward", inputs, outputs, ())(*inputs, *outputs)
+    def forward(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Callable[..., None]:
+        """A call `run(*inputs, *outputs)` that does outputs[i].copy_(function(*inputs)[i]).
+
+        It serves every call whose tensors have the same layouts: ask once before a loop.
+        """
+        return self._runner("forward", inputs, outputs, ())
 
     def pullback(
         self, inputs: Sequence[Tensor], cotangents: Sequence[Tensor], outputs: Sequence[Tensor]
-    ) -> None:
-        """outputs <- gradients to the floating inputs, given those to the function's results."""
-        run = self._runner("pullback", inputs, outputs, cotangents)
-        run(*inputs, *cotangents, *outputs)
+    ) -> Callable[..., None]:
+        """A call `run(*inputs, *cotangents, *outputs)`: outputs <- gradients to floating inputs."""
+        return self._runner("pullback", inputs, outputs, cotangents)
 
     def _runner(
         self,

@@ -46,9 +46,9 @@ class Blocks:
     mask: Tensor | None
     filters: Tensors
 
-    def at(self, i: int) -> Tensors:
-        """What the body of the i-th run is given."""
-        return [t[i] for t in (*self.qkv, *self.filters)]
+    def runs(self) -> list[tuple[Tensor, ...]]:
+        """What the body of each run is given."""
+        return list(zip(*(t.unbind(0) for t in (*self.qkv, *self.filters)), strict=True))
 
 
 class Loop:
@@ -100,10 +100,6 @@ class Loop:
         qkv, gates = packed[:3], packed[3:]
         return Blocks(qkv, gates, mask, [t.contiguous() for t in self.gating.flat(gates, mask)])
 
-    def _part(self, segment: Segment, *, forward: bool) -> Body:
-        single = segment.size == 1 and forward
-        return (self.single if single else self.parts)[segment.kind]
-
     # forward
 
     def forward(self, tensors: Sequence[Tensor], keep: bool) -> tuple[Tensor, Tensors, Tensors]:
@@ -115,24 +111,24 @@ class Loop:
         kept = [t.new_empty(rows, *t.shape) for t in carry]
         for buffer, t in zip(kept, carry, strict=True):
             buffer[0].copy_(t)
-        row = 0
+        carries, row = list(zip(*(b.unbind(0) for b in kept), strict=True)), 0
         for segment in self._plan(tokens, tensors[-1]):
             blocks = self._pack(tokens, segment)
             out = torch.empty_like(blocks.qkv[2][..., -segment.size :, :])
-            for i in range(segment.count):
-                here, there = ([b[(row + j) % rows] for b in kept] for j in (0, 1))
+            run = None
+            for y_run, block in zip(out.unbind(0), blocks.runs(), strict=True):
+                here, there = carries[row % rows], carries[(row + 1) % rows]
                 row += 1
-                if segment.kind == "whole":
-                    self.whole.forward([*here, *fixed, *blocks.at(i)], [out[i], *there])
-                else:
-                    inputs = [*here, *(t.contiguous() for t in opens), *fixed, *blocks.at(i)]
-                    new = [] if segment.kind == "last" else [torch.empty_like(t) for t in opens]
-                    self._part(segment, forward=not keep).forward(inputs, [out[i], *there, *new])
-                    opens = new
+                at = [] if segment.kind == "whole" else [t.contiguous() for t in opens]
+                opens = [torch.empty_like(t) for t in at] if segment.kind == "part" else []
+                inputs, outputs = [*here, *at, *fixed, *block], [y_run, *there, *opens]
+                if run is None:
+                    run = self._body_of(segment, keep=keep).forward(inputs, outputs)
+                run(*inputs, *outputs)
             if segment.kind != "part":
-                opens = self._opened([b[row % rows] for b in kept])
+                opens = self._opened(list(carries[row % rows]))
             Lane(1).unpack(y, out, segment)
-        return y, [b[row % rows] for b in kept] + opens, kept
+        return y, [*carries[row % rows], *opens], kept
 
     def _opened(self, carry: Tensors) -> Tensors:
         """The open parts of a chunk that starts at a carry."""
@@ -151,38 +147,67 @@ class Loop:
         g_carry, g_open = list(g_after[:carry_count]), list(g_after[carry_count:])
         g_fixed = [torch.zeros_like(t) for t in fixed]
         g_tokens = [torch.zeros_like(t) for t in tokens if t.is_floating_point()]
+        carries = list(zip(*(b.unbind(0) for b in kept), strict=True))
         row = sum(segment.count for segment in plan)
         for segment in reversed(plan):
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
             row -= segment.count
             blocks = self._pack(tokens, segment)
+            here = carries[row : row + segment.count]
             g_out = Lane(1).pack(gy, segment)
             g_blocks = [torch.empty_like(t) for t in (*blocks.qkv, *blocks.filters)]
-            for i in reversed(range(segment.count)):
-                here = [b[row + i] for b in kept]
-                at: Tensors = []
-                if segment.kind != "whole":
-                    at = [t.contiguous() for t in (opens if row == 0 else self._opened(here))]
-                found = [torch.empty_like(t) for t in (*here, *at, *fixed)]
-                self._body_of(segment).pullback(
-                    [*here, *at, *fixed, *blocks.at(i)],
-                    [t.contiguous() for t in (g_out[i], *g_carry, *g_open)],
-                    [*found, *(t[i] for t in g_blocks)],
-                )
-                g_carry = found[:carry_count]
-                g_open = found[carry_count : carry_count + len(at)]
-                for total, g in zip(g_fixed, found[carry_count + len(at) :], strict=True):
-                    total.add_(g)
-                if row:  # the chunk opened here: its anchor is this carry
-                    g_carry, g_open = self._fold_open(g_carry, g_open), []
+            g_runs = list(zip(g_out, *(t.unbind(0) for t in g_blocks), strict=True))
+            given = opens if row == 0 else None  # later chunks open at their carry
+            g_carry, g_open = self._pull(
+                segment, here, given, fixed, blocks, g_runs, [*g_carry, *g_open], g_fixed
+            )
+            if row:  # the chunk opened here: its anchor is this carry
+                g_carry, g_open = self._fold_open(g_carry, g_open), []
             self._unpack(g_tokens, g_blocks, blocks, segment)
         if not g_open:
             g_open = [torch.zeros_like(t) for t in opens]
         return [*g_carry, *g_open, *g_fixed, *g_tokens]
 
-    def _body_of(self, segment: Segment) -> Body:
-        return self.whole if segment.kind == "whole" else self.parts[segment.kind]
+    def _pull(
+        self,
+        segment: Segment,
+        carries: Sequence[Sequence[Tensor]],
+        opens: Tensors | None,
+        fixed: Tensors,
+        blocks: Blocks,
+        g_runs: Sequence[Sequence[Tensor]],
+        g_after: Tensors,
+        g_fixed: Tensors,
+    ) -> tuple[Tensors, Tensors]:
+        """Gradients to the carry and open parts before a segment; fills g_runs, adds to g_fixed.
+
+        g_runs: per run, the gradient of its outputs and the buffers for those of its tokens.
+        """
+        run, count = None, self.groups.carry
+        g_carry, g_open = g_after[:count], g_after[count:]
+        for here, block, (g_y, *into) in reversed(
+            list(zip(carries, blocks.runs(), g_runs, strict=True))
+        ):
+            at: Tensors = []
+            if segment.kind != "whole":
+                at = [t.contiguous() for t in (opens or self._opened(list(here)))]
+            found = [torch.empty_like(t) for t in (*here, *at, *fixed)]
+            given = [t.contiguous() for t in (g_y, *g_carry, *g_open)]
+            inputs, outputs = [*here, *at, *fixed, *block], [*found, *into]
+            if run is None:
+                run = self._body_of(segment, keep=True).pullback(inputs, given, outputs)
+            run(*inputs, *given, *outputs)
+            g_carry, g_open = found[:count], found[count : count + len(at)]
+            for total, g in zip(g_fixed, found[count + len(at) :], strict=True):
+                total.add_(g)
+        return g_carry, g_open
+
+    def _body_of(self, segment: Segment, *, keep: bool) -> Body:
+        if segment.kind == "whole":
+            return self.whole
+        single = segment.size == 1 and not keep
+        return (self.single if single else self.parts)[segment.kind]
 
     def _unpack(
         self, g_tokens: Tensors, g_blocks: Tensors, blocks: Blocks, segment: Segment
