@@ -1,24 +1,26 @@
 """What a memory is born with: learned starting weights, and weights that no token writes."""
 
-import math
 from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from blocks.init import Fill, constant, normal
+from memory_rules import AbstractMemoryRule
 
 
 class StartingMemory(nn.ParameterDict):
     """The memory before the first token, per head: matrix -> [H, d_in, d_out]."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, int]], heads: int) -> None:
-        """shapes: matrix -> (d_in, d_out) of one head."""
+    def __init__(self, rule: AbstractMemoryRule, width: int, heads: int) -> None:
+        """The starting memory of a rule, for heads of a width; empty if it starts at zero."""
+        shapes = rule.shapes(width) if rule.start == "learned" else {}
         super().__init__({n: nn.Parameter(torch.empty(heads, *s)) for n, s in shapes.items()})
+        self.stds = {n: rule.start_std(n, width) for n in shapes}
 
     def initial(self) -> Mapping[str, Fill]:
-        """Each head's network as a linear layer begins."""
-        return {n: normal(1.0 / math.sqrt(w.shape[1])) for n, w in self.items()}
+        """As large as the rule says."""
+        return {n: normal(std) for n, std in self.stds.items()}
 
 
 class SlowWeights(nn.ParameterDict):

@@ -81,9 +81,7 @@ class MemoryLayer(nn.Module):
         self.conv = nn.ModuleDict({n: DepthwiseConv(dim, spec.conv) for n in names if spec.conv})
         self.gates = Gates(self.rule, dim, spec.heads)
         width = dim // spec.heads
-        self.memory = StartingMemory(
-            self.rule.shapes(width) if self.rule.start == "learned" else {}, spec.heads
-        )
+        self.memory = StartingMemory(self.rule, width, spec.heads)
         self.slow = SlowWeights(self.rule.slow_shapes(width), spec.heads)
         self.norm = RMSNorm(dim)
         self.gate = nn.Linear(dim, dim, bias=False)

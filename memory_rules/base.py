@@ -1,5 +1,6 @@
 """The contract of a memory rule: its fields are its spec, its step is its definition."""
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal, NamedTuple
 
@@ -45,6 +46,10 @@ class AbstractMemoryRule:
     def slow_shapes(self, dim: int) -> Mapping[str, int]:
         """One head's learned vectors that are not written at test time: name -> width."""
         return {}
+
+    def start_std(self, name: str, dim: int) -> float:
+        """Standard deviation a learned starting matrix is drawn with; 1 / sqrt(d_in) by default."""
+        return 1.0 / math.sqrt(self.shapes(dim)[name][0])
 
     def initial_state(
         self, weights: Mapping[str, Tensor], slow: Mapping[str, Tensor], batch: int

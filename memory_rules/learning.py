@@ -50,6 +50,16 @@ class AbstractLearningRule(AbstractGradientRule):
     def shapes(self, dim: int) -> Mapping[str, tuple[int, int]]:
         return NETWORKS[self.network].shapes(dim, self.depth, self.expand)
 
+    def start_std(self, name: str, dim: int) -> float:
+        """Unit size where a layer norm follows.
+
+        The slope of a layer norm is one over the size of what it norms: a small last matrix turns
+        a bounded step into a huge one, and the outer gradient explodes.
+        """
+        normed = self.norm == "layer" and not self.plain
+        last = list(self.shapes(dim))[-1]
+        return 1.0 if normed and name == last else super().start_std(name, dim)
+
     def read(self, dense: Dense, x: Tensor) -> Tensor:
         return self._wrap(x, NETWORKS[self.network].read(dense, x, self.depth))
 
