@@ -14,6 +14,7 @@ ONE_PER_CLASS = {
     "B": ("gated_delta",),
     "C": ("titans_lmm",),
     "D": ("titans_lmm", "block.memory.inner=newton_schulz"),
+    "D-dual": ("moneta",),
 }
 
 
