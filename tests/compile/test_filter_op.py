@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from memory_rules.filters import chunk_filter
-from playground.compile.lowering.filter_op import fast_filter
+from playground.compile.lowering.filter_op import filter_rows
 
 
 def gates(size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -24,8 +24,9 @@ def test_the_operator_equals_the_definition(size: int, momentum: bool, masked: b
     generator = torch.Generator().manual_seed(1)
     mask = torch.rand(2, 1, size, generator=generator) > 0.3 if masked else None
     found = []
-    for make in (chunk_filter, fast_filter):
-        parts = [t for t in make(lr, gamma, eta if momentum else None, mask) if t is not None]
+    args = (lr, gamma, eta if momentum else None, mask)
+    for made in (chunk_filter(*args), filter_rows(*args).filter()):
+        parts = [t for t in made if t is not None]
         weights = torch.Generator().manual_seed(2)
         total = sum(
             (t * torch.randn(t.shape, generator=weights, dtype=t.dtype)).sum() for t in parts
@@ -38,5 +39,7 @@ def test_the_operator_equals_the_definition(size: int, momentum: bool, masked: b
 
 def test_the_operators_are_well_formed() -> None:
     lr, gamma, eta = gates(8)
-    torch.library.opcheck(torch.ops.playground.join_plain, (lr, gamma))
-    torch.library.opcheck(torch.ops.playground.join_momentum, (lr, gamma, eta.detach(), eta))
+    live = torch.arange(8).expand(2, 3, 8) % 3 > 0
+    torch.library.opcheck(torch.ops.playground.plain_rows, (lr, gamma))
+    for mask in (None, live):
+        torch.library.opcheck(torch.ops.playground.momentum_rows, (lr, gamma, eta, mask))

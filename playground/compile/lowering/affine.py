@@ -24,7 +24,7 @@ from memory_rules import AbstractGradientRule, AbstractMemoryRule, Inputs, State
 from memory_rules.dense import Filtered
 from memory_rules.filters import Filter
 from playground.compile.lowering.classify import Given, classify, error_signal, slope_of
-from playground.compile.lowering.gating import make_filter
+from playground.compile.lowering.gating import make_rows
 from playground.compile.lowering.state_scan import state_scan
 
 Leaves = dict[str, Tensor]
@@ -136,7 +136,7 @@ class AffineScan:
 
     def _filter(self, x: Lanes) -> Filter:
         mask = None if x.mask is None else x.mask.squeeze(2)
-        return make_filter(x.lr, x.keep, x.momentum, None, mask)
+        return make_rows(x.lr, x.keep, x.momentum, None, mask).filter()
 
     # in parallel over chunks
 

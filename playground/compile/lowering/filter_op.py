@@ -1,210 +1,205 @@
-"""`memory_rules.filters.chunk_filter` as one operator: in place, with its adjoint written out.
+"""`memory_rules.filters.chunk_filter` as operators: row by row, with the adjoint written out.
 
-The same joining of blocks of 1, 2, 4, ... tokens, each entry of A written once where it belongs;
-backward walks the joins in reverse from A itself and a few vectors per join. Held to the definition
-by a test; opaque to `torch.compile`, which would spend minutes on it.
+    momentum_t = eta_t momentum_{t-1} + lr_t at token t       [C, 2 + C]
+    memory_t   = gamma_t memory_{t-1} + momentum_t            [C, 2 + C]
+
+are what token t's memory and momentum have of the chunk's first memory (column 0), of its first
+momentum (column 1) and of every token's surprise. All chunks and matrices step to the next row at
+once. Held to the definition by a test; opaque to `torch.compile`, which would unroll it.
 """
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from memory_rules.filters import Filter
 
+MEMORY, MOMENTUM = 0, 1  # columns before those of the tokens; the second only with momentum
 
-def fast_filter(
+
+class Rows(NamedTuple):
+    """A filter as the operators make it: few tensors, for many chunks at once.
+
+    memory: [..., C, 1 + I], or [..., C, 2 + I] with momentum; then also m [..., C] and e [..., I].
+    """
+
+    memory: Tensor
+    m: Tensor | None = None
+    e: Tensor | None = None
+
+    @property
+    def first(self) -> int:
+        """The column of the first token."""
+        return 1 if self.m is None else 2
+
+    def filter(self) -> Filter:
+        """The same by the names of the definition, as views."""
+        b, A = self.memory[..., MEMORY], self.memory[..., self.first :]
+        return Filter(b, A, None if self.m is None else self.memory[..., MOMENTUM], self.m, self.e)
+
+
+def filter_rows(
     lr: Tensor, gamma: Tensor, eta: Tensor | None = None, mask: Tensor | None = None
-) -> Filter:
+) -> Rows:
     """As `chunk_filter`: lr, gamma, eta [..., C]; mask [..., C] bool, broadcastable."""
-    size = lr.shape[-1]
-    write = None
     if mask is not None:
-        write = mask.to(gamma.dtype).expand_as(gamma)
-        lr = lr * write
+        lr = torch.where(mask, lr, 0.0)
         gamma = torch.where(mask, gamma, 1.0)
         eta = None if eta is None else torch.where(mask, eta, 1.0)
-    full = 1 << (size - 1).bit_length()
-    if full > size:  # slots after the end: they keep everything and write nothing
-        pad = (0, full - size)
-        write = torch.ones_like(gamma) if write is None else write
-        lr, write = F.pad(lr, pad), F.pad(write, pad)
-        gamma = F.pad(gamma, pad, value=1.0)
-        eta = None if eta is None else F.pad(eta, pad, value=1.0)
     if eta is None:
-        A, b = join_plain(lr, gamma)
-        return Filter(b[..., :size], A[..., :size, :size])
-    c = eta if write is None else eta * write
-    A, rows = join_momentum(lr, gamma, c, eta)
-    b, c, m, e = (t[..., :size] for t in rows.unbind(0))
-    return Filter(b, A[..., :size, :size], c, m, e)
+        return Rows(plain_rows(lr, gamma))
+    live = None if mask is None else mask.expand_as(lr)
+    memory, m, e, _ = momentum_rows(lr, gamma, eta, live)
+    return Rows(memory, m, e)
 
 
-def _blocks(A: Tensor, n: int) -> Tensor:
-    """The diagonal blocks of 2n tokens, a view: [..., pairs, 2n, 2n]."""
-    pairs = A.shape[-1] // (2 * n)
-    grid = A.view(*A.shape[:-2], pairs, 2 * n, pairs, 2 * n)
-    return grid.diagonal(0, -4, -2).movedim(-1, -3)
+def _written(lr: Tensor, first: int) -> Tensor:
+    """A table with every token's own step at its place: [..., C, first + C]."""
+    size = lr.shape[-1]
+    table = lr.new_zeros(*lr.shape, first + size)
+    table[..., first:].diagonal(0, -2, -1).copy_(lr)
+    return table
 
 
-def _halves(x: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """The first and second blocks of every pair, views: [..., pairs, n]."""
-    pairs = x.unflatten(-1, (-1, 2 * n))
-    return pairs[..., :n], pairs[..., n:]
+def _carry_on(table: Tensor, gate: Tensor, first: int) -> None:
+    """row_t += gate_t row_{t-1}, in place, in order; a row reaches up to its own token."""
+    rows, gates = table.unbind(-2), gate.unsqueeze(-1).unbind(-2)
+    for t in range(1, len(rows)):
+        seen = first + t
+        rows[t][..., :seen].addcmul_(rows[t - 1][..., :seen], gates[t])
 
 
-def _sizes(size: int) -> list[int]:
-    return [1 << i for i in range(size.bit_length() - 1)]
+def _carry_back(
+    table: Tensor, gate: Tensor, grad: Tensor, first: int, start: int
+) -> Tensor:
+    """The adjoint of `_carry_on`, `grad` in place; the gradient to the gates.
+
+    start: the column that is 1 before the first row.
+    """
+    rows, gates = grad.unbind(-2), gate.unsqueeze(-1).unbind(-2)
+    for t in range(len(rows) - 1, 0, -1):
+        seen = first + t
+        rows[t - 1][..., :seen].addcmul_(rows[t][..., :seen], gates[t])
+    later = (grad[..., 1:, :] * table[..., :-1, :]).sum(-1)
+    return torch.cat([grad[..., :1, start], later], -1)
 
 
 # without momentum
 
 
-@torch.library.custom_op("playground::join_plain", mutates_args=())
-def join_plain(lr: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
-    """A [..., C, C] and b [..., C]; C a power of two."""
-    A, b = torch.diag_embed(lr), gamma.clone(memory_format=torch.contiguous_format)
-    for n in _sizes(lr.shape[-1]):
-        blocks = _blocks(A, n)
-        b1, b2 = _halves(b, n)
-        torch.mul(b2.unsqueeze(-1), blocks[..., n - 1 : n, :n], out=blocks[..., n:, :n])
-        b2.mul_(b1[..., -1:])
-    return A, b
+@torch.library.custom_op("playground::plain_rows", mutates_args=())
+def plain_rows(lr: Tensor, gamma: Tensor) -> Tensor:
+    """memory [..., C, 1 + C]."""
+    memory = _written(lr, 1)
+    memory[..., 0, MEMORY] = gamma[..., 0]
+    _carry_on(memory, gamma, 1)
+    return memory
 
 
-@join_plain.register_fake
-def _(lr: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
-    return lr.new_empty(*lr.shape, lr.shape[-1]), gamma.new_empty(gamma.shape)
+@plain_rows.register_fake
+def _(lr: Tensor, gamma: Tensor) -> Tensor:
+    return lr.new_empty(*lr.shape, 1 + lr.shape[-1])
 
 
-@torch.library.custom_op("playground::join_plain_backward", mutates_args=())
-def join_plain_backward(gamma: Tensor, A: Tensor, gA: Tensor, gb: Tensor) -> Tensor:
-    """Gradients to lr and gamma, stacked."""
-    gA, gb = gA.clone(memory_format=torch.contiguous_format), gb.clone()
-    levels = _levels([gamma])
-    for n, (b,) in zip(reversed(_sizes(gamma.shape[-1])), reversed(levels), strict=True):
-        a1, low = _blocks(A, n)[..., n - 1, :n], _blocks(gA, n)[..., n:, :n]
-        (b1, b2), (gb1, gb2) = _halves(b, n), _halves(gb, n)
-        to_row = (b2.unsqueeze(-2) @ low).squeeze(-2)
-        gb1[..., -1] += (gb2 * b2).sum(-1)
-        gb2.mul_(b1[..., -1:]).add_((low @ a1.unsqueeze(-1)).squeeze(-1))
-        _blocks(gA, n)[..., n - 1, :n] += to_row
-    return torch.stack([gA.diagonal(0, -2, -1), gb])
+@torch.library.custom_op("playground::plain_rows_backward", mutates_args=())
+def plain_rows_backward(gamma: Tensor, memory: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients to lr and gamma."""
+    grad = grad.clone(memory_format=torch.contiguous_format)
+    g_gamma = _carry_back(memory, gamma, grad, 1, MEMORY)
+    return grad[..., 1:].diagonal(0, -2, -1).contiguous(), g_gamma
 
 
-@join_plain_backward.register_fake
-def _(gamma: Tensor, A: Tensor, gA: Tensor, gb: Tensor) -> Tensor:
-    return gamma.new_empty(2, *gamma.shape)
-
-
-def _levels(vectors: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
-    """The vectors before every join: (b,) or (b, c, m, e)."""
-    now = [t.clone(memory_format=torch.contiguous_format) for t in vectors]
-    found = []
-    for n in _sizes(now[0].shape[-1]):
-        found.append(tuple(t.clone() for t in now))
-        _advance(now, n)
-    return found
-
-
-def _advance(vectors: Sequence[Tensor], n: int) -> None:
-    """Join the vectors of pairs of blocks in place."""
-    b1, b2 = _halves(vectors[0], n)
-    if len(vectors) > 1:
-        (c1, c2), (m1, m2), (e1, _) = (_halves(t, n) for t in vectors[1:])
-        e1.mul_(m2[..., -1:])
-        c2.mul_(m1[..., -1:]).addcmul_(b2, c1[..., -1:])
-        m2.mul_(m1[..., -1:])
-    b2.mul_(b1[..., -1:])
+@plain_rows_backward.register_fake
+def _(gamma: Tensor, memory: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    return gamma.new_empty(gamma.shape), gamma.new_empty(gamma.shape)
 
 
 # with momentum
 
 
-@torch.library.custom_op("playground::join_momentum", mutates_args=())
-def join_momentum(lr: Tensor, gamma: Tensor, c: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-    """A [..., C, C] and the rows b, c, m, e stacked [4, ..., C]; C a power of two.
+@torch.library.custom_op("playground::momentum_rows", mutates_args=())
+def momentum_rows(
+    lr: Tensor, gamma: Tensor, eta: Tensor, live: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """memory [..., C, 2 + C], m, e [..., C], and momentum [..., C, 2 + C] for backward.
 
-    c: what of the momentum reaches the memory at once: eta, or 0 where a token writes nothing.
+    live: bool, False where momentum does not reach the memory; None for everywhere.
     """
-    A = torch.diag_embed(lr)  # a masked token has lr 0
-    rows = torch.stack([gamma, c, eta, lr])
-    vectors = rows.unbind(0)
-    for n in _sizes(lr.shape[-1]):
-        blocks = _blocks(A, n)
-        (_, b2), (_, c2), _, (e1, _) = (_halves(t, n) for t in vectors)
-        low = blocks[..., n:, :n]
-        torch.mul(b2.unsqueeze(-1), blocks[..., n - 1 : n, :n], out=low)
-        low.addcmul_(c2.unsqueeze(-1), e1.unsqueeze(-2))
-        _advance(vectors, n)
-    return A, rows
+    momentum = _written(lr, 2)
+    momentum[..., 0, MOMENTUM] = eta[..., 0]
+    _carry_on(momentum, eta, 2)
+    memory = momentum.clone() if live is None else momentum * live.unsqueeze(-1)
+    memory[..., 0, MEMORY] = gamma[..., 0]
+    _carry_on(memory, gamma, 2)
+    return memory, momentum[..., MOMENTUM].clone(), momentum[..., -1, 2:].clone(), momentum
 
 
-@join_momentum.register_fake
-def _(lr: Tensor, gamma: Tensor, c: Tensor, eta: Tensor) -> tuple[Tensor, Tensor]:
-    return lr.new_empty(*lr.shape, lr.shape[-1]), lr.new_empty(4, *lr.shape)
-
-
-@torch.library.custom_op("playground::join_momentum_backward", mutates_args=())
-def join_momentum_backward(
-    lr: Tensor, gamma: Tensor, c: Tensor, eta: Tensor, A: Tensor, gA: Tensor, g_rows: Tensor
-) -> Tensor:
-    """Gradients to lr, gamma, c and eta, stacked."""
-    gA = gA.clone(memory_format=torch.contiguous_format)
-    grads = g_rows.clone(memory_format=torch.contiguous_format).unbind(0)
-    levels = _levels([gamma, c, eta, lr])
-    for n, vectors in zip(reversed(_sizes(lr.shape[-1])), reversed(levels), strict=True):
-        _unjoin(n, vectors, grads, _blocks(A, n), _blocks(gA, n))
-    gb, gc, gm, ge = grads
-    return torch.stack([gA.diagonal(0, -2, -1) + ge, gb, gc, gm])
-
-
-def _unjoin(
-    n: int, vectors: Sequence[Tensor], grads: Sequence[Tensor], A: Tensor, gA: Tensor
-) -> None:
-    """One join in reverse: from gradients after it to gradients before it, in place."""
-    (b1, b2), (c1, c2), (m1, m2), (e1, _) = (_halves(t, n) for t in vectors)
-    (gb1, gb2), (gc1, gc2), (gm1, gm2), (ge1, _) = (_halves(t, n) for t in grads)
-    low = gA[..., n:, :n]
-    by_row = low @ torch.stack([A[..., n - 1, :n], e1], -1)  # towards b2 and c2
-    by_column = torch.stack([b2, c2], -2) @ low  # towards the end row of A, and e1
-    last_m = m2[..., -1:]
-    gb1[..., -1] += (gb2 * b2).sum(-1)
-    gc1[..., -1] += (gc2 * b2).sum(-1)
-    gm1[..., -1] += (gc2 * c2).sum(-1) + (gm2 * m2).sum(-1)
-    gb2.mul_(b1[..., -1:]).addcmul_(gc2, c1[..., -1:]).add_(by_row[..., 0])
-    gc2.mul_(m1[..., -1:]).add_(by_row[..., 1])
-    gm2.mul_(m1[..., -1:])
-    gm2[..., -1] += (ge1 * e1).sum(-1)
-    ge1.mul_(last_m).add_(by_column[..., 1, :])
-    gA[..., n - 1, :n] += by_column[..., 0, :]
-
-
-@join_momentum_backward.register_fake
+@momentum_rows.register_fake
 def _(
-    lr: Tensor, gamma: Tensor, c: Tensor, eta: Tensor, A: Tensor, gA: Tensor, g_rows: Tensor
-) -> Tensor:
-    return lr.new_empty(4, *lr.shape)
+    lr: Tensor, gamma: Tensor, eta: Tensor, live: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    table = (*lr.shape, 2 + lr.shape[-1])
+    vector, rows = lr.new_empty(lr.shape), lr.new_empty(table)
+    return rows, vector, torch.empty_like(vector), torch.empty_like(rows)
+
+
+@torch.library.custom_op("playground::momentum_rows_backward", mutates_args=())
+def momentum_rows_backward(
+    gamma: Tensor,
+    eta: Tensor,
+    live: Tensor | None,
+    memory: Tensor,
+    momentum: Tensor,
+    g_memory: Tensor,
+    g_m: Tensor,
+    g_e: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients to lr, gamma and eta, from those to memory, m and e."""
+    grad = g_memory.clone(memory_format=torch.contiguous_format)
+    g_gamma = _carry_back(memory, gamma, grad, 2, MEMORY)
+    if live is not None:
+        grad *= live.unsqueeze(-1)
+    grad[..., MOMENTUM] += g_m
+    grad[..., -1, 2:] += g_e
+    g_eta = _carry_back(momentum, eta, grad, 2, MOMENTUM)
+    return grad[..., 2:].diagonal(0, -2, -1).contiguous(), g_gamma, g_eta
+
+
+@momentum_rows_backward.register_fake
+def _(
+    gamma: Tensor,
+    eta: Tensor,
+    live: Tensor | None,
+    memory: Tensor,
+    momentum: Tensor,
+    g_memory: Tensor,
+    g_m: Tensor,
+    g_e: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    found = [gamma.new_empty(gamma.shape) for _ in range(3)]
+    return found[0], found[1], found[2]
 
 
 def _save_plain(ctx, inputs, output) -> None:
-    ctx.save_for_backward(inputs[1], output[0])
+    ctx.save_for_backward(inputs[1], output)
 
 
-def _plain_backward(ctx, gA: Tensor, gb: Tensor):
-    gamma, A = ctx.saved_tensors
-    return tuple(join_plain_backward(gamma, A, gA, gb).unbind(0))
+def _plain_backward(ctx, grad: Tensor):
+    gamma, memory = ctx.saved_tensors
+    return plain_rows_backward(gamma, memory, grad)
 
 
 def _save_momentum(ctx, inputs, output) -> None:
-    ctx.save_for_backward(*inputs, output[0])
+    _, gamma, eta, live = inputs
+    ctx.save_for_backward(gamma, eta, live, output[0], output[3])
 
 
-def _momentum_backward(ctx, gA: Tensor, g_rows: Tensor):
-    *inputs, A = ctx.saved_tensors
-    return tuple(join_momentum_backward(*inputs, A, gA, g_rows).unbind(0))
+def _momentum_backward(ctx, g_memory: Tensor, g_m: Tensor, g_e: Tensor, _: Tensor):
+    gamma, eta, live, memory, momentum = ctx.saved_tensors
+    found = momentum_rows_backward(gamma, eta, live, memory, momentum, g_memory, g_m, g_e)
+    return *found, None
 
 
-join_plain.register_autograd(_plain_backward, setup_context=_save_plain)
-join_momentum.register_autograd(_momentum_backward, setup_context=_save_momentum)
+plain_rows.register_autograd(_plain_backward, setup_context=_save_plain)
+momentum_rows.register_autograd(_momentum_backward, setup_context=_save_momentum)

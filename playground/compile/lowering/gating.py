@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from memory_rules.filters import Filter
-from playground.compile.lowering.filter_op import fast_filter
+from playground.compile.lowering.filter_op import Rows, filter_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,52 +29,41 @@ class Gating:
 
     @property
     def tensors(self) -> int:
-        """Tensors of one matrix's filter in the flat list: rows, A, and with momentum e."""
-        return 3 if self.momentum else 2
+        """Tensors of one matrix's filter in the flat list."""
+        return 3 if self.momentum else 1
 
     def flat(self, gates: Sequence[Tensor], mask: Tensor | None) -> list[Tensor]:
-        """The filters of a run of chunks, matrix by matrix: rows [N, 1 or 3, ...], A, e.
+        """The filters of a run of chunks, matrix by matrix: `Rows`, every tensor [N, B, H, ...].
 
         mask: [N, B, C + lags - 1] bool, or None.
         """
         stacked, count = gates[0], len(self.names)
-        groups = stacked.unflatten(1, (-1, count)).unbind(1)
+        lr, *others = stacked.unflatten(1, (-1, count)).unbind(1)
+        eta = others[-1] if self.momentum else None
+        windows = gates[1 + self.channelwise * count :] if self.lags > 1 else [None] * count
+        if not self.channelwise and self.lags == 1:  # matrices differ in their numbers alone
+            wide = None if mask is None else mask.unsqueeze(1)
+            made = make_rows(lr, others[0], eta, None, wide)
+            each = [t.unbind(1) for t in made if t is not None]
+            return [t for matrix in zip(*each, strict=True) for t in matrix]
         found: list[Tensor] = []
-        for i in range(count):
-            eta = groups[-1][:, i] if self.momentum else None
-            keep = gates[1 + i] if self.channelwise else groups[1][:, i]
-            window = gates[1 + self.channelwise * count + i] if self.lags > 1 else None
-            f = make_filter(groups[0][:, i], keep, eta, window, mask)
-            rows = [f.b] if f.c is None or f.m is None else [f.b, f.c, f.m]
-            found += [torch.stack(rows, 1), f.A] + ([] if f.e is None else [f.e])
+        for i, window in enumerate(windows):
+            keep = gates[1 + i] if self.channelwise else others[0][:, i]
+            steps = None if eta is None else eta[:, i]
+            made = make_rows(lr[:, i], keep, steps, window, mask)
+            found += [t for t in made if t is not None]
         return found
 
     def filters(self, flat: Sequence[Tensor]) -> dict[str, Filter]:
         """The filters of one chunk from its part of the flat list."""
-        found: dict[str, Filter] = {}
-        for i, n in enumerate(self.names):
-            rows, A, *e = flat[i * self.tensors : (i + 1) * self.tensors]
-            if self.momentum:
-                b, c, m = rows.unbind(0)
-                found[n] = Filter(b, A, c, m, e[0])
-            else:
-                found[n] = Filter(rows[0], A)
-        return found
-
-    def pullback(
-        self, gates: Sequence[Tensor], mask: Tensor | None, grads: Sequence[Tensor]
-    ) -> tuple[Tensor, ...]:
-        """Gradients to the gates of a run, from those to its flat filters."""
-
-        leaves = [t.detach().requires_grad_() for t in gates]
-        with torch.enable_grad():
-            flat = self.flat(leaves, mask)
-        return torch.autograd.grad(flat, leaves, list(grads), allow_unused=False)
+        count = self.tensors
+        parts = (Rows(*flat[i * count : (i + 1) * count]) for i in range(len(self.names)))
+        return {n: rows.filter() for n, rows in zip(self.names, parts, strict=True)}
 
 
-def make_filter(
+def make_rows(
     lr: Tensor, keep: Tensor, eta: Tensor | None, window: Tensor | None, mask: Tensor | None
-) -> Filter:
+) -> Rows:
     """The filter of one matrix.
 
     Args:
@@ -93,12 +82,13 @@ def make_filter(
         eta = None if eta is None else eta.unsqueeze(-2).expand_as(keep)
         here = None if here is None else here.unsqueeze(-2)
     if window is None:
-        return fast_filter(lr, keep, eta, here)
-    unit = fast_filter(torch.ones_like(lr), keep, eta, here)
+        return filter_rows(lr, keep, eta, here)
+    unit = filter_rows(torch.ones_like(lr), keep, eta, here)
     band = _band(step, window, mask)
     band = band.unsqueeze(-3) if wide else band
     e = None if unit.e is None else (unit.e.unsqueeze(-2) @ band).squeeze(-2)
-    return unit._replace(A=unit.A @ band, e=e)
+    started, own = unit.memory.split([unit.first, size], -1)
+    return Rows(torch.cat([started, own @ band], -1), unit.m, e)
 
 
 def _band(lr: Tensor, window: Tensor, mask: Tensor | None) -> Tensor:

@@ -39,16 +39,16 @@ class Groups:
 
 @dataclass
 class Blocks:
-    """The tokens of a run of segments: q, k, v [N, B, H, C, d]; gates; mask; their filters."""
+    """The tokens of a run of segments: q, k, v [N, B, H, C, d]; gates, and the filters of them."""
 
     qkv: Tensors
     gates: Tensors
-    mask: Tensor | None
     filters: Tensors
 
     def runs(self) -> list[tuple[Tensor, ...]]:
         """What the body of each run is given."""
-        return list(zip(*(t.unbind(0) for t in (*self.qkv, *self.filters)), strict=True))
+        parts = (*self.qkv, *(t.detach() for t in self.filters))
+        return list(zip(*(t.unbind(0) for t in parts), strict=True))
 
 
 class Loop:
@@ -94,11 +94,12 @@ class Loop:
         plan = segments(length, at, self.size)
         return [piece for segment in plan for piece in runs_of(segment, most)]
 
-    def _pack(self, tokens: Tensors, segment: Segment) -> Blocks:
+    def _pack(self, tokens: Tensors, segment: Segment, *, backward: bool = False) -> Blocks:
         packed = [lane.pack(t, segment) for lane, t in zip(self.lanes, tokens, strict=True)]
         mask = packed.pop() if self.wire.masked else None
-        qkv, gates = packed[:3], packed[3:]
-        return Blocks(qkv, gates, mask, [t.contiguous() for t in self.gating.flat(gates, mask)])
+        qkv, gates = packed[:3], [t.requires_grad_(backward) for t in packed[3:]]
+        with torch.set_grad_enabled(backward):
+            return Blocks(qkv, gates, self.gating.flat(gates, mask))
 
     # forward
 
@@ -153,7 +154,7 @@ class Loop:
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
             row -= segment.count
-            blocks = self._pack(tokens, segment)
+            blocks = self._pack(tokens, segment, backward=True)
             here = carries[row : row + segment.count]
             g_out = Lane(1).pack(gy, segment)
             g_blocks = [torch.empty_like(t) for t in (*blocks.qkv, *blocks.filters)]
@@ -213,7 +214,7 @@ class Loop:
         self, g_tokens: Tensors, g_blocks: Tensors, blocks: Blocks, segment: Segment
     ) -> None:
         """Through the filters to the gates, and from chunks back to tokens."""
-        g_gates = self.gating.pullback(blocks.gates, blocks.mask, g_blocks[3:])
+        g_gates = torch.autograd.grad(blocks.filters, blocks.gates, g_blocks[3:])
         for g, b, lane in zip(g_tokens, (*g_blocks[:3], *g_gates), self.lanes, strict=False):
             lane.unpack(g, b, segment)
 
