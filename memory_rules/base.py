@@ -10,7 +10,6 @@ from memory_rules.gates import Gate
 from memory_rules.state import Inputs, State
 
 Weights = dict[str, Tensor]
-Side = Literal["scalar", "key", "value"]
 
 
 class Rates(NamedTuple):

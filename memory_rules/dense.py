@@ -7,9 +7,11 @@ learned weight that is not written at test time. What `dense` is decides what th
 from collections.abc import Mapping
 from typing import Protocol
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from memory_rules.filters import Filter
+from memory_rules.filters import Filter, Side
 
 
 class Dense(Protocol):
@@ -58,46 +60,79 @@ class Probed:
 class Filtered:
     """Every token reads with its own memory, as matrix products (the dual form).
 
-        b * (x @ memory) + c * (x @ momentum) - (A * (x @ X^T)) @ D     (+ what decay returns to)
+        [b * x, c * x] @ [memory; momentum] - (A * (x @ X^T)) @ D     (+ what decay returns to)
 
-    memory, momentum: where the filter starts; X, D: inputs and error signals of the key pass.
-    side: "scalar" for gates [B, H, C]; "key" and "value" for channel gates, whose filter has the
-    channel before the token axis: b [B, H, d, C], A [B, H, d, C, I].
+    joint: memory and, with momentum, momentum below it, [B, H, d_in or 2 d_in, d_out], where the
+    filter starts; X, D: inputs and error signals of the key pass. side: "scalar" for gates
+    [B, H, C]; "key" and "value" for channel gates, whose filter has the channel before the token
+    axis: b [B, H, d, C], A [B, H, d, C, I].
+    Records what every linear map says in `said`; a map named in `known` says that instead, and its
+    gradient goes where it would have gone: what a forward pass has said, backward need not ask.
     """
 
     def __init__(
         self,
-        memory: Mapping[str, Tensor],
-        momentum: Mapping[str, Tensor],
+        joint: Mapping[str, Tensor],
         start: Mapping[str, Tensor],
         slow: Mapping[str, Tensor],
         filters: Mapping[str, Filter],
         X: Mapping[str, Tensor],
         D: Mapping[str, Tensor],
-        side: str = "scalar",
+        side: Side = "scalar",
+        known: Mapping[str, Tensor] | None = None,
     ) -> None:
-        self.memory, self.momentum, self.start, self._slow = memory, momentum, start, slow
+        self.joint, self.start, self._slow = joint, start, slow
         self.filters, self.X, self.D, self.side = filters, X, D, side
+        self.known = {} if known is None else known
+        self.said: dict[str, Tensor] = {}
 
     def __call__(self, name: str, x: Tensor) -> Tensor:
-        f, base = self.filters[name], self.memory[name]
-        if self.start:
-            base = base - self.start[name]
-        y = self._mix(f, name, x, base)
-        return y + x @ self.start[name] if self.start else y
+        y = self._mix(self.filters[name], name, x)
+        if name in self.known:
+            y = _As.apply(y, self.known[name])
+        self.said[name] = y
+        return y
 
-    def _mix(self, f: Filter, name: str, x: Tensor, base: Tensor) -> Tensor:
-        X, D = self.X[name], self.D[name]
-        if self.side == "scalar":
-            y = f.b.unsqueeze(-1) * (x @ base) - (f.A * (x @ X.mT)) @ D
-            return y if f.c is None else y + f.c.unsqueeze(-1) * (x @ self.momentum[name])
-        if self.side == "key":
-            scores = (x.mT.unsqueeze(-1) * f.A * X.mT.unsqueeze(-2)).sum(-3)
-            y = (f.b.mT * x) @ base - scores @ D
-            return y if f.c is None else y + (f.c.mT * x) @ self.momentum[name]
-        weighted = f.A * (x @ X.mT).unsqueeze(-3)  # [B, H, d, C, I]
-        y = f.b.mT * (x @ base) - (weighted @ D.mT.unsqueeze(-1)).squeeze(-1).mT
-        return y if f.c is None else y + f.c.mT * (x @ self.momentum[name])
+    def _mix(self, f: Filter, name: str, x: Tensor) -> Tensor:
+        X, D, joint = self.X[name], self.D[name], self.joint[name]
+        if self.start:
+            start = self.start[name]
+            y = x @ start
+            joint = joint - (start if f.c is None else F.pad(start, (0, 0, 0, start.shape[-2])))
+        if self.side == "value":
+            rows = x.shape[-1]
+            weighted = f.A * (x @ X.mT).unsqueeze(-3)  # [B, H, d, C, I]
+            now = f.b.mT * (x @ joint[..., :rows, :])
+            now = now - (weighted @ D.mT.unsqueeze(-1)).squeeze(-1).mT
+            now = now if f.c is None else now + f.c.mT * (x @ joint[..., rows:, :])
+        else:
+            wide = self.side == "key"
+            b, *c = (t.mT if wide else t.unsqueeze(-1) for t in (f.b, f.c) if t is not None)
+            read = torch.cat([b * x, c[0] * x], -1) if c else b * x
+            if wide:
+                scores = (x.mT.unsqueeze(-1) * f.A * X.mT.unsqueeze(-2)).sum(-3)
+            else:
+                scores = f.A * (x @ X.mT)
+            now = read @ joint - scores @ D
+        return y + now if self.start else now
 
     def slow(self, name: str) -> Tensor:
         return self._slow[name].unsqueeze(-2)
+
+
+class _As(torch.autograd.Function):
+    """A value that is known already, with the gradient of the computation that would give it."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(computed: Tensor, known: Tensor) -> Tensor:
+        return known.clone()
+
+    @staticmethod
+    def setup_context(ctx, inputs, output) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        return grad, None

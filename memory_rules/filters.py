@@ -16,11 +16,13 @@ Every coefficient is a sum of products of numbers in [0, 1]: blocks of tokens ar
 quotient, and takes O(C^2) multiplications (Titans, arXiv:2501.00663, eqs. 16-18).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Side = Literal["scalar", "key", "value"]  # of a matrix: where its gates act
 
 
 class Filter(NamedTuple):

@@ -12,8 +12,9 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from memory_rules.base import AbstractMemoryRule, Rates, Side, Weights
+from memory_rules.base import AbstractMemoryRule, Rates, Weights
 from memory_rules.dense import Dense, Plain
+from memory_rules.filters import Side
 from memory_rules.gates import Gate
 from memory_rules.state import Inputs, State, tensors
 

@@ -216,12 +216,11 @@ class AffineScan:
             D = D + chunks.by_state @ states
         parts = self._parts(states)
         memory = parts[0] if target is None else parts[0] + target
-        momentum = {self.name: parts[1]} if self.rule.has_momentum else {}
+        joint = torch.cat([memory, *parts[1:]], -2)
         start = {} if target is None else {self.name: target}
         f = chunks.f.before() if self.rule.read_at == "before" else chunks.f
         reading = Filtered(
-            {self.name: memory},
-            momentum,
+            {self.name: joint},
             start,
             slow,
             {self.name: f},

@@ -7,7 +7,7 @@ advance      the memory and momentum after the last token
 
 Fixed-point passes repeat the key pass at the memories the previous pass implies. No weight matrix
 is ever built per token. All tensors are [B, H, tokens, d] or [B, H, d_in, d_out]; memory and
-momentum of one matrix lie side by side in one tensor [B, H, d_in, 2 d_out], the joint carry.
+momentum of one matrix lie in one tensor [B, H, 2 d_in, d_out], the joint carry.
 """
 
 from __future__ import annotations  # Dynamo must not evaluate nested annotations
@@ -29,7 +29,7 @@ Leaves = dict[str, Tensor]
 class Carry:
     """What one chunk hands to the next. `open` parts are None at a chunk's start.
 
-    joint: memory and momentum side by side; dual: class D's accumulator;
+    joint: memory, and momentum below it; dual: class D's accumulator;
     anchor, drafts, kept: of a chunk in progress (see State.anchor, State.recent).
     """
 
@@ -57,10 +57,10 @@ def split(rule: AbstractGradientRule, joint: Leaves) -> tuple[Leaves, Leaves]:
     """Memory and momentum, as views of the joint carry."""
     if not rule.has_momentum:
         return joint, {}
-    half = {n: w.shape[-1] // 2 for n, w in joint.items()}
+    half = {n: w.shape[-2] // 2 for n, w in joint.items()}
     return (
-        {n: w[..., : half[n]] for n, w in joint.items()},
-        {n: w[..., half[n] :] for n, w in joint.items()},
+        {n: w[..., : half[n], :] for n, w in joint.items()},
+        {n: w[..., half[n] :, :] for n, w in joint.items()},
     )
 
 
@@ -83,41 +83,24 @@ def advance(
     rule: AbstractGradientRule, f: Filter, joint: Tensor, start: Tensor | None, X: Tensor, D: Tensor
 ) -> Tensor:
     """The joint carry of one matrix after the last token of the chunk."""
-    out = joint.shape[-1] // (2 if rule.has_momentum else 1)
-    base, b = joint[..., :out], f.b[..., -1:]
-    if start is not None:
-        base = base - start
+    weights = [f.A[..., -1, :]] + ([] if f.e is None else [f.e])
+    gates = [t[..., -1:] for t in (f.b, f.c, f.m) if t is not None]
     if rule.side == "scalar":
-        b = b.unsqueeze(-1)
-    elif rule.side == "value":
-        b = b.mT
-    if not rule.has_momentum:
-        after = b * base - _outer(rule, X, f.A[..., -1, :], D)
-        return after if start is None else after + start
-    assert f.c is not None and f.m is not None and f.e is not None
-    c, m = f.c[..., -1:], f.m[..., -1:]
-    if rule.side == "scalar":
-        c, m = c.unsqueeze(-1), m.unsqueeze(-1)
-        both = torch.cat([f.A[..., -1, :, None] * D, f.e[..., None] * D], -1)
-        moved = X.mT @ both
-        writes, surprise = moved[..., :out], moved[..., out:]
+        gates = [t.unsqueeze(-1) for t in gates]
+        moved = torch.cat([w.unsqueeze(-1) * X for w in weights], -1).mT @ D
+    elif rule.side == "key":
+        moved = torch.cat([X.mT * w for w in weights], -2) @ D
     else:
-        c, m = (c.mT, m.mT) if rule.side == "value" else (c, m)
-        writes = _outer(rule, X, f.A[..., -1, :], D)
-        surprise = _outer(rule, X, f.e, D)
-    momentum = joint[..., out:]
-    memory = b * base + c * momentum - writes
-    memory = memory if start is None else memory + start
-    return torch.cat([memory, m * momentum - surprise], -1)
-
-
-def _outer(rule: AbstractGradientRule, X: Tensor, a: Tensor, D: Tensor) -> Tensor:
-    """Sum over tokens of a_i x_i^T d_i; a: [B, H, I], or [B, H, d, I] on one side."""
-    if rule.side == "scalar":
-        return X.mT @ (a.unsqueeze(-1) * D)
-    if rule.side == "key":
-        return (X.mT * a) @ D
-    return X.mT @ (D * a.mT)
+        gates = [t.mT for t in gates]
+        moved = torch.cat([X.mT @ (D * w.mT) for w in weights], -2)
+    rows = joint.shape[-2] // len(weights)
+    memory = joint[..., :rows, :]
+    after = gates[0] * (memory if start is None else memory - start)
+    after = after if start is None else after + start
+    if len(weights) == 1:
+        return after - moved
+    momentum = joint[..., rows:, :]
+    return torch.cat([after + gates[1] * momentum, gates[2] * momentum], -2) - moved
 
 
 def chunk(
@@ -128,15 +111,16 @@ def chunk(
     x: Tokens,
     *,
     closes: bool,
-) -> tuple[Tensor, Carry]:
-    """Outputs [B, H, C, V] and the carry after the tokens, all of one chunk.
+    known: Leaves | None = None,
+) -> tuple[Tensor, Leaves, Carry]:
+    """Outputs [B, H, C, V], what the query pass said at every matrix, and the carry after it all.
 
     A carry without an anchor opens the chunk; otherwise it says where the chunk in progress opened.
     closes: the chunk ends after these tokens; otherwise it stays open and the carry says so.
+    known: what an earlier run of the same chunk said.
     """
-    memory, momentum = split(rule, carry.joint)
-    outs = 2 if rule.has_momentum else 1
-    shapes = {n: (w.shape[-2], w.shape[-1] // outs) for n, w in carry.joint.items()}
+    memory, _ = split(rule, carry.joint)
+    shapes = {n: (w.shape[-2], w.shape[-1]) for n, w in memory.items()}
     filters = x.filters
     anchor = memory if carry.anchor is None else carry.anchor
 
@@ -149,17 +133,18 @@ def chunk(
     for level in range(rule.passes):
         draft = carry.joint if carry.drafts is None else carry.drafts[level]
         drafts.append(after(draft, X, D))
-        w, s = split(rule, draft)
-        X, D = key_pass(rule, Filtered(w, s, start, slow, before, X, D, rule.side), x, shapes)
+        there = Filtered(draft, start, slow, before, X, D, rule.side)
+        X, D = key_pass(rule, there, x, shapes)
     reading = before if rule.read_at == "before" else filters
-    y = rule.read(Filtered(memory, momentum, start, slow, reading, X, D, rule.side), x.q)
+    dense = Filtered(carry.joint, start, slow, reading, X, D, rule.side, known)
+    y = rule.read(dense, x.q)
     kept = {n: _last(rule, f) for n, f in filters.items()}
     if carry.kept is not None:
         kept = {n: carry.kept[n] * kept[n] for n in filters}
     after_last = Carry(
         joint=after(carry.joint, X, D), dual=carry.dual, anchor=anchor, drafts=drafts, kept=kept
     )
-    return y, _closed(rule, after_last, start) if closes else after_last
+    return y, dense.said, _closed(rule, after_last, start) if closes else after_last
 
 
 def _last(rule: AbstractGradientRule, f: Filter) -> Tensor:
@@ -187,7 +172,7 @@ def _closed(rule: AbstractGradientRule, carry: Carry, start: Leaves) -> Carry:
             dual=kept * carry.dual[n],
         )
         if n in momentum:
-            closed[n] = torch.cat([closed[n], momentum[n]], -1)
+            closed[n] = torch.cat([closed[n], momentum[n]], -2)
     return Carry(joint=closed, dual=dual)
 
 

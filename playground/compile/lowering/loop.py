@@ -1,7 +1,7 @@
 """The loop over chunks, with its own recomputation.
 
-Forward keeps the carry at every chunk's start and nothing else; backward walks the chunks in
-reverse and recomputes each one inside its pullback, so activation memory is one carry per chunk.
+Forward keeps the carry at every chunk's start and what tokens read from every matrix; backward walks
+the chunks in reverse and recomputes the rest of each one inside its pullback.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,11 @@ from torch import Tensor
 from playground.compile.lowering.bodies import Body
 from playground.compile.lowering.chunk import chunk, opened
 from playground.compile.lowering.pack import Wire
-from playground.compile.lowering.segments import Lane, Segment, runs_of, segments
+from playground.compile.lowering.segments import Kind, Lane, Segment, runs_of, segments
 
 Tensors = list[Tensor]
+PerRun = list[Sequence[Tensor]]  # one entry per run
+KINDS: tuple[Kind, ...] = ("whole", "part", "last")
 FILTER_NUMBERS = 1 << 18  # of the filters of one matrix that are made ahead of the loop
 
 
@@ -54,17 +56,17 @@ class Blocks:
 class Loop:
     """Runs one rule over tokens, chunk by chunk, forward and backward.
 
-    The flat list is [carry..., open..., fixed..., tokens..., position]; see `Wire`.
+    The flat list is [carry..., open..., fixed..., tokens..., position]; see `Wire`. What forward
+    keeps for backward is [carries..., said...]: a row per run, and a row per whole chunk.
     """
 
     def __init__(self, wire: Wire, *, compiled: bool) -> None:
         self.wire, self.rule, self.gating = wire, wire.rule, wire.gating
-        self.size = wire.rule.chunk_size
-        parts = {"part": (True, False), "last": (True, True)}
-        make = {kind: partial(self._body, *flags) for kind, flags in parts.items()}
-        self.whole = Body(partial(self._body, False, True), compiled=compiled)
-        self.parts = {kind: Body(f, compiled=False) for kind, f in make.items()}
-        self.single = {kind: Body(f, compiled=compiled) for kind, f in make.items()}  # decoding
+        self.size, self.compiled = wire.rule.chunk_size, compiled
+        whole = {kind: compiled and kind == "whole" for kind in KINDS}
+        self.bodies = {kind: Body(partial(self._body, kind), compiled=whole[kind]) for kind in KINDS}
+        self.pulls = {kind: Body(partial(self._pull, kind), compiled=whole[kind]) for kind in KINDS}
+        self.single = {kind: Body(partial(self._body, kind), compiled=compiled) for kind in KINDS}
         n, back = len(wire.names), self.rule.window - 1
         rows = n * self.gating.channelwise + n * (back > 0)
         lanes = [Lane(1), Lane(1, back), Lane(1, back), Lane(2), *[Lane(1)] * rows]
@@ -72,19 +74,53 @@ class Loop:
         carry, opens = n + len(wire.duals), n * (1 + self.rule.passes) + len(wire.duals)
         self.groups = Groups(carry, opens, len(wire.starts) + len(wire.slow), len(self.lanes))
 
-    def _body(self, is_open: bool, closes: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
-        rest, wire = iter(tensors), self.wire
+    # one chunk, or a part of one, as functions of flat tensors
+
+    def _body(self, kind: Kind, *inputs: Tensor) -> Tensors:
+        """[carry, open, fixed, block] -> [y, carry, open of a "part", said of a "whole"]."""
+        y, after, said = self._chunk(kind, inputs, None)
+        return [y, *after, *said]
+
+    def _pull(self, kind: Kind, *tensors: Tensor) -> Tensors:
+        """[what `_body` was given, gradients to y, carry, open; said] -> gradients to the former."""
+        said = len(self.wire.names) if kind == "whole" else 0
+        given = 1 + self.groups.carry + (self.groups.open if kind == "part" else 0)
+        size = len(tensors) - given - said
+        known = list(tensors[size + given :]) if said else None
+
+        def body(*inputs: Tensor) -> tuple[Tensor, ...]:
+            y, after, _ = self._chunk(kind, inputs, known)
+            return (y, *after)
+
+        pull = torch.func.vjp(body, *tensors[:size])[1]
+        return list(pull(tuple(tensors[size : size + given])))
+
+    def _chunk(
+        self, kind: Kind, inputs: Sequence[Tensor], known: Tensors | None
+    ) -> tuple[Tensor, Tensors, Tensors]:
+        """y; the carry after it, and what is open; what the query pass said if all of it was new."""
+        rest, wire = iter(inputs), self.wire
         carry = wire.carry_of(rest)
-        if is_open:
+        if kind != "whole":
             carry = wire.open_of(carry, rest)
         start, slow = wire.fixed_of(rest)
-        y, carry = chunk(wire.rule, carry, start, slow, wire.tokens_of(rest), closes=closes)
-        after = wire.carry_list(carry)
-        return (y, *after, *([] if closes else wire.open_list(carry)))
+        spoken = None if known is None else dict(zip(wire.names, known, strict=True))
+        tokens, closes = wire.tokens_of(rest), kind != "part"
+        y, said, after = chunk(wire.rule, carry, start, slow, tokens, closes=closes, known=spoken)
+        flat = wire.carry_list(after) + ([] if closes else wire.open_list(after))
+        return y, flat, [said[n] for n in wire.names] if kind == "whole" else []
 
-    def rows(self, length: int) -> int:
-        """Carries that a call of `length` tokens keeps at most, the last included."""
-        return length // self.size + 3
+    # a call
+
+    def kept(self, tensors: Sequence[Tensor]) -> Tensors:
+        """Buffers for what backward needs, enough wherever in a chunk the call starts."""
+        carry, _, _, tokens = self.groups.split(tensors)
+        batch, length, heads = tokens[0].shape[:3]
+        whole, extra = divmod(length, self.size)
+        runs = whole + (2 if extra > 1 else 1)
+        widths = [t.shape[-1] for t in carry[: len(self.wire.names)]]
+        said = [carry[0].new_empty(whole, batch, heads, self.size, width) for width in widths]
+        return [*(t.new_empty(runs, *t.shape) for t in carry), *said]
 
     def _plan(self, tokens: Tensors, position: Tensor) -> list[Segment]:
         at = int(position[0]) if len(position) else 0
@@ -101,37 +137,61 @@ class Loop:
         with torch.set_grad_enabled(backward):
             return Blocks(qkv, gates, self.gating.flat(gates, mask))
 
+    def _body_of(self, segment: Segment, *, keep: bool) -> Body:
+        single = segment.size == 1 and segment.kind != "whole" and not keep
+        return (self.single if single else self.bodies)[segment.kind]
+
     # forward
 
     def forward(self, tensors: Sequence[Tensor], keep: bool) -> tuple[Tensor, Tensors, Tensors]:
-        """y [B, T, H, V]; carry and open parts after the last token; carries kept, by row."""
+        """y [B, T, H, V]; carry and open parts after the last token; what backward needs."""
         carry, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
         y = torch.empty_like(tokens[2][:, : tokens[0].shape[1]])
-        rows = self.rows(tokens[0].shape[1]) if keep else 2
-        kept = [t.new_empty(rows, *t.shape) for t in carry]
-        for buffer, t in zip(kept, carry, strict=True):
-            buffer[0].copy_(t)
-        carries, row = list(zip(*(b.unbind(0) for b in kept), strict=True)), 0
-        for segment in self._plan(tokens, tensors[-1]):
+        plan = self._plan(tokens, tensors[-1])
+        kept = self.kept(tensors) if keep else []
+        carries, said = self._room(tensors, kept, plan)
+        for buffer, t in zip(carries[0], carry, strict=True):
+            buffer.copy_(t)
+        row, spoken = 0, iter(said)
+        for segment in plan:
             blocks = self._pack(tokens, segment)
             out = torch.empty_like(blocks.qkv[2][..., -segment.size :, :])
             run = None
             for y_run, block in zip(out.unbind(0), blocks.runs(), strict=True):
-                here, there = carries[row % rows], carries[(row + 1) % rows]
-                row += 1
                 at = [] if segment.kind == "whole" else [t.contiguous() for t in opens]
                 opens = [torch.empty_like(t) for t in at] if segment.kind == "part" else []
-                inputs, outputs = [*here, *at, *fixed, *block], [y_run, *there, *opens]
+                says = next(spoken) if segment.kind == "whole" else ()
+                inputs = [*carries[row], *at, *fixed, *block]
+                outputs = [y_run, *carries[row + 1], *opens, *says]
                 if run is None:
-                    run = self._body_of(segment, keep=keep).forward(inputs, outputs)
+                    run = self._body_of(segment, keep=keep).runner(inputs, outputs)
                 run(*inputs, *outputs)
+                row += 1
             if segment.kind != "part":
-                opens = self._opened(list(carries[row % rows]))
+                opens = self._opened(carries[row])
             Lane(1).unpack(y, out, segment)
-        return y, [*carries[row % rows], *opens], kept
+        return y, [*carries[row], *opens], kept
 
-    def _opened(self, carry: Tensors) -> Tensors:
+    def _room(
+        self, tensors: Sequence[Tensor], kept: Tensors, plan: list[Segment]
+    ) -> tuple[PerRun, PerRun]:
+        """Where carries lie, from the first run's to the one after the last; where chunks speak.
+
+        With nothing to keep, two carries take turns, and all chunks speak into one buffer.
+        """
+        carry, count = tensors[: self.groups.carry], self.groups.carry
+        runs = sum(segment.count for segment in plan)
+        whole = sum(segment.count for segment in plan if segment.kind == "whole")
+        after = [t.new_empty(t.shape) for t in carry]
+        if kept:
+            return [*_by_row(kept[:count])[:runs], after], _by_row(kept[count:])[:whole]
+        other = [t.new_empty(t.shape) for t in carry]
+        widths = [t.shape[-1] for t in carry[: len(self.wire.names)]]
+        said = [carry[0].new_empty(*carry[0].shape[:2], self.size, width) for width in widths]
+        return [(after, other)[i % 2] for i in range(runs, -1, -1)], [said] * whole
+
+    def _opened(self, carry: Sequence[Tensor]) -> Tensors:
         """The open parts of a chunk that starts at a carry."""
         return self.wire.open_list(opened(self.rule, self.wire.carry_of(iter(carry))))
 
@@ -139,76 +199,45 @@ class Loop:
 
     def backward(
         self, tensors: Sequence[Tensor], kept: Tensors, gy: Tensor, g_after: Tensors
-    ) -> Tensors:
+    ) -> Tensor:
         """Gradients to carry, open, fixed and tokens (floating ones), in the order of the list."""
         _, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
-        plan = self._plan(tokens, tensors[-1])
-        carry_count = self.groups.carry
-        g_carry, g_open = list(g_after[:carry_count]), list(g_after[carry_count:])
+        plan, count = self._plan(tokens, tensors[-1]), self.groups.carry
+        carries, said = self._room(tensors, kept, plan)
+        g_carry, g_open = list(g_after[:count]), list(g_after[count:])
         g_fixed = [torch.zeros_like(t) for t in fixed]
         g_tokens = [torch.zeros_like(t) for t in tokens if t.is_floating_point()]
-        carries = list(zip(*(b.unbind(0) for b in kept), strict=True))
-        row = sum(segment.count for segment in plan)
+        row = len(carries) - 1
         for segment in reversed(plan):
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
-            row -= segment.count
             blocks = self._pack(tokens, segment, backward=True)
-            here = carries[row : row + segment.count]
-            g_out = Lane(1).pack(gy, segment)
             g_blocks = [torch.empty_like(t) for t in (*blocks.qkv, *blocks.filters)]
-            g_runs = list(zip(g_out, *(t.unbind(0) for t in g_blocks), strict=True))
-            given = opens if row == 0 else None  # later chunks open at their carry
-            g_carry, g_open = self._pull(
-                segment, here, given, fixed, blocks, g_runs, [*g_carry, *g_open], g_fixed
-            )
+            runs = zip(Lane(1).pack(gy, segment), blocks.runs(), _by_row(g_blocks), strict=True)
+            run = None
+            for g_y, block, into in reversed(list(runs)):
+                row -= 1
+                here, says, at = carries[row], (), []
+                if segment.kind == "whole":
+                    says = said.pop()
+                else:  # later chunks open at their carry
+                    at = [t.contiguous() for t in (opens if row == 0 else self._opened(here))]
+                inputs = [*here, *at, *fixed, *block]
+                inputs += [t.contiguous() for t in (g_y, *g_carry, *g_open)]
+                found = [torch.empty_like(t) for t in (*here, *at, *fixed)]
+                if run is None:
+                    run = self.pulls[segment.kind].runner([*inputs, *says], [*found, *into])
+                run(*inputs, *says, *found, *into)
+                g_carry, g_open = found[:count], found[count : count + len(at)]
+                for total, g in zip(g_fixed, found[count + len(at) :], strict=True):
+                    total.add_(g)
             if row:  # the chunk opened here: its anchor is this carry
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
             self._unpack(g_tokens, g_blocks, blocks, segment)
         if not g_open:
             g_open = [torch.zeros_like(t) for t in opens]
         return [*g_carry, *g_open, *g_fixed, *g_tokens]
-
-    def _pull(
-        self,
-        segment: Segment,
-        carries: Sequence[Sequence[Tensor]],
-        opens: Tensors | None,
-        fixed: Tensors,
-        blocks: Blocks,
-        g_runs: Sequence[Sequence[Tensor]],
-        g_after: Tensors,
-        g_fixed: Tensors,
-    ) -> tuple[Tensors, Tensors]:
-        """Gradients to the carry and open parts before a segment; fills g_runs, adds to g_fixed.
-
-        g_runs: per run, the gradient of its outputs and the buffers for those of its tokens.
-        """
-        run, count = None, self.groups.carry
-        g_carry, g_open = g_after[:count], g_after[count:]
-        for here, block, (g_y, *into) in reversed(
-            list(zip(carries, blocks.runs(), g_runs, strict=True))
-        ):
-            at: Tensors = []
-            if segment.kind != "whole":
-                at = [t.contiguous() for t in (opens or self._opened(list(here)))]
-            found = [torch.empty_like(t) for t in (*here, *at, *fixed)]
-            given = [t.contiguous() for t in (g_y, *g_carry, *g_open)]
-            inputs, outputs = [*here, *at, *fixed, *block], [*found, *into]
-            if run is None:
-                run = self._body_of(segment, keep=True).pullback(inputs, given, outputs)
-            run(*inputs, *given, *outputs)
-            g_carry, g_open = found[:count], found[count : count + len(at)]
-            for total, g in zip(g_fixed, found[count + len(at) :], strict=True):
-                total.add_(g)
-        return g_carry, g_open
-
-    def _body_of(self, segment: Segment, *, keep: bool) -> Body:
-        if segment.kind == "whole":
-            return self.whole
-        single = segment.size == 1 and not keep
-        return (self.single if single else self.parts)[segment.kind]
 
     def _unpack(
         self, g_tokens: Tensors, g_blocks: Tensors, blocks: Blocks, segment: Segment
@@ -224,5 +253,10 @@ class Loop:
             return g_carry
         n, found = len(self.wire.names), [t.clone() for t in g_carry]
         for i, g in enumerate(g_open[: n * (1 + self.rule.passes)]):
-            found[i % n][..., : g.shape[-1]] += g  # anchor: the memory half; drafts: both
+            found[i % n][..., : g.shape[-2], :] += g  # anchor: the memory half; drafts: both
         return found
+
+
+def _by_row(tensors: Sequence[Tensor]) -> PerRun:
+    """Tensors with a leading axis of rows, row by row."""
+    return list(zip(*(t.unbind(0) for t in tensors), strict=True))

@@ -32,7 +32,7 @@ def chunk_loop(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]
     """[y, carry and open parts after the last token..., kept carries...] of `LOOPS[loop]`."""
     with _as_outside():
         y, after, kept = LOOPS[loop].forward([t.detach() for t in tensors], keep)
-        return [y, *(t.clone() for t in after), *(kept if keep else ())]
+        return [y, *(t.clone() for t in after), *kept]
 
 
 @chunk_loop.register_fake
@@ -42,8 +42,7 @@ def _(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]:
     length = tokens[0].shape[1]
     y = torch.empty_like(tokens[2][:, :length])
     after = [t.new_empty(t.shape) for t in (*carry, *opens)]
-    rows = machine.rows(length)
-    return [y, *after, *([t.new_empty(rows, *t.shape) for t in carry] if keep else ())]
+    return [y, *after, *(machine.kept(tensors) if keep else ())]
 
 
 @torch.library.custom_op("playground::chunk_loop_backward", mutates_args=())

@@ -116,13 +116,13 @@ class Wire:
     def _joint(self, memory: TensorDict, momentum: TensorDict) -> Leaves:
         if not self.rule.has_momentum:
             return {n: memory[n] for n in self.names}
-        return {n: torch.cat([memory[n], momentum[n]], -1) for n in self.names}
+        return {n: torch.cat([memory[n], momentum[n]], -2) for n in self.names}
 
     def _parts(self, joint: Leaves, like: State) -> tuple[TensorDict, TensorDict]:
         size = like.batch_size
         if not self.rule.has_momentum:
             return TensorDict(joint, batch_size=size), TensorDict({}, batch_size=size)
-        halves = {n: w.chunk(2, -1) for n, w in joint.items()}
+        halves = {n: w.chunk(2, -2) for n, w in joint.items()}
         memory = TensorDict({n: h[0] for n, h in halves.items()}, batch_size=size)
         return memory, TensorDict({n: h[1] for n, h in halves.items()}, batch_size=size)
 
