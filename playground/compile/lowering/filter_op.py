@@ -62,25 +62,22 @@ def _written(lr: Tensor, first: int) -> Tensor:
     return table
 
 
-def _carry_on(table: Tensor, gate: Tensor, first: int) -> None:
-    """row_t += gate_t row_{t-1}, in place, in order; a row reaches up to its own token."""
+def _carry_on(table: Tensor, gate: Tensor) -> None:
+    """row_t += gate_t row_{t-1}, in place, in order."""
     rows, gates = table.unbind(-2), gate.unsqueeze(-1).unbind(-2)
-    for t in range(1, len(rows)):
-        seen = first + t
-        rows[t][..., :seen].addcmul_(rows[t - 1][..., :seen], gates[t])
+    for before, row, kept in zip(rows, rows[1:], gates[1:], strict=False):
+        row.addcmul_(before, kept)
 
 
-def _carry_back(
-    table: Tensor, gate: Tensor, grad: Tensor, first: int, start: int
-) -> Tensor:
+def _carry_back(table: Tensor, gate: Tensor, grad: Tensor, start: int) -> Tensor:
     """The adjoint of `_carry_on`, `grad` in place; the gradient to the gates.
 
-    start: the column that is 1 before the first row.
+    start: the column that is 1 before the first row. A token's columns are zero in `table` before
+    its own row; what `grad` has there stays there and is multiplied by those zeros.
     """
     rows, gates = grad.unbind(-2), gate.unsqueeze(-1).unbind(-2)
     for t in range(len(rows) - 1, 0, -1):
-        seen = first + t
-        rows[t - 1][..., :seen].addcmul_(rows[t][..., :seen], gates[t])
+        rows[t - 1].addcmul_(rows[t], gates[t])
     later = (grad[..., 1:, :] * table[..., :-1, :]).sum(-1)
     return torch.cat([grad[..., :1, start], later], -1)
 
@@ -93,7 +90,7 @@ def plain_rows(lr: Tensor, gamma: Tensor) -> Tensor:
     """memory [..., C, 1 + C]."""
     memory = _written(lr, 1)
     memory[..., 0, MEMORY] = gamma[..., 0]
-    _carry_on(memory, gamma, 1)
+    _carry_on(memory, gamma)
     return memory
 
 
@@ -106,7 +103,7 @@ def _(lr: Tensor, gamma: Tensor) -> Tensor:
 def plain_rows_backward(gamma: Tensor, memory: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients to lr and gamma."""
     grad = grad.clone(memory_format=torch.contiguous_format)
-    g_gamma = _carry_back(memory, gamma, grad, 1, MEMORY)
+    g_gamma = _carry_back(memory, gamma, grad, MEMORY)
     return grad[..., 1:].diagonal(0, -2, -1).contiguous(), g_gamma
 
 
@@ -128,10 +125,10 @@ def momentum_rows(
     """
     momentum = _written(lr, 2)
     momentum[..., 0, MOMENTUM] = eta[..., 0]
-    _carry_on(momentum, eta, 2)
+    _carry_on(momentum, eta)
     memory = momentum.clone() if live is None else momentum * live.unsqueeze(-1)
     memory[..., 0, MEMORY] = gamma[..., 0]
-    _carry_on(memory, gamma, 2)
+    _carry_on(memory, gamma)
     return memory, momentum[..., MOMENTUM].clone(), momentum[..., -1, 2:].clone(), momentum
 
 
@@ -157,12 +154,12 @@ def momentum_rows_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients to lr, gamma and eta, from those to memory, m and e."""
     grad = g_memory.clone(memory_format=torch.contiguous_format)
-    g_gamma = _carry_back(memory, gamma, grad, 2, MEMORY)
+    g_gamma = _carry_back(memory, gamma, grad, MEMORY)
     if live is not None:
         grad *= live.unsqueeze(-1)
     grad[..., MOMENTUM] += g_m
     grad[..., -1, 2:] += g_e
-    g_eta = _carry_back(momentum, eta, grad, 2, MOMENTUM)
+    g_eta = _carry_back(momentum, eta, grad, MOMENTUM)
     return grad[..., 2:].diagonal(0, -2, -1).contiguous(), g_gamma, g_eta
 
 
