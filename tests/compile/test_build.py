@@ -88,6 +88,11 @@ def outcome(model: Model, x: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"logits": y.detach(), **found}
 
 
+def rms(x: torch.Tensor) -> float:
+    """Root of the mean square: steadier between two orders of summing than the largest entry."""
+    return x.square().mean().sqrt().item()
+
+
 @pytest.mark.compile
 @pytest.mark.parametrize("letter", ONE_PER_CLASS)
 def test_a_compiled_model_is_as_near_to_fp64_as_an_eager_one(letter: str) -> None:
@@ -96,9 +101,9 @@ def test_a_compiled_model_is_as_near_to_fp64_as_an_eager_one(letter: str) -> Non
     compiled, eager, exact = (outcome(m, tokens()) for m in models)
     assert compiled.keys() == eager.keys() == exact.keys()
     for name, truth in exact.items():
-        scale = truth.abs().max().item()
-        error, allowed = ((f[name] - truth).abs().max().item() for f in (compiled, eager))
-        assert error <= 2 * allowed + 1e-6 * scale, (name, error, allowed, scale)
+        scale = rms(truth)
+        error, allowed = (rms(f[name] - truth) for f in (compiled, eager))
+        assert error <= 2 * allowed + 2e-6 * scale, (name, error, allowed, scale)
 
 
 @pytest.mark.compile

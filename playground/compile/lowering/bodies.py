@@ -2,8 +2,7 @@
 
 A body takes flat tensors and writes into buffers it is given, so that a loop over chunks neither
 allocates nor copies. The dispatch on shapes is ours, so the guards of torch.compile, which would
-be checked again at every chunk, are dropped. Derivatives are taken while a body is traced to a
-graph of plain operators, which is what torch.compile is given.
+be checked again at every chunk, are dropped.
 """
 
 import types
@@ -12,7 +11,8 @@ from itertools import count
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.proxy_tensor import make_fx
+
+from playground.compile.lowering.graphs import trace
 
 Function = Callable[..., Sequence[Tensor]]
 Run = Callable[..., None]
@@ -63,7 +63,7 @@ class Body:
         layout = tuple((t.shape, t.stride(), t.dtype) for t in (*inputs, *outputs))
         key = (torch.is_inference_mode_enabled(), inputs[0].device, layout)
         if key not in self._made:
-            graph = make_fx(self.function, tracing_mode="fake")(*inputs)
+            graph = trace(self.function, inputs)
             self._made[key] = torch.compile(
                 _own_code(_writing(graph, len(inputs))),
                 fullgraph=True,
