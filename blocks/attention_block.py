@@ -3,48 +3,26 @@
 x' = x + attention(norm(x));   y = x' + feedforward(norm(x'))
 """
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from blocks.attention import AttentionState, CausalAttention
-from blocks.feedforward import FeedForwardResidual
-from blocks.norms import Norm, make_norm
+from blocks.block import Block, Setting
+from blocks.norms import make_norm
 from blocks.persistent import PersistentTokens
 from blocks.spec import Attention
-from memory_rules import Scan, recurrent
 
 
-class AttentionBlock(nn.Module):
+class AttentionBlock(Block):
     """Attention and feed-forward; x [B, T, M] -> y [B, T, M]."""
 
-    bodies: tuple[str, ...] = ("forward",)
-
-    def __init__(
-        self,
-        spec: Attention,
-        dim: int,
-        *,
-        rope: bool,
-        persistent_tokens: int,
-        depth: int,
-        scan: Scan = recurrent,
-        norm: Norm = "rms",
-    ) -> None:
-        """A block of width `dim`.
-
-        Args:
-            spec: the block's choices.
-            dim: model width M.
-            rope: positions by rotation.
-            persistent_tokens: learned tokens that every row sees.
-            depth: blocks in the model; not used (`initialise` knows it).
-            scan: not used: there is no memory here.
-            norm: the norm before mixer and feed-forward.
-        """
-        super().__init__()
-        self.persistent = PersistentTokens(persistent_tokens, dim)
-        self.norm = make_norm(norm, dim)
-        self.attention = CausalAttention(spec.attention, dim, window_len=spec.window_len, rope=rope)
-        self.feedforward = FeedForwardResidual(spec.feedforward, dim, norm=norm)
+    def __init__(self, spec: Attention, setting: Setting) -> None:
+        super().__init__(spec, setting)
+        dim = setting.dim
+        self.persistent = PersistentTokens(setting.persistent_tokens, dim)
+        self.norm = make_norm(setting.norm, dim)
+        self.attention = CausalAttention(
+            spec.attention, dim, window_len=spec.window_len, rope=setting.rope
+        )
 
     def start(self, batch: int) -> AttentionState:
         """The state of `batch` sequences before their first token."""

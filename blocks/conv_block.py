@@ -7,12 +7,11 @@ import torch.nn.functional as F
 from tensordict import TensorClass
 from torch import Tensor, nn
 
+from blocks.block import Block, Setting
 from blocks.depthwise import DepthwiseConv
-from blocks.feedforward import FeedForwardResidual
 from blocks.init import ResidualLinear
-from blocks.norms import Norm, make_norm
+from blocks.norms import make_norm
 from blocks.spec import Conv
-from memory_rules import Scan, recurrent
 
 
 class ConvState(TensorClass):
@@ -25,29 +24,16 @@ class ConvState(TensorClass):
         return self.conv.numel() * self.conv.element_size() // max(1, self.conv.shape[0])
 
 
-class ConvBlock(nn.Module):
+class ConvBlock(Block):
     """Convolution and feed-forward; x [B, T, M] -> y [B, T, M]."""
 
-    bodies: tuple[str, ...] = ("forward",)
-
-    def __init__(
-        self,
-        spec: Conv,
-        dim: int,
-        *,
-        rope: bool,
-        persistent_tokens: int,
-        depth: int,
-        scan: Scan = recurrent,
-        norm: Norm = "rms",
-    ) -> None:
-        """A block of width `dim`; of the other arguments only `norm` has a part here."""
-        super().__init__()
-        self.norm = make_norm(norm, dim)
+    def __init__(self, spec: Conv, setting: Setting) -> None:
+        super().__init__(spec, setting)
+        dim = setting.dim
+        self.norm = make_norm(setting.norm, dim)
         self.enter = nn.Linear(dim, 2 * dim, bias=False)
         self.conv = DepthwiseConv(dim, spec.width)
         self.out = ResidualLinear(dim, dim, bias=False)
-        self.feedforward = FeedForwardResidual(spec.feedforward, dim, norm=norm)
 
     def start(self, batch: int) -> ConvState:
         """The state of `batch` sequences before their first token."""

@@ -2,12 +2,10 @@
 
 import torch
 from tensordict import TensorClass
-from torch import Tensor, nn
+from torch import Tensor
 
-from blocks.feedforward import FeedForwardResidual
-from blocks.norms import Norm
+from blocks.block import Block, Setting
 from blocks.spec import Identity
-from memory_rules import Scan, recurrent
 
 
 class NoState(TensorClass):
@@ -20,25 +18,11 @@ class NoState(TensorClass):
         return 0
 
 
-class IdentityBlock(nn.Module):
+class IdentityBlock(Block):
     """Feed-forward; x [B, T, M] -> y [B, T, M]."""
 
-    bodies: tuple[str, ...] = ("forward",)
-
-    def __init__(
-        self,
-        spec: Identity,
-        dim: int,
-        *,
-        rope: bool,
-        persistent_tokens: int,
-        depth: int,
-        scan: Scan = recurrent,
-        norm: Norm = "rms",
-    ) -> None:
-        """A block of width `dim`; of the other arguments only `norm` has a part here."""
-        super().__init__()
-        self.feedforward = FeedForwardResidual(spec.feedforward, dim, norm=norm)
+    def __init__(self, spec: Identity, setting: Setting) -> None:
+        super().__init__(spec, setting)
 
     def start(self, batch: int) -> NoState:
         """The state of `batch` sequences: empty."""

@@ -17,16 +17,15 @@ convolution caches. A segment in progress is part of the state.
 
 import torch
 from tensordict import TensorClass, TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
-from blocks.feedforward import FeedForwardResidual
+from blocks.block import Block, Setting
 from blocks.memory import MemoryLayer, MemoryState, bytes_of
-from blocks.norms import Norm, make_norm
+from blocks.norms import make_norm
 from blocks.output_gate import StreamGate
 from blocks.persistent import PersistentTokens
 from blocks.segment_attention import SegmentAttention, SegmentState
 from blocks.spec import Mac
-from memory_rules import Scan, recurrent
 
 
 class MacState(TensorClass):
@@ -47,39 +46,28 @@ class MacState(TensorClass):
         return self.memory.num_bytes() + bytes_of(self.reader) + self.attention.num_bytes()
 
 
-class MacBlock(nn.Module):
+class MacBlock(Block):
     """Memory as context of segmented attention, then feed-forward; x [B, T, M] -> y [B, T, M]."""
 
     bodies: tuple[str, ...] = ("_segment",)
 
-    def __init__(
-        self,
-        spec: Mac,
-        dim: int,
-        *,
-        rope: bool,
-        persistent_tokens: int,
-        depth: int,
-        scan: Scan = recurrent,
-        norm: Norm = "rms",
-    ) -> None:
-        """A block of width `dim`; the arguments are those of every block (`LmmBlock`)."""
-        super().__init__()
+    def __init__(self, spec: Mac, setting: Setting) -> None:
+        super().__init__(spec, setting)
+        dim = setting.dim
         self.segment_len = spec.segment_len
-        self.persistent = PersistentTokens(persistent_tokens, dim)
-        self.norm = make_norm(norm, dim)
-        self.memory = MemoryLayer(spec.memory, dim, scan=scan)
+        self.persistent = PersistentTokens(setting.persistent_tokens, dim)
+        self.norm = make_norm(setting.norm, dim)
+        self.memory = MemoryLayer(spec.memory, dim, scan=setting.scan)
         self.attention = SegmentAttention(
             spec.attention,
             dim,
             segment_len=spec.segment_len,
-            rope=rope,
+            rope=setting.rope,
             context_order=spec.context_order,
         )
         # averages over many values are small, and a memory stores what it is given: unit size
-        self.written_norm = make_norm(norm, dim)
+        self.written_norm = make_norm(setting.norm, dim)
         self.gate = StreamGate(spec.memory.gate, dim)
-        self.feedforward = FeedForwardResidual(spec.feedforward, dim, norm=norm)
 
     def start(self, batch: int) -> MacState:
         """The state of `batch` sequences before their first token."""

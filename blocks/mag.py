@@ -5,48 +5,23 @@
 Persistent tokens are written to the memory once per sequence and always visible to attention.
 """
 
-from tensordict import TensorClass
-from torch import Tensor, nn
+from torch import Tensor
 
-from blocks.attention import AttentionState, CausalAttention
-from blocks.feedforward import FeedForwardResidual
-from blocks.memory import MemoryLayer, MemoryState, Qkv
-from blocks.norms import Norm, make_norm
+from blocks.attention import CausalAttention
+from blocks.block import Block, MemoryAndWindow, Setting
+from blocks.memory import MemoryLayer, Qkv
+from blocks.norms import make_norm
 from blocks.output_gate import StreamGate
 from blocks.persistent import PersistentTokens
 from blocks.spec import Mag
-from memory_rules import Scan, recurrent
 
 
-class MagState(TensorClass):
-    """The memory's state and the attention's window; batch_size [B]."""
-
-    memory: MemoryState
-    attention: AttentionState
-
-    def num_bytes(self) -> int:
-        """Bytes per sequence that a stream must keep."""
-        return self.memory.num_bytes() + self.attention.num_bytes()
-
-
-class MagBlock(nn.Module):
+class MagBlock(Block):
     """Memory beside attention, then feed-forward; x [B, T, M] -> y [B, T, M]."""
 
-    bodies: tuple[str, ...] = ("forward",)
-
-    def __init__(
-        self,
-        spec: Mag,
-        dim: int,
-        *,
-        rope: bool,
-        persistent_tokens: int,
-        depth: int,
-        scan: Scan = recurrent,
-        norm: Norm = "rms",
-    ) -> None:
-        """A block of width `dim`; the arguments are those of every block (`LmmBlock`)."""
-        super().__init__()
+    def __init__(self, spec: Mag, setting: Setting) -> None:
+        super().__init__(spec, setting)
+        dim = setting.dim
         kv_heads = spec.attention.kv_heads
         if spec.shared_qkv and kv_heads not in (None, spec.attention.heads):
             raise ValueError(
@@ -54,30 +29,29 @@ class MagBlock(nn.Module):
                 "Leave kv_heads out."
             )
         self.shared_qkv, self.heads = spec.shared_qkv, spec.attention.heads
-        self.persistent = PersistentTokens(persistent_tokens, dim)
-        self.norm = make_norm(norm, dim)
-        self.memory = MemoryLayer(spec.memory, dim, scan=scan)
+        self.persistent = PersistentTokens(setting.persistent_tokens, dim)
+        self.norm = make_norm(setting.norm, dim)
+        self.memory = MemoryLayer(spec.memory, dim, scan=setting.scan)
         self.attention = CausalAttention(
             spec.attention,
             dim,
             window_len=spec.window_len,
-            rope=rope,
+            rope=setting.rope,
             projections=not spec.shared_qkv,
         )
         self.gate = StreamGate(spec.memory.gate, dim)
-        self.feedforward = FeedForwardResidual(spec.feedforward, dim, norm=norm)
 
-    def start(self, batch: int) -> MagState:
+    def start(self, batch: int) -> MemoryAndWindow:
         """The state of `batch` sequences before their first token."""
         prefix = self.norm(self.persistent())
         _, memory = self.memory.warmed(prefix, batch)
         shared = self._heads(self.memory.qkv(prefix))[1:] if self.shared_qkv else prefix
         attention = self.attention.start(batch, shared)
-        return MagState(memory=memory, attention=attention, batch_size=[batch])
+        return MemoryAndWindow(memory=memory, attention=attention, batch_size=[batch])
 
     def forward(
-        self, x: Tensor, state: MagState, mask: Tensor | None = None
-    ) -> tuple[Tensor, MagState]:
+        self, x: Tensor, state: MemoryAndWindow, mask: Tensor | None = None
+    ) -> tuple[Tensor, MemoryAndWindow]:
         z = self.norm(x)
         qkv = self.memory.qkv(z) if self.shared_qkv else None
         heads = None if qkv is None else self._heads(qkv)

@@ -7,66 +7,42 @@ Persistent tokens go through the memory once per sequence; what it says at them 
 sees before its window, always.
 """
 
-from tensordict import TensorClass
-from torch import Tensor, nn
+from torch import Tensor
 
-from blocks.attention import AttentionState, CausalAttention
-from blocks.feedforward import FeedForwardResidual
-from blocks.memory import MemoryLayer, MemoryState
-from blocks.norms import Norm, make_norm
+from blocks.attention import CausalAttention
+from blocks.block import Block, MemoryAndWindow, Setting
+from blocks.memory import MemoryLayer
+from blocks.norms import make_norm
 from blocks.persistent import PersistentTokens
 from blocks.spec import Mal
-from memory_rules import Scan, recurrent
 
 
-class MalState(TensorClass):
-    """The memory's state and the attention's window; batch_size [B]."""
-
-    memory: MemoryState
-    attention: AttentionState
-
-    def num_bytes(self) -> int:
-        """Bytes per sequence that a stream must keep."""
-        return self.memory.num_bytes() + self.attention.num_bytes()
-
-
-class MalBlock(nn.Module):
+class MalBlock(Block):
     """Memory, then attention, then feed-forward; x [B, T, M] -> y [B, T, M]."""
 
-    bodies: tuple[str, ...] = ("forward",)
-
-    def __init__(
-        self,
-        spec: Mal,
-        dim: int,
-        *,
-        rope: bool,
-        persistent_tokens: int,
-        depth: int,
-        scan: Scan = recurrent,
-        norm: Norm = "rms",
-    ) -> None:
-        """A block of width `dim`; the arguments are those of every block (`LmmBlock`)."""
-        super().__init__()
+    def __init__(self, spec: Mal, setting: Setting) -> None:
+        super().__init__(spec, setting)
+        dim = setting.dim
         self.inner_residual = spec.inner_residual
-        self.persistent = PersistentTokens(persistent_tokens, dim)
-        self.norm = make_norm(norm, dim)
-        self.memory = MemoryLayer(spec.memory, dim, scan=scan)
-        self.attention_norm = make_norm(norm, dim)
-        self.attention = CausalAttention(spec.attention, dim, window_len=spec.window_len, rope=rope)
-        self.feedforward = FeedForwardResidual(spec.feedforward, dim, norm=norm)
+        self.persistent = PersistentTokens(setting.persistent_tokens, dim)
+        self.norm = make_norm(setting.norm, dim)
+        self.memory = MemoryLayer(spec.memory, dim, scan=setting.scan)
+        self.attention_norm = make_norm(setting.norm, dim)
+        self.attention = CausalAttention(
+            spec.attention, dim, window_len=spec.window_len, rope=setting.rope
+        )
 
-    def start(self, batch: int) -> MalState:
+    def start(self, batch: int) -> MemoryAndWindow:
         """The state of `batch` sequences before their first token."""
         prefix = self.persistent()
         m, memory = self.memory.warmed(self.norm(prefix), batch)
         z = prefix + m if self.inner_residual else m
         attention = self.attention.start(batch, self.attention_norm(z))
-        return MalState(memory=memory, attention=attention, batch_size=[batch])
+        return MemoryAndWindow(memory=memory, attention=attention, batch_size=[batch])
 
     def forward(
-        self, x: Tensor, state: MalState, mask: Tensor | None = None
-    ) -> tuple[Tensor, MalState]:
+        self, x: Tensor, state: MemoryAndWindow, mask: Tensor | None = None
+    ) -> tuple[Tensor, MemoryAndWindow]:
         m, memory = self.memory(self.norm(x), state.memory, mask)
         z = x + m if self.inner_residual else m
         y, attention = self.attention(self.attention_norm(z), state.attention, mask)

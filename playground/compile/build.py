@@ -1,12 +1,14 @@
 """From a plan to a module: the only place that makes blocks."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from blocks.attention import Projections
+from blocks.block import Setting
 from blocks.init import initialise
 from blocks.model import Model
 from blocks.modules import BLOCK_MODULES
@@ -37,18 +39,16 @@ def construct(plan: Plan, *, compiled: bool, seed: int) -> Model:
 
 def _block(plan: Plan, spec: ModelSpec, index: int, *, compiled: bool) -> nn.Module:
     block = spec.blocks()[index]
-    options: dict[str, object] = {}
-    if hasattr(block, "memory"):
-        options["scan"] = _scan(plan, f"blocks.{index}.memory", compiled=compiled)
-    return BLOCK_MODULES[block.kind](
-        block,
-        spec.dim,
+    setting = Setting(
+        dim=spec.dim,
         rope=spec.positions == "rope",
-        norm=spec.norm,
         persistent_tokens=spec.persistent_tokens,
-        depth=spec.depth,
-        **options,
+        norm=spec.norm,
     )
+    if hasattr(block, "memory"):
+        scan = _scan(plan, f"blocks.{index}.memory", compiled=compiled)
+        setting = replace(setting, scan=scan)
+    return BLOCK_MODULES[block.kind](block, setting)
 
 
 def _scan(plan: Plan, name: str, *, compiled: bool) -> Scan:

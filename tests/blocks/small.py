@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from blocks import BLOCK_MODULES, initialise
+from blocks.block import Setting
 from blocks.spec import AttentionSpec, BlockSpec, Lmm, Mac, Mag, Mal, MemorySpec
 from memory_rules import RULES, AbstractMemoryRule
 
@@ -45,8 +46,8 @@ def make_block(
 ) -> nn.Module:
     """A block of one of SPECS; `fields` replace the block spec's own."""
     spec = replace(SPECS[kind](memory or memory_spec()), **fields)
-    module: Any = BLOCK_MODULES[spec.kind]
-    block = module(spec, DIM, rope=rope, persistent_tokens=persistent_tokens, depth=2)
+    setting = Setting(dim=DIM, rope=rope, persistent_tokens=persistent_tokens)
+    block = BLOCK_MODULES[spec.kind](spec, setting)
     initialise(block, seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():  # norms of all ones and gates at their start would hide mistakes

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from blocks.attention_block import AttentionBlock
+from blocks.block import Setting
 from blocks.conv_block import ConvBlock
 from blocks.identity_block import IdentityBlock
 from blocks.init import initialise
@@ -29,18 +30,13 @@ class Shape:
 def make_model(shape: Shape | None = None, seed: int = 0) -> Model:
     """Full and windowed attention, a convolution and no mixer at all, in fp64."""
     shape = shape or Shape()
-    options: dict[str, Any] = {
-        "rope": True,
-        "persistent_tokens": shape.persistent_tokens,
-        "depth": 4,
-        "norm": shape.norm,
-    }
+    setting = Setting(dim=DIM, persistent_tokens=shape.persistent_tokens, norm=shape.norm)
     heads, gelu = AttentionSpec(heads=2), FeedForwardSpec(kind="gelu")
     blocks = [
-        AttentionBlock(Attention(attention=heads), DIM, **options),
-        AttentionBlock(Attention(attention=heads, window_len=5), DIM, **options),
-        ConvBlock(Conv(width=3, feedforward=gelu), DIM, **options),
-        IdentityBlock(Identity(), DIM, **options),
+        AttentionBlock(Attention(attention=heads), setting),
+        AttentionBlock(Attention(attention=heads, window_len=5), setting),
+        ConvBlock(Conv(width=3, feedforward=gelu), setting),
+        IdentityBlock(Identity(), setting),
     ]
     model = Model(blocks, vocab=VOCAB, dim=DIM, norm=shape.norm, tie_embeddings=shape.tie)
     initialise(model, seed)

@@ -1,7 +1,7 @@
 """The loop over chunks, with its own recomputation.
 
-Forward keeps the carry at every chunk's start and what tokens read from every matrix; backward walks
-the chunks in reverse and recomputes the rest of each one inside its pullback.
+Forward keeps the carry at every chunk's start and what tokens read from every matrix; backward
+walks the chunks in reverse and recomputes the rest of each one inside its pullback.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,9 @@ class Loop:
         self.wire, self.rule, self.gating = wire, wire.rule, wire.gating
         self.size, self.compiled = wire.rule.chunk_size, compiled
         whole = {kind: compiled and kind == "whole" for kind in KINDS}
-        self.bodies = {kind: Body(partial(self._body, kind), compiled=whole[kind]) for kind in KINDS}
+        self.bodies = {
+            kind: Body(partial(self._body, kind), compiled=whole[kind]) for kind in KINDS
+        }
         self.pulls = {kind: Body(partial(self._pull, kind), compiled=whole[kind]) for kind in KINDS}
         self.single = {kind: Body(partial(self._body, kind), compiled=compiled) for kind in KINDS}
         n, back = len(wire.names), self.rule.window - 1
@@ -82,7 +84,7 @@ class Loop:
         return [y, *after, *said]
 
     def _pull(self, kind: Kind, *tensors: Tensor) -> Tensors:
-        """[what `_body` was given, gradients to y, carry, open; said] -> gradients to the former."""
+        """[inputs of `_body`, gradients to y, carry, open; said] -> gradients to the inputs."""
         said = len(self.wire.names) if kind == "whole" else 0
         given = 1 + self.groups.carry + (self.groups.open if kind == "part" else 0)
         size = len(tensors) - given - said
@@ -98,7 +100,7 @@ class Loop:
     def _chunk(
         self, kind: Kind, inputs: Sequence[Tensor], known: Tensors | None
     ) -> tuple[Tensor, Tensors, Tensors]:
-        """y; the carry after it, and what is open; what the query pass said if all of it was new."""
+        """y; the carry after it, and what is open; what the query pass of a whole chunk said."""
         rest, wire = iter(inputs), self.wire
         carry = wire.carry_of(rest)
         if kind != "whole":
