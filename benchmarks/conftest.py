@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from playground.compile.process import prepare_process
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # from a checkout, not installed
 
@@ -30,7 +32,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 def threads() -> int:
     """The same number of threads for everything that is compared; denormals are flushed."""
     torch.set_num_threads(THREADS)
-    torch.set_flush_denormal(True)
+    prepare_process()
     return THREADS
 
 

@@ -95,9 +95,8 @@ class Filtered:
 
     def _mix(self, f: Filter, name: str, x: Tensor) -> Tensor:
         X, D, joint = self.X[name], self.D[name], self.joint[name]
-        if self.start:
-            start = self.start[name]
-            y = x @ start
+        start = self.start.get(name)
+        if start is not None:
             joint = joint - (start if f.c is None else F.pad(start, (0, 0, 0, start.shape[-2])))
         if self.side == "value":
             rows = x.shape[-1]
@@ -114,7 +113,7 @@ class Filtered:
             else:
                 scores = f.A * (x @ X.mT)
             now = read @ joint - scores @ D
-        return y + now if self.start else now
+        return now if start is None else now + x @ start
 
     def slow(self, name: str) -> Tensor:
         return self._slow[name].unsqueeze(-2)
@@ -134,5 +133,5 @@ class _As(torch.autograd.Function):
         pass
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
-        return grad, None
+    def backward(ctx, *grads: Tensor):
+        return grads[0], None

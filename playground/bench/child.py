@@ -7,6 +7,8 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
+from playground.compile.process import prepare_process
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -25,4 +27,4 @@ def in_child(function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
 
 def _begin(threads: int) -> None:
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
+    prepare_process()

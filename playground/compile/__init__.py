@@ -1,6 +1,5 @@
 """The compiler: a spec becomes a plan, a plan becomes a module, and every choice has its reason."""
 
-import torch
 from torch import Tensor
 
 from blocks.model import Model
@@ -9,14 +8,13 @@ from playground.compile.build import compile_bodies, construct, place
 from playground.compile.lowering import LOWERINGS, Lowering, classify
 from playground.compile.pipeline import PIPELINE, make_plan
 from playground.compile.plan import Node, Plan
+from playground.compile.process import prepare_process
 from playground.compile.target import Target
 from playground.compile.toolchain import find_compiler, require_compiler
 from playground.errors import LoweringError
 from playground.spec import ModelSpec
 
-# Products of gates, and memories that decay, reach subnormal numbers, which a CPU handles ten to a
-# hundred times slower; threads made from here on inherit the setting.
-torch.set_flush_denormal(True)
+prepare_process()
 
 
 def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Model:

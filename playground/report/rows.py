@@ -1,10 +1,19 @@
 """A sweep as tables: one row per variant, and one row per run."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from playground.report import text
 from playground.report.load import Run, Sweep, Variant
-from playground.report.stats import TOO_SMALL, Paired, Verdict, direction, paired, summarize
+from playground.report.stats import (
+    TOO_SMALL,
+    Paired,
+    Tested,
+    Verdict,
+    corrected,
+    direction,
+    paired,
+    summarize,
+)
 from playground.report.table import Cell, Column, Table, Tone
 
 SPEED = "tokens_per_s"
@@ -27,8 +36,13 @@ def comparison(sweep: Sweep) -> Table:
     columns += [
         Column(title=f"{_DELTA} {sweep.primary} [95 %]", about=about),
         Column(
-            title="p",
-            about="paired t test, not corrected for the number of variants",
+            title="p (Holm)",
+            about="paired t test, corrected for the number of variants",
+            optional=True,
+        ),
+        Column(
+            title="sign flip",
+            about="exact sign-flip test of the same, corrected likewise",
             optional=True,
         ),
     ]
@@ -44,11 +58,14 @@ def comparison(sweep: Sweep) -> Table:
         Column(title="tokens/s", about="in training", optional=True),
         Column(title="tokens", about="seen in training", optional=True),
     ]
-    rows = tuple(_row(sweep, variant, shown) for variant in sweep.variants)
+    tests = tests_of(sweep)
+    rows = tuple(_row(sweep, variant, shown, tests) for variant in sweep.variants)
     return Table(title=sweep.name, columns=tuple(columns), rows=rows)
 
 
-def _row(sweep: Sweep, variant: Variant, shown: list[str]) -> tuple[Cell, ...]:
+def _row(
+    sweep: Sweep, variant: Variant, shown: list[str], tests: Mapping[str, Tested]
+) -> tuple[Cell, ...]:
     is_base = variant.name == sweep.baseline
     good, planned = len(variant.values(sweep.primary)), len(variant.runs)
     cells = [
@@ -60,7 +77,7 @@ def _row(sweep: Sweep, variant: Variant, shown: list[str]) -> tuple[Cell, ...]:
         ),
     ]
     cells += [_metric_cell(variant, metric) for metric in shown]
-    cells += _difference_cells(sweep, variant)
+    cells += _difference_cells(sweep, variant, tests.get(variant.name))
     if floor_of(sweep):
         cells.append(_floor_cell(sweep, variant))
     return (*cells, *_cost_cells(sweep, variant))
@@ -74,25 +91,37 @@ def _metric_cell(variant: Variant, metric: str) -> Cell:
     return Cell(text=text.spread(summary.mean, summary.sd), values=values)
 
 
-def _difference_cells(sweep: Sweep, variant: Variant) -> tuple[Cell, Cell]:
+def _difference_cells(
+    sweep: Sweep, variant: Variant, tests: Tested | None
+) -> tuple[Cell, Cell, Cell]:
+    none = Cell(text=text.NONE, tone="muted")
     if variant.name == sweep.baseline:
-        return Cell(text="baseline", tone="muted"), Cell(text=text.NONE, tone="muted")
+        return Cell(text="baseline", tone="muted"), none, none
     found = difference(sweep, variant, sweep.primary)
-    if found is None:
-        return Cell(text="no pairs", tone="muted"), Cell(text=text.NONE, tone="muted")
+    if found is None or tests is None:
+        return Cell(text="no pairs", tone="muted"), none, none
     values: dict[str, float | int | str | None] = {
         f"{sweep.primary} difference": found.mean,
         f"{sweep.primary} low": found.low,
         f"{sweep.primary} high": found.high,
         "pairs": found.n,
-        "p": found.p,
+        "p uncorrected": found.p,
     }
     tone = _TONES[found.verdict(sweep.primary)]
-    p = TOO_SMALL if found.p is None else text.probability(found.p)
-    return (
-        Cell(text=difference_text(found), values=values, tone=tone),
-        Cell(text=p, tone="muted" if found.p is None else ""),
-    )
+    shown = Cell(text=difference_text(found), values=values, tone=tone)
+    return shown, _p_cell("p holm", tests.p), _p_cell("sign flip holm", tests.flip)
+
+
+def _p_cell(name: str, p: float | None) -> Cell:
+    shown = TOO_SMALL if p is None else text.probability(p)
+    return Cell(text=shown, values={name: p}, tone="muted" if p is None else "")
+
+
+def tests_of(sweep: Sweep) -> dict[str, Tested]:
+    """Tests of every variant that shares seeds with the baseline, on the primary metric."""
+    others = (v for v in sweep.variants if v.name != sweep.baseline)
+    family = {v.name: difference(sweep, v, sweep.primary) for v in others}
+    return corrected({name: found for name, found in family.items() if found is not None})
 
 
 def difference(sweep: Sweep, variant: Variant, metric: str) -> Paired | None:

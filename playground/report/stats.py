@@ -35,8 +35,7 @@ class Paired:
         n: pairs.
         mean: of variant - baseline.
         low, high: ends of the 95 % t interval of the mean; None for fewer than two pairs.
-        p: two-sided paired t test, not corrected for the number of variants; None for fewer
-            than six pairs.
+        p: two-sided paired t test of this variant alone; None for fewer than six pairs.
         each: the differences, by seed.
     """
 
@@ -100,3 +99,65 @@ def paired(variant: Mapping[int, float], baseline: Mapping[int, float]) -> Paire
         p=p if n >= MIN_PAIRS_FOR_P else None,
         each=each,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tested:
+    """A variant's tests, corrected for the number of variants compared (Holm).
+
+    Attributes:
+        p: paired t test, the primary one; None for fewer than six pairs.
+        flip: exact sign-flip test; None where its smallest possible value, corrected, is above
+            0.05, so that it could not speak whatever the differences are.
+    """
+
+    p: float | None
+    flip: float | None
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """Step-down corrected p-values: rejecting those below alpha keeps the chance of any false
+    rejection below alpha, however the tests depend on each other (Holm 1979)."""
+    found: dict[str, float] = {}
+    highest, left = 0.0, len(p_values)
+    for name in sorted(p_values, key=lambda name: p_values[name]):
+        highest = max(highest, min(1.0, left * p_values[name]))
+        found[name], left = highest, left - 1
+    return found
+
+
+def sign_flip(differences: Iterable[float]) -> float:
+    """Two-sided p of the mean difference if every sign were a fair coin.
+
+    Exact up to 16 pairs; beyond, from 65,536 draws with a fixed seed.
+    """
+    from scipy import stats
+
+    each = np.array(list(differences), np.float64)
+    if not each.any():
+        return 1.0
+    result = stats.permutation_test(
+        (each,),
+        lambda x, axis: x.mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=1 << 16,
+        rng=np.random.default_rng(0),
+    )
+    return float(result.pvalue)
+
+
+def corrected(family: Mapping[str, Paired]) -> dict[str, Tested]:
+    """The tests of all variants that were compared with one baseline.
+
+    Args:
+        family: variant -> its differences; every variant of the sweep, also those without effect.
+    """
+    p = holm({name: found.p for name, found in family.items() if found.p is not None})
+    speaking = {
+        name: sign_flip(found.each.values())
+        for name, found in family.items()
+        if len(family) * 2.0 ** (1 - found.n) <= 1 - CONFIDENCE
+    }
+    flip = holm(speaking)
+    return {name: Tested(p=p.get(name), flip=flip.get(name)) for name in family}

@@ -4,11 +4,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
+from playground.compile.process import prepare_process
 from playground.errors import SpecError
 from playground.spec import RunSpec
 from playground.tasks import Progress, make_task
 from playground.train.loop import named_scores
-from playground.train.machine import flush_denormals
 from playground.train.member import scored
 from playground.train.memory import frozen_memory
 from playground.train.restore import restore
@@ -38,7 +38,7 @@ def evaluate(
     Returns:
         "loss" and the task's other scores, as "test/loss" in a result.
     """
-    flush_denormals()
+    prepare_process()
     if length is not None:
         spec = with_length(spec, length)
     task = make_task(spec.task)

@@ -27,11 +27,6 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def flush_denormals() -> None:
-    """Treat numbers too small for full precision as zero: on a CPU they cost 10 to 250 times."""
-    torch.set_flush_denormal(True)
-
-
 def environment(device: torch.device) -> dict[str, Any]:
     """Versions, threads and kind of machine, JSON-ready; nothing that names the machine."""
     found: dict[str, Any] = {

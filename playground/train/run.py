@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from playground.compile import compile as compile_model
+from playground.compile.process import prepare_process
 from playground.errors import RunFailed, SpecError
 from playground.spec import RunSpec, canonical_json, fingerprint, to_dict, to_yaml
 from playground.tasks import Task, make_task
@@ -15,7 +16,7 @@ from playground.train.cache import compile_cache
 from playground.train.costs import LENGTH, costs_of
 from playground.train.events import Event, Progress, ignore
 from playground.train.loop import autocast, named_scores, run_loop
-from playground.train.machine import environment, flush_denormals, pick_device
+from playground.train.machine import environment, pick_device
 from playground.train.member import Member, scored
 from playground.train.result import Result
 from playground.train.signals import RunInterrupted, StopRequest, stop_on_signal
@@ -40,7 +41,7 @@ def train(
         RunBusy: another process is training it.
         RunInterrupted: it was asked to stop; the same call goes on from there.
     """
-    flush_denormals()
+    prepare_process()
     task = make_task(spec.task)
     folder = RunStore(new_store(Path(store))).run(identity(spec, task))
     if (stored := _stored(folder, retry)) is not None:

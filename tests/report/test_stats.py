@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from playground.report.stats import direction, paired, summarize
+from playground.report.stats import corrected, direction, holm, paired, sign_flip, summarize
 
 
 def pairs(n: int, shift: float = 0.3) -> tuple[dict[int, float], dict[int, float]]:
@@ -82,3 +82,58 @@ def test_a_summary_of_one_value_has_no_spread() -> None:
     assert one is not None and one.sd is None
     assert two is not None and two.sd == pytest.approx(2**0.5)
     assert summarize([]) is None
+
+
+def test_holm_by_hand() -> None:
+    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1; never below the one before
+    found = holm({"a": 0.04, "b": 0.01, "c": 0.03, "d": 0.02})
+    assert found == pytest.approx({"b": 0.04, "d": 0.06, "c": 0.06, "a": 0.06})
+    assert holm({"a": 0.9, "b": 0.8}) == {"b": 1.0, "a": 1.0}
+    assert holm({}) == {}
+
+
+def test_the_sign_flip_test_on_darwins_maize() -> None:
+    # Fisher, The Design of Experiments (1935), section 21: 15 pairs of plants, eighths of an inch;
+    # 1,726 of the 2^15 ways to choose signs give a sum as far from zero: p = 0.05267
+    maize = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+    assert sign_flip(maize) == pytest.approx(1726 / 2**15, abs=1e-9)
+
+
+def test_the_sign_flip_test_speaks_only_where_it_could_be_heard() -> None:
+    family = {name: paired(*pairs(8)) for name in "abcdef"}
+    found = corrected({name: pair for name, pair in family.items() if pair is not None})
+    # six variants of eight pairs: the smallest corrected value is 6 * 2 / 256 = 0.047
+    assert all(test.flip is not None and test.p is not None for test in found.values())
+    family["g"] = family["a"]  # seven: 0.055
+    found = corrected({name: pair for name, pair in family.items() if pair is not None})
+    assert all(test.flip is None and test.p is not None for test in found.values())
+
+
+def test_without_effects_false_findings_in_a_sweep_stay_rare() -> None:
+    """200 sweeps of ten variants and ten pairs, no effect: at most 8.5 % have any finding."""
+    rng, wrong = np.random.default_rng(0), 0
+    for _ in range(200):
+        base = rng.standard_normal(10)
+        family = {}
+        for variant in range(10):
+            values = base + 0.5 * rng.standard_normal(10)
+            pair = paired(dict(enumerate(values.tolist())), dict(enumerate(base.tolist())))
+            assert pair is not None
+            family[str(variant)] = pair
+        p = holm({name: pair.p for name, pair in family.items() if pair.p is not None})
+        wrong += min(p.values()) < 0.05
+    assert wrong <= 0.085 * 200, wrong
+
+
+def test_a_paired_effect_of_two_sd_is_found() -> None:
+    rng, found = np.random.default_rng(1), 0
+    for _ in range(200):
+        family = {}
+        for variant in range(10):
+            differences = 0.5 * rng.standard_normal(10) + (1.0 if variant == 0 else 0.0)
+            pair = paired(dict(enumerate(differences.tolist())), dict.fromkeys(range(10), 0.0))
+            assert pair is not None
+            family[str(variant)] = pair
+        p = holm({name: pair.p for name, pair in family.items() if pair.p is not None})
+        found += p["0"] < 0.05
+    assert found >= 0.9 * 200, found

@@ -201,7 +201,7 @@ class Loop:
 
     def backward(
         self, tensors: Sequence[Tensor], kept: Tensors, gy: Tensor, g_after: Tensors
-    ) -> Tensor:
+    ) -> Tensors:
         """Gradients to carry, open, fixed and tokens (floating ones), in the order of the list."""
         _, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
