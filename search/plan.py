@@ -67,7 +67,12 @@ class SweepPlan:
             "baseline": self.jobs[0].variant,
             "variants": variants,
             "task": dict(self.task),
-            "report": {"metrics": list(report.metrics), "formats": list(report.formats)},
+            "report": {
+                "metrics": list(report.metrics),
+                "test": report.test,
+                "correct": report.correct,
+                "formats": list(report.formats),
+            },
         }
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from playground.errors import SpecError
 from playground.report import text
 from playground.report.load import Sweep, load_sweep
-from playground.report.rows import all_runs, below_floor, comparison, difference, floor_of
-from playground.report.stats import summarize
+from playground.report.rows import all_runs, below_floor, comparison, difference, floor_of, tests_of
+from playground.report.stats import CONFIDENCE, summarize
 from playground.report.table import Table
 
 if TYPE_CHECKING:
@@ -106,10 +106,16 @@ class Report:
         sweep = self.sweep
         pairs = [difference(sweep, variant, sweep.primary) for variant in sweep.variants[1:]]
         verdicts = [pair.verdict(sweep.primary) for pair in pairs if pair is not None]
-        return (
+        line = (
             f"Compared with it, by the 95 % intervals: {verdicts.count('better')} better, "
             f"{verdicts.count('worse')} worse, {verdicts.count('unclear')} not told apart."
         )
+        p = [test.p for test in tests_of(sweep).values() if test.p is not None]
+        if sweep.test == "none" or not p:
+            return line
+        how = ", corrected for the number of variants," if sweep.correct == "holm" else ""
+        below = sum(value < 1 - CONFIDENCE for value in p)
+        return f"{line} By the paired t test{how} {below} of {len(p)} differ at 0.05."
 
 
 def build(sweep_dir: Path | str, store_dir: Path | str) -> Report:

@@ -76,6 +76,8 @@ class Sweep:
     task: Mapping[str, Any]
     metrics: tuple[str, ...]
     formats: tuple[str, ...]
+    test: str = "paired_t"
+    correct: str = "holm"
 
     @property
     def primary(self) -> str:
@@ -126,6 +128,8 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         task=plan.get("task") or {},
         metrics=tuple(shown.get("metrics") or DEFAULT_METRICS),
         formats=tuple(shown.get("formats") or ("md", "html", "csv")),
+        test=str(shown.get("test") or "paired_t"),
+        correct=str(shown.get("correct") or "holm"),
     )
 
 

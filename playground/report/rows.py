@@ -35,16 +35,7 @@ def comparison(sweep: Sweep) -> Table:
     about = f"{sweep.primary} minus that of {sweep.baseline}, paired by seed"
     columns += [
         Column(title=f"{_DELTA} {sweep.primary} [95 %]", about=about),
-        Column(
-            title="p (Holm)",
-            about="paired t test, corrected for the number of variants",
-            optional=True,
-        ),
-        Column(
-            title="sign flip",
-            about="exact sign-flip test of the same, corrected likewise",
-            optional=True,
-        ),
+        *_test_columns(sweep),
     ]
     if found := floor_of(sweep):
         name, value = found
@@ -63,6 +54,19 @@ def comparison(sweep: Sweep) -> Table:
     return Table(title=sweep.name, columns=tuple(columns), rows=rows)
 
 
+def _test_columns(sweep: Sweep) -> list[Column]:
+    if sweep.test == "none":
+        return []
+    how, name = "corrected for the number of variants (Holm)", "p (Holm)"
+    if sweep.correct == "none":
+        how, name = "not corrected for the number of variants", "p"
+    about = f"exact sign-flip test of the same, {how}"
+    return [
+        Column(title=name, about=f"paired t test, {how}", optional=True),
+        Column(title="sign flip", about=about, optional=True),
+    ]
+
+
 def _row(
     sweep: Sweep, variant: Variant, shown: list[str], tests: Mapping[str, Tested]
 ) -> tuple[Cell, ...]:
@@ -77,7 +81,11 @@ def _row(
         ),
     ]
     cells += [_metric_cell(variant, metric) for metric in shown]
-    cells += _difference_cells(sweep, variant, tests.get(variant.name))
+    cells.append(_difference_cell(sweep, variant))
+    if sweep.test != "none":
+        tested = tests.get(variant.name)
+        cells.append(_p_cell(sweep, variant, "p", tested and tested.p))
+        cells.append(_p_cell(sweep, variant, "sign flip", tested and tested.flip))
     if floor_of(sweep):
         cells.append(_floor_cell(sweep, variant))
     return (*cells, *_cost_cells(sweep, variant))
@@ -91,15 +99,12 @@ def _metric_cell(variant: Variant, metric: str) -> Cell:
     return Cell(text=text.spread(summary.mean, summary.sd), values=values)
 
 
-def _difference_cells(
-    sweep: Sweep, variant: Variant, tests: Tested | None
-) -> tuple[Cell, Cell, Cell]:
-    none = Cell(text=text.NONE, tone="muted")
+def _difference_cell(sweep: Sweep, variant: Variant) -> Cell:
     if variant.name == sweep.baseline:
-        return Cell(text="baseline", tone="muted"), none, none
+        return Cell(text="baseline", tone="muted")
     found = difference(sweep, variant, sweep.primary)
-    if found is None or tests is None:
-        return Cell(text="no pairs", tone="muted"), none, none
+    if found is None:
+        return Cell(text="no pairs", tone="muted")
     values: dict[str, float | int | str | None] = {
         f"{sweep.primary} difference": found.mean,
         f"{sweep.primary} low": found.low,
@@ -108,11 +113,13 @@ def _difference_cells(
         "p uncorrected": found.p,
     }
     tone = _TONES[found.verdict(sweep.primary)]
-    shown = Cell(text=difference_text(found), values=values, tone=tone)
-    return shown, _p_cell("p holm", tests.p), _p_cell("sign flip holm", tests.flip)
+    return Cell(text=difference_text(found), values=values, tone=tone)
 
 
-def _p_cell(name: str, p: float | None) -> Cell:
+def _p_cell(sweep: Sweep, variant: Variant, name: str, p: float | None) -> Cell:
+    if variant.name == sweep.baseline:
+        return Cell(text=text.NONE, tone="muted")
+    name = name if sweep.correct == "none" else f"{name} holm"
     shown = TOO_SMALL if p is None else text.probability(p)
     return Cell(text=shown, values={name: p}, tone="muted" if p is None else "")
 
@@ -121,7 +128,8 @@ def tests_of(sweep: Sweep) -> dict[str, Tested]:
     """Tests of every variant that shares seeds with the baseline, on the primary metric."""
     others = (v for v in sweep.variants if v.name != sweep.baseline)
     family = {v.name: difference(sweep, v, sweep.primary) for v in others}
-    return corrected({name: found for name, found in family.items() if found is not None})
+    differences = {name: found for name, found in family.items() if found is not None}
+    return corrected(differences, sweep.correct)
 
 
 def difference(sweep: Sweep, variant: Variant, metric: str) -> Paired | None:

@@ -103,7 +103,7 @@ def paired(variant: Mapping[int, float], baseline: Mapping[int, float]) -> Paire
 
 @dataclass(frozen=True, kw_only=True)
 class Tested:
-    """A variant's tests, corrected for the number of variants compared (Holm).
+    """A variant's tests, as a rule corrected for the number of variants compared.
 
     Attributes:
         p: paired t test, the primary one; None for fewer than six pairs.
@@ -147,17 +147,19 @@ def sign_flip(differences: Iterable[float]) -> float:
     return float(result.pvalue)
 
 
-def corrected(family: Mapping[str, Paired]) -> dict[str, Tested]:
+def corrected(family: Mapping[str, Paired], correct: str = "holm") -> dict[str, Tested]:
     """The tests of all variants that were compared with one baseline.
 
     Args:
         family: variant -> its differences; every variant of the sweep, also those without effect.
+        correct: "holm", or "none" for every variant by itself.
     """
-    p = holm({name: found.p for name, found in family.items() if found.p is not None})
+    adjust, size = (holm, len(family)) if correct == "holm" else (dict, 1)
+    p = adjust({name: found.p for name, found in family.items() if found.p is not None})
     speaking = {
         name: sign_flip(found.each.values())
         for name, found in family.items()
-        if len(family) * 2.0 ** (1 - found.n) <= 1 - CONFIDENCE
+        if size * 2.0 ** (1 - found.n) <= 1 - CONFIDENCE
     }
-    flip = holm(speaking)
+    flip = adjust(speaking)
     return {name: Tested(p=p.get(name), flip=flip.get(name)) for name in family}

@@ -50,9 +50,6 @@ def check_available(sweep: SweepSpec) -> None:
         "match": (sweep.match is not None, "Remove match."),
         "run.engine": (sweep.run.engine != "local", "Write engine: local."),
         "run.vectorize": (sweep.run.vectorize not in ("auto", False), "Write vectorize: auto."),
-        "report.test": (sweep.report.test != "none", "Write test: none."),
-        "report.correct": (sweep.report.correct != "none", "Write correct: none."),
-        "report.formats": ("tex" in sweep.report.formats, "Write formats: [md, html, csv]."),
     }
     for path, (wanted, fix) in asked.items():
         if wanted:

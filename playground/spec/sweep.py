@@ -78,8 +78,8 @@ class ReportSpec:
     """What the report shows; no part of a run's identity."""
 
     metrics: tuple[str, ...] = ("test/loss", "test/bits_per_byte", "tokens_per_s")
-    test: Literal["paired_t", "wilcoxon", "none"] = "none"
-    correct: Literal["holm", "none"] = "none"
+    test: Literal["paired_t", "none"] = "paired_t"
+    correct: Literal["holm", "none"] = "holm"  # for the number of variants
     formats: tuple[Literal["md", "html", "csv", "tex"], ...] = ("md", "html", "csv")
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import subprocess
 import sys
@@ -55,6 +56,25 @@ def test_few_seeds_print_that_n_is_too_small_and_eight_print_p(report: Report, e
     assert "n too small" in report.markdown()
     lines = build(eight.sweep, eight.runs).markdown().splitlines()
     assert "<0.001" in next(line for line in lines if "no-momentum" in line)
+
+
+def test_p_is_corrected_unless_the_sweep_asks_for_none_of_it(eight: Any) -> None:
+    plan_path = eight.sweep / "sweep.json"
+    plan = json.loads(plan_path.read_text())
+    seen = {}
+    for test, correct in (("paired_t", "holm"), ("paired_t", "none"), ("none", "holm")):
+        plan["report"] = {"metrics": ["test/loss"], "test": test, "correct": correct}
+        plan_path.write_text(json.dumps(plan))
+        seen[test, correct] = build(eight.sweep, eight.runs)
+    titles = {key: [c.title for c in found.table.columns] for key, found in seen.items()}
+    assert "p (Holm)" in titles["paired_t", "holm"] and "p" in titles["paired_t", "none"]
+    assert not {"p", "p (Holm)", "sign flip"} & set(titles["none", "holm"])
+    holm = rows(seen["paired_t", "holm"].csv())
+    alone = rows(seen["paired_t", "none"].csv())
+    for name in set(holm) - {"full"}:
+        assert holm[name]["p uncorrected"] == alone[name]["p"]
+        if alone[name]["p"]:
+            assert float(holm[name]["p holm"]) >= float(alone[name]["p"])
 
 
 def test_the_floor_is_printed_and_compared_with(report: Report, store: Any) -> None:
