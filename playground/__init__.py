@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from playground.errors import SpecError as SpecError
     from playground.spec import BaseSpec as BaseSpec
     from playground.spec import LayersSpec as LayersSpec
+    from playground.spec import MatchSpec as MatchSpec
     from playground.spec import ModelSpec as ModelSpec
     from playground.spec import Mqar as Mqar
     from playground.spec import OptimSpec as OptimSpec
     from playground.spec import RunSpec as RunSpec
+    from playground.spec import SweepRun as SweepRun
     from playground.spec import SweepSpec as SweepSpec
     from playground.spec import Text as Text
     from playground.spec import TrainSpec as TrainSpec
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from playground.train import record_failure as record_failure
     from playground.train import restore as restore
     from playground.train import train as train
+    from playground.train.costs import costs_of_spec as costs_of_spec
 
 NAMES = {
     "BaseSpec": "playground.spec",
@@ -64,6 +67,7 @@ NAMES = {
     "Inputs": "memory_rules",
     "LayersSpec": "playground.spec",
     "LoweringError": "playground.errors",
+    "MatchSpec": "playground.spec",
     "ModelSpec": "playground.spec",
     "Mqar": "playground.spec",
     "OptimSpec": "playground.spec",
@@ -78,6 +82,7 @@ NAMES = {
     "RunStore": "playground.train",
     "SpecError": "playground.errors",
     "State": "memory_rules",
+    "SweepRun": "playground.spec",
     "SweepSpec": "playground.spec",
     "Task": "playground.tasks",
     "Text": "playground.spec",
@@ -85,6 +90,7 @@ NAMES = {
     "VariantSpec": "playground.spec",
     "build": "playground.compile",
     "compile": "playground.compile",
+    "costs_of_spec": "playground.train.costs",
     "evaluate": "playground.train",
     "export": "playground.train",
     "fingerprint": "playground.spec",

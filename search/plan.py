@@ -1,10 +1,11 @@
 """A sweep as the list of its runs, each with the identity under which its result is kept."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import playground as pg
+from search.match import Matched, matched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class SweepPlan:
     Attributes:
         overrides: variant -> what it changes, key by key, against the baseline.
         task: what the baseline's task says of itself.
+        matched: variant -> how its size compares, where the sweep asks for equal sizes.
     """
 
     name: str
@@ -43,6 +45,7 @@ class SweepPlan:
     jobs: tuple[Job, ...]
     overrides: Mapping[str, Mapping[str, Any]]
     task: Mapping[str, Any]
+    matched: Mapping[str, Matched] = field(default_factory=dict)
 
     def todo(self, store: pg.RunStore, *, retry: bool = False) -> list[Job]:
         """The runs that have no result yet, each once; with `retry` also those that failed."""
@@ -67,6 +70,7 @@ class SweepPlan:
             "baseline": self.jobs[0].variant,
             "variants": variants,
             "task": dict(self.task),
+            "matched": {name: asdict(found) for name, found in self.matched.items()},
             "report": {
                 "metrics": list(report.metrics),
                 "test": report.test,
@@ -86,7 +90,7 @@ def plan_sweep(spec: pg.SweepSpec, name: str) -> SweepPlan:
     Raises:
         SpecError, DataError: a variant or the data cannot be used.
     """
-    runs = spec.expand()
+    runs, sizes = runs_of(spec)
     tasks: dict[Any, pg.Task] = {}
     jobs = []
     for run in runs:
@@ -109,7 +113,14 @@ def plan_sweep(spec: pg.SweepSpec, name: str) -> SweepPlan:
         jobs=tuple(jobs),
         overrides={variant: changes(base, run) for variant, run in first.items()},
         task=tasks[base.task].describe(),
+        matched=sizes,
     )
+
+
+def runs_of(spec: pg.SweepSpec) -> tuple[list[pg.SweepRun], dict[str, Matched]]:
+    """A sweep's runs, the baseline's first, their models matched if it asks for that."""
+    runs = spec.expand()
+    return (runs, {}) if spec.match is None else matched(runs, spec.match)
 
 
 def changes(base: pg.RunSpec, other: pg.RunSpec) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from playground.cli.show import print_json, print_pairs, print_table, size, text
 from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
-    from playground.spec import ModelSpec, SweepSpec
+    from collections.abc import Iterable
+
+    from playground.spec import ModelSpec, SweepRun, SweepSpec
+    from search.plan import Job
 
 NewName = Annotated[
     str, typer.Argument(help="titans-lmm, titans-mac, hybrid, run, sweep, rule, ...")
@@ -74,7 +77,9 @@ def costs(model: "ModelSpec") -> dict[str, int]:
 
 
 def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
-    rows = sweep_rows(sweep)
+    from search.plan import runs_of
+
+    rows = sweep_rows(runs_of(sweep)[0])
     runs = sum(int(row["runs"]) for row in rows)
     if json:
         print_json({"kind": sweep.kind, "runs": runs, "variants": rows})
@@ -83,10 +88,10 @@ def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
     print(f"{len(rows)} variants, {runs} runs")
 
 
-def sweep_rows(sweep: "SweepSpec") -> list[dict[str, Any]]:
+def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:
     """One row per variant: its costs, and how its size compares with the baseline's."""
     seen: dict[str, dict[str, Any]] = {}
-    for run in sweep.expand():
+    for run in runs:
         if run.variant not in seen:
             seen[run.variant] = {"variant": run.variant, **costs(run.spec.model), "runs": 0}
         seen[run.variant]["runs"] += 1

@@ -65,7 +65,7 @@ def sweep(
 def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
     from playground.cli.specs import print_variants, sweep_rows
 
-    rows = sweep_rows(plan.spec)
+    rows = sweep_rows(plan.jobs)
     if json:
         print_json({"name": plan.name, **totals, "variants": rows, "task": plan.task})
         return

@@ -35,7 +35,8 @@ class Report:
 
     def summary(self) -> list[str]:
         """A few sentences: what finished, how the baseline stands, what the variants did."""
-        return [self._finished(), self._baseline(), self._verdicts()]
+        lines = [self._finished(), self._baseline(), self._verdicts()]
+        return [*lines, self._sizes()] if self.sweep.matched else lines
 
     def problems(self) -> list[str]:
         """One line for every run that does not count, with the reason."""
@@ -101,6 +102,14 @@ class Report:
             return line + "."
         line += f"; {below[0]} of {below[1]} runs below the {floor[0]} floor of "
         return line + f"{text.number(floor[1])} nats per token."
+
+    def _sizes(self) -> str:
+        found = self.sweep.matched
+        size = next(str(entry["size"]) for entry in found.values())
+        far = [f"{name} ({entry['ratio']:.3f})" for name, entry in found.items() if not entry["ok"]]
+        if not far:
+            return f"All variants are as large as the baseline in {size}, within the tolerance."
+        return f"Not matched with the baseline in {size}: {', '.join(far)} of its size."
 
     def _verdicts(self) -> str:
         sweep = self.sweep

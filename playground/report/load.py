@@ -78,6 +78,7 @@ class Sweep:
     formats: tuple[str, ...]
     test: str = "paired_t"
     correct: str = "holm"
+    matched: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def primary(self) -> str:
@@ -130,6 +131,7 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         formats=tuple(shown.get("formats") or ("md", "html", "csv")),
         test=str(shown.get("test") or "paired_t"),
         correct=str(shown.get("correct") or "holm"),
+        matched=plan.get("matched") or {},
     )
 
 

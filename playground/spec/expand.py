@@ -47,7 +47,6 @@ def check_available(sweep: SweepSpec) -> None:
     """
     asked = {
         "tune": (sweep.tune is not None, "Remove tune."),
-        "match": (sweep.match is not None, "Remove match."),
         "run.engine": (sweep.run.engine != "local", "Write engine: local."),
         "run.vectorize": (sweep.run.vectorize not in ("auto", False), "Write vectorize: auto."),
     }

@@ -157,7 +157,6 @@ def test_tune_match_and_the_rest_are_read_in_full(tmp_path):
     ("path", "changes"),
     [
         ("tune", {"tune": {"grid": {"train.optim.lr": [3e-4]}}}),
-        ("match", {"match": {"params": 0.02}}),
         ("run.engine", {"run": {"engine": "ray"}}),
         ("run.vectorize", {"run": {"vectorize": 4}}),
     ],

@@ -1,0 +1,114 @@
+"""Variants made as large as the baseline: in parameters, FLOPs per token or state bytes.
+
+A variant whose size differs by more than the tolerance gets another value of one field, found by
+the secant method on its costs. Where no value does, the variant stays as it is and the report says
+that it is not matched.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+import playground as pg
+
+STEPS = 12  # evaluations per variant; sizes are almost straight lines in most fields
+RANGE = 16.0  # the field moves at most this factor from what was written
+DIGITS = 4
+_SIZES = {"params": "params", "flops": "flops_per_token", "state": "state_bytes"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """How a variant's size compares with the baseline's.
+
+    Attributes:
+        size: params, flops or state.
+        ratio: variant over baseline, after matching.
+        value: of the field that was changed; None where it was left alone.
+        ok: within the tolerance.
+    """
+
+    size: str
+    ratio: float
+    value: float | int | None
+    ok: bool
+
+
+def matched(
+    runs: Sequence[pg.SweepRun], spec: pg.MatchSpec
+) -> tuple[list[pg.SweepRun], dict[str, Matched]]:
+    """The runs with matched models, and how well each variant is matched.
+
+    Args:
+        runs: from `SweepSpec.expand`, the baseline's first.
+        spec: what to match, how closely, by which field.
+    """
+    (size,) = (name for name in _SIZES if getattr(spec, name) is not None)
+    tolerance = float(getattr(spec, size))
+
+    def measure(model: pg.ModelSpec) -> float:
+        return float(getattr(pg.costs_of_spec(model), _SIZES[size]))
+
+    target = measure(runs[0].spec.model)
+    models: dict[str, pg.ModelSpec] = {}
+    found: dict[str, Matched] = {}
+    for run in runs:
+        if run.variant in models:
+            continue
+        model = run.spec.model
+        ratio, value = measure(model) / target, None
+        if abs(ratio - 1) > tolerance:
+            model, ratio, value = _fitted(model, spec.by, lambda m: measure(m) / target, ratio)
+            if abs(ratio - 1) > tolerance:  # half a match would be neither here nor there
+                model, value = run.spec.model, None
+                ratio = measure(model) / target
+        models[run.variant] = model
+        ok = abs(ratio - 1) <= tolerance
+        found[run.variant] = Matched(size=size, ratio=ratio, value=value, ok=ok)
+    fitted = [replace(run, spec=replace(run.spec, model=models[run.variant])) for run in runs]
+    return fitted, found
+
+
+def _fitted(
+    model: pg.ModelSpec, path: str, ratio_of: Callable[[pg.ModelSpec], float], ratio: float
+) -> tuple[pg.ModelSpec, float, float | int | None]:
+    """The nearest model that differs in one field, its ratio and the field's value."""
+    start = _get(model, path.split("."))
+    if not isinstance(start, int | float) or isinstance(start, bool) or start <= 0:
+        return model, ratio, None
+    best = (model, ratio, None)
+    low, high = start / RANGE, start * RANGE
+    before, at = (float(start), ratio), float(start) * (1.25 if ratio < 1 else 0.8)
+    tried = {start}
+    for _ in range(STEPS):
+        value = round(at) if isinstance(start, int) else round(at, DIGITS)
+        if value in tried:
+            break
+        tried.add(value)
+        try:
+            changed = _set(model, path.split("."), value)
+            now = ratio_of(changed)
+        except (pg.PlaygroundError, ValueError):  # such as a width that heads do not divide
+            break
+        if abs(now - 1) < abs(best[1] - 1):
+            best = (changed, now, value)
+        step = 2.0 * (value - before[0])  # widths are whole numbers: sizes have steps
+        if now != before[1]:
+            step = (1 - now) * (value - before[0]) / (now - before[1])
+        before, at = (float(value), now), min(high, max(low, value + step))
+    return best
+
+
+def _get(spec: Any, path: Sequence[str]) -> Any:
+    """The value of a dotted field; None where there is no such field."""
+    for name in path:
+        if not is_dataclass(spec) or name not in {f.name for f in fields(spec)}:
+            return None
+        spec = getattr(spec, name)
+    return spec
+
+
+def _set(spec: Any, path: Sequence[str], value: object) -> Any:
+    """The same spec with another value of a dotted field; its checks are made again."""
+    name, *rest = path
+    return replace(spec, **{name: _set(getattr(spec, name), rest, value) if rest else value})

@@ -1,0 +1,46 @@
+"""Variants made as large as their baseline, or said not to be."""
+
+from dataclasses import replace
+
+import pytest
+
+from playground.spec import BaseSpec, MatchSpec, VariantSpec
+from playground.train.costs import costs_of_spec
+from search.plan import plan_sweep
+from tests.search.test_plan import SWEEP
+from tests.train.small import ATTENTION
+
+WIDE_ENOUGH = replace(SWEEP, base=BaseSpec.of(replace(ATTENTION, dim=64)))
+VARIANTS = {
+    "narrow": VariantSpec(overrides={"block.attention.kv_heads": 1}),
+    "wide": VariantSpec(overrides={"block.feedforward.expand": 4.0}),
+    "slow": VariantSpec(overrides={"train.optim.lr": 1e-4}),
+}
+
+
+@pytest.mark.parametrize("size", ["params", "flops"])
+def test_a_variant_gets_the_size_of_its_baseline_and_nothing_else_changes(size: str) -> None:
+    spec = replace(WIDE_ENOUGH, variants=VARIANTS, match=MatchSpec(**{size: 0.02}))
+    plan = plan_sweep(spec, "matched")
+    name = {"params": "params", "flops": "flops_per_token"}[size]
+    models = {job.variant: job.spec.model for job in plan.jobs}
+    costs = {variant: getattr(costs_of_spec(model), name) for variant, model in models.items()}
+    for variant, found in plan.matched.items():
+        assert found.ok and abs(costs[variant] / costs["full"] - 1) <= 0.02
+        assert found.ratio == pytest.approx(costs[variant] / costs["full"])
+    assert plan.matched["slow"].value is None and models["slow"] == models["full"]
+    assert set(plan.overrides["narrow"]) <= {
+        "block.attention.kv_heads",
+        "block.feedforward.expand",
+    }
+    assert plan.to_dict()["matched"]["wide"]["ok"] is True
+
+
+def test_what_no_value_matches_is_left_alone_and_said() -> None:
+    wide = {"wide": VARIANTS["wide"]}
+    spec = replace(SWEEP, variants=wide, match=MatchSpec(params=0.001, by="block.conv"))
+    plan = plan_sweep(spec, "matched")
+    found = plan.matched["wide"]
+    assert not found.ok and found.value is None and found.ratio > 1.001
+    models = {job.variant: job.spec.model for job in plan.jobs}
+    assert models["wide"] == plan_sweep(replace(spec, match=None), "plain").jobs[-1].spec.model
