@@ -138,19 +138,21 @@ def chunk(
     reading = before if rule.read_at == "before" else filters
     dense = Filtered(carry.joint, start, slow, reading, X, D, rule.side, known)
     y = rule.read(dense, x.q)
-    kept = {n: _last(rule, f) for n, f in filters.items()}
-    if carry.kept is not None:
-        kept = {n: carry.kept[n] * kept[n] for n in filters}
-    after_last = Carry(
-        joint=after(carry.joint, X, D), dual=carry.dual, anchor=anchor, drafts=drafts, kept=kept
-    )
-    return y, dense.said, _closed(rule, after_last, start) if closes else after_last
+    joint, kept = after(carry.joint, X, D), _kept(rule, filters, carry.kept)
+    last = Carry(joint=joint, dual=carry.dual, anchor=anchor, drafts=drafts, kept=kept)
+    return y, dense.said, _closed(rule, last, start) if closes else last
 
 
-def _last(rule: AbstractGradientRule, f: Filter) -> Tensor:
-    """Retention over the whole chunk, against a matrix [B, H, d_in, d_out]."""
-    b = f.b[..., -1:]
-    return b.unsqueeze(-1) if rule.side == "scalar" else (b.mT if rule.side == "value" else b)
+def _kept(
+    rule: AbstractGradientRule, filters: Mapping[str, Filter], before: Leaves | None
+) -> Leaves:
+    """Retention since the chunk opened, against matrices [B, H, d_in, d_out]."""
+    found: Leaves = {}
+    for n, f in filters.items():
+        b = f.b[..., -1:]
+        b = b.unsqueeze(-1) if rule.side == "scalar" else (b.mT if rule.side == "value" else b)
+        found[n] = b if before is None else before[n] * b
+    return found
 
 
 def _closed(rule: AbstractGradientRule, carry: Carry, start: Leaves) -> Carry:

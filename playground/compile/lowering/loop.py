@@ -207,10 +207,9 @@ class Loop:
         fixed = [t.contiguous() for t in fixed]
         plan, count = self._plan(tokens, tensors[-1]), self.groups.carry
         carries, said = self._room(tensors, kept, plan)
-        g_carry, g_open = list(g_after[:count]), list(g_after[count:])
+        g_carry, g_open, row = list(g_after[:count]), list(g_after[count:]), len(carries) - 1
         g_fixed = [torch.zeros_like(t) for t in fixed]
         g_tokens = [torch.zeros_like(t) for t in tokens if t.is_floating_point()]
-        row = len(carries) - 1
         for segment in reversed(plan):
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
