@@ -20,9 +20,10 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo ablation test test-all bench lint docs clean
+.PHONY: help install demo ablation test test-all bench lint docs clean
 
 help:
+	@echo 'make install   the command playground, in .venv'
 	@echo 'make demo      train a small ablation on real text and report it (10 minutes on 2 cores)'
 	@echo 'make ablation  the variants of the Titans paper, table 5'
 	@echo 'make test      the tests (15 minutes at most)'
@@ -31,6 +32,8 @@ help:
 	@echo 'make lint      ruff and pyright'
 	@echo 'make docs      write the generated pages'
 	@echo 'make clean     remove caches and build files; keeps .venv, runs/ and sweeps/'
+
+install: .venv/.stamp-run
 
 demo: .venv/.stamp-run
 	$(BIN)/playground sweep specs/sweeps/demo.yaml $(ARGS)

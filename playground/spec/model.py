@@ -67,6 +67,9 @@ class LayersSpec:
         return tuple(stack)
 
 
+MOST = {"vocab": 1 << 24, "dim": 1 << 17, "depth": 4096, "persistent_tokens": 1 << 16}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A sequence model: embedding, `depth` blocks, norm, logits.
@@ -93,6 +96,8 @@ class ModelSpec:
         for name, least in (("vocab", 2), ("dim", 1), ("depth", 1), ("persistent_tokens", 0)):
             value = getattr(self, name)
             require(value >= least, name, f"{value} is too small.", f"Write at least {least}.")
+            fix = f"Write at most {MOST[name]:,}."
+            require(value <= MOST[name], name, f"{value:,} is more than can be built.", fix)
         require(
             self.block is None or self.layers is None,
             "block",

@@ -54,7 +54,7 @@ class TrainSpec:
     optim: OptimSpec = field(default_factory=OptimSpec)
     eval_every: int = 200
     eval_batches: int = 20
-    checkpoint_every: int = 500
+    checkpoint_every: int = 100
     log_every: int = 10
 
     def __post_init__(self) -> None:

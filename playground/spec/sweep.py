@@ -19,10 +19,11 @@ def _nothing() -> dict[str, object]:
 
 @dataclass(frozen=True, kw_only=True)
 class BaseSpec:
-    """The model that variants differ from: `{extends: PATH, dim: 128, ...}`, or the path alone."""
+    """The model that variants differ from: `{extends: PATH, dim: 128, ...}`, the path alone, or
+    the model itself."""
 
     # the model as written: what was not written there follows a change of kind
-    extends: Written = field(metadata={"fix": "Write extends: PATH of a model's YAML."})
+    extends: Written = field(default_factory=_nothing)
     overrides: Written = field(default_factory=_nothing, metadata={"rest": True})
 
     @classmethod
