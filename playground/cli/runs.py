@@ -131,6 +131,9 @@ def _uncompiled(found: "Found", no_compile: bool) -> "Found":
     return replace(found, spec=replace(found.spec, compile=False)) if no_compile else found
 
 
+Compile = Annotated[bool, typer.Option("--compile", help="Compile first: for many tokens.")]
+
+
 @verb("generate")
 def generate(
     what: What,
@@ -140,7 +143,7 @@ def generate(
     temperature: Temperature = 0.8,
     top_k: TopK = None,
     seed: Seed = 0,
-    no_compile: NoCompile = True,
+    compile: Compile = False,
     out: Out = Here,
     json: Json = False,
 ) -> None:
@@ -150,7 +153,7 @@ def generate(
     from playground.train import generate as sample
     from playground.train import restore
 
-    found = _uncompiled(find(what, overrides(words), out), no_compile)
+    found = _uncompiled(find(what, overrides(words), out), not compile)
     tokenizer = tokenizer_of(found.spec.task)
     prompts = [to_ids(tokenizer, one) for one in prompt]
     model = restore(found.folder, found.spec)

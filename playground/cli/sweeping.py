@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from playground.cli.options import runs_folder, sweeps_folder
 from playground.cli.progress import Bar, bars, step_note
-from playground.cli.show import duration
+from playground.cli.show import duration, text
 
 if TYPE_CHECKING:
     from search.plan import SweepPlan
@@ -54,7 +54,7 @@ class SweepDisplay:
         bar.say(f"sweep {plan.name}: {len(plan.jobs)} runs, {todo} to do")
         for name in ("corpus", "sha256", "tokens"):
             if name in plan.task:
-                bar.say(f"  {name}: {plan.task[name]}")
+                bar.say(f"  {name}: {text(plan.task[name])}")
         bar.begin("sweep", "runs", todo)
 
     def __call__(self, happened: "JobEvent") -> None:
