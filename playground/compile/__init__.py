@@ -8,13 +8,14 @@ from playground.compile.build import compile_bodies, construct, place
 from playground.compile.lowering import LOWERINGS, Lowering, classify
 from playground.compile.pipeline import PIPELINE, make_plan
 from playground.compile.plan import Node, Plan
-from playground.compile.process import prepare_process
+from playground.compile.process import prepare_process, tag_compiled_programs
 from playground.compile.target import Target
 from playground.compile.toolchain import find_compiler, require_compiler
 from playground.errors import LoweringError
 from playground.spec import ModelSpec
 
 prepare_process()
+tag_compiled_programs()
 
 
 def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Model:

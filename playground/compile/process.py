@@ -1,9 +1,13 @@
-"""What a process that computes on a CPU asks of the processor and of the C library."""
+"""What a process that computes asks of the processor, of the C library and of torch's caches."""
 
 import ctypes
+import hashlib
 import sys
+from functools import cache
+from pathlib import Path
 
 import torch
+import torch.compiler.config
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h, by number
 _LARGEST = (1 << 31) - 1  # bytes
@@ -22,3 +26,22 @@ def prepare_process() -> None:
     if libc is not None and hasattr(libc, "mallopt"):
         libc.mallopt(_TRIM_THRESHOLD, _LARGEST)
         libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
+
+
+@cache
+def source_digest() -> str:
+    """Identity of the sources that compiled programs depend on."""
+    root, found = Path(__file__).resolve().parents[2], hashlib.sha256()
+    for package in ("memory_rules", "blocks", "playground/compile"):
+        for file in sorted((root / package).rglob("*.py")):
+            found.update(file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def tag_compiled_programs() -> None:
+    """Keep programs apart that other versions of these sources left in torch's caches.
+
+    A cached program has the shapes that our operators gave when it was compiled built in; torch
+    cannot see that an operator behind one name has changed.
+    """
+    torch.compiler.config.cache_key_tag = f"playground-{source_digest()}"
