@@ -3,7 +3,7 @@
 import torch
 import torch.compiler.config
 
-import playground.compile.process as process
+from playground.compile import process
 
 
 def test_cached_programs_of_other_sources_are_not_taken(monkeypatch, tmp_path) -> None:
