@@ -52,6 +52,7 @@ class MagBlock(Block):
     def forward(
         self, x: Tensor, state: MemoryAndWindow, mask: Tensor | None = None
     ) -> tuple[Tensor, MemoryAndWindow]:
+        """The next x and state of x [B, T, M]; tokens where `mask` is False write nothing."""
         z = self.norm(x)
         qkv = self.memory.qkv(z) if self.shared_qkv else None
         heads = None if qkv is None else self._heads(qkv)

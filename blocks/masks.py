@@ -52,6 +52,7 @@ class Sight:
 
         # a plain function: flex counts arguments and takes a method's `self` for one
         def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            """Whether a query may see a key, by their indices."""
             token = (key - prefix) % length
             age = query + past - token
             seen = age >= 0

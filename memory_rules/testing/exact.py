@@ -41,6 +41,7 @@ def _other(case: Case, where: tuple[Any, ...]) -> Case:
 
 
 def causality(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """Another token at t leaves the outputs before t as they were, bit for bit."""
     found, C = Evidence(EXACT), chunk_of(rule, scan)
     case = make_case(rule, T=2 * C + 3)
     before = results(scan, case)["y"]
@@ -53,6 +54,7 @@ def causality(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
 
 
 def streaming(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """Every split of a padded stream, also inside a chunk, ends where one pass ends."""
     found, C = Evidence(EXACT if is_oracle(scan) else CLOSE), chunk_of(rule, scan)
     T = 2 * C + 3
     case = make_case(rule, T=T).masked(_padding(2, T, seed=5))
@@ -71,6 +73,7 @@ def streaming(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
 
 
 def independence(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """Other sequences, and other heads, change nothing in this one."""
     found, C = Evidence(EXACT), chunk_of(rule, scan)
     case = make_case(rule, B=3, T=C + 2, H=3)
     before = results(scan, case)
@@ -120,6 +123,7 @@ def _padding(B: int, T: int, seed: int) -> Tensor:
 
 
 def mask(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """What stands in a masked token reaches no output and no state."""
     found, C = Evidence(EXACT), chunk_of(rule, scan)
     T = 2 * C + 3
     live = _padding(2, T, seed=3)
@@ -170,6 +174,7 @@ def _poisoned() -> Iterator[None]:
 
 
 def initialised_memory(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """`torch.empty` full of NaN gives the same numbers: nothing is read before it is written."""
     found = Evidence(EXACT)
     case = make_case(rule, T=chunk_of(rule, scan) + 2)
     clean = results(scan, case)
@@ -181,6 +186,7 @@ def initialised_memory(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
 
 
 def inference(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """Without gradients, and in inference mode, the numbers are those of training."""
     found = Evidence(EXACT if is_oracle(scan) else 1e-6)
     case = make_case(rule, T=chunk_of(rule, scan) + 2)
     leaves = {n: x.clone().requires_grad_() for n, x in case.leaves().items()}

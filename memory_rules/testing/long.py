@@ -79,6 +79,7 @@ class _Stream:
         self.few = F.normalize(torch.randn(3, dim, generator=g, dtype=torch.float64), dim=-1)
 
     def piece(self, index: int, tokens: int) -> Inputs:
+        """The tokens of one piece of the stream; the index is its seed."""
         x = make_inputs(
             self.rule, B=self.rows, T=tokens, H=1, dim=self.dim, seed=index + 1, gates="default"
         )
@@ -162,6 +163,7 @@ LANDMARKS: dict[str, tuple[Landmark, ...]] = {
 
 
 def landmarks(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """The rule and a relative with other fields, on the same tokens, where they must agree."""
     found = Evidence(CLOSE)
     for landmark in LANDMARKS.get(rule.kind, ()):
         other = landmark.other(RULES[rule.kind]())

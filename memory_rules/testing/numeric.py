@@ -75,6 +75,7 @@ def _chunk_of_one_applies(rule: AbstractMemoryRule, scan: Scan) -> str:
 
 
 def equivalence(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """Outputs, last state and all gradients against the recurrence, over two chunks and a rest."""
     found, C = Evidence(CLOSE), chunk_of(rule, scan)
     case = make_case(rule, T=2 * C + 3, gates="default")
     found.all_close("", results(scan, case), results(recurrent, case))
@@ -108,6 +109,7 @@ def precision(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
 
 
 def extreme_gates(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """Gates at and near the ends of their range: finite, and equal to the recurrence."""
     found, C = Evidence(CLOSE), chunk_of(rule, scan)
     for seed in range(3):
         case = make_case(rule, T=C + 3, gates="extreme", seed=seed)
@@ -123,6 +125,7 @@ def extreme_gates(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
 
 
 def odd_lengths(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """Lengths about a chunk, none, one and 77; one sequence; one head."""
     found, C = Evidence(CLOSE), chunk_of(rule, scan)
     shapes = [(2, T, 2) for T in sorted({0, 1, C - 1, C, C + 1, 77})]
     for B, T, H in [*shapes, (1, C + 1, 2), (2, C + 1, 1), (1, 1, 1)]:
@@ -162,6 +165,7 @@ def gradcheck(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
 
 
 def compiles(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """`step` and the lowering compile without a break, and once for all lengths."""
     found, C = Evidence(CLOSE), chunk_of(rule, scan)
     case = make_case(rule, T=2)
     step = torch.compile(rule.step, fullgraph=True)

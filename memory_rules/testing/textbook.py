@@ -55,6 +55,7 @@ class _Sequence:
         self.start = {n: w[h] for n, w in case.weights.items()}
 
     def run(self) -> Matrices:
+        """All tokens in turn: outputs y [T, V], the last memory and momentum."""
         rule, outputs = self.rule, []
         self.dual = dict(self.start)
         memory = dict(self.start)
@@ -78,11 +79,13 @@ class _Sequence:
         return {"y": torch.stack(outputs), **kept}
 
     def open(self, memory: Matrices, momentum: Matrices) -> None:
+        """Begin a chunk at `memory`: its anchor, drafts and kept share."""
         self.anchor = memory
         self.drafts = [(memory, momentum)] * self.rule.passes
         self.kept = {n: torch.ones_like(w) for n, w in memory.items()}
 
     def token(self, t: int, memory: Matrices, momentum: Matrices) -> tuple[Matrices, Matrices]:
+        """Memory and momentum after token t."""
         if not self.rule.chunked:
             at = memory
             if self.rule.surprise_at == "decayed_memory":
@@ -96,6 +99,7 @@ class _Sequence:
         return self.write(t, memory, momentum, self.surprise(t, at))
 
     def surprise(self, t: int, at: Matrices) -> Matrices:
+        """The gradient at token t, summed over the rule's window of tokens where it has one."""
         window = self.rates.window
         if window is None:
             return self.gradient(t, at)
@@ -107,6 +111,7 @@ class _Sequence:
         return total
 
     def gradient(self, t: int, at: Matrices) -> Matrices:
+        """Autograd's gradient of token t's loss to every matrix of `at`."""
         with torch.enable_grad():
             leaves = {n: w.detach().requires_grad_() for n, w in at.items()}
             prediction = self.rule.read(Explicit(leaves, self.slow), self.k[t : t + 1])
@@ -117,12 +122,14 @@ class _Sequence:
         return dict(zip(leaves, grads, strict=True))
 
     def retention(self, n: str, t: int) -> Tensor:
+        """The share of matrix n that token t keeps, as it multiplies [d_in, d_out]."""
         keep = self.rates.keep[n][self.b, t, self.h]
         if self.rule.side == "key":
             return keep[:, None]
         return keep[None, :] if self.rule.side == "value" else keep
 
     def retain(self, n: str, w: Tensor, t: int) -> Tensor:
+        """Matrix n after token t's decay, towards zero or its start."""
         keep = self.retention(n, t)
         if self.rule.decay_towards == "start":
             return keep * w + (1.0 - keep) * self.start[n]
@@ -131,6 +138,7 @@ class _Sequence:
     def write(
         self, t: int, memory: Matrices, momentum: Matrices, surprise: Matrices
     ) -> tuple[Matrices, Matrices]:
+        """Decay, then the step along momentum and surprise: new memory and momentum."""
         new: Matrices = {}
         carried: Matrices = {}
         for n, w in memory.items():
@@ -142,6 +150,7 @@ class _Sequence:
         return new, carried
 
     def close(self, memory: Matrices, momentum: Matrices) -> Matrices:
+        """The memory after a chunk's end, for rules whose last step is nonlinear."""
         closed: Matrices = {}
         for n, linear in memory.items():
             decayed = self.kept[n] * self.anchor[n]

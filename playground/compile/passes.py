@@ -71,6 +71,7 @@ def resolve_shapes(plan: Plan, target: Target, asked: str) -> Plan:
     model = plan.model
 
     def shaped(node: Node) -> Node:
+        """The part with its sizes in words."""
         spec = node.spec
         if isinstance(spec, MemorySpec):
             width = model.dim // spec.heads
@@ -90,6 +91,7 @@ def classify_rules(plan: Plan, target: Target, asked: str) -> Plan:
     """Find the class of every rule, and with it which chunk form is exact."""
 
     def classified(node: Node) -> Node:
+        """The memory with its class and why."""
         assert isinstance(node.spec, MemorySpec)
         kind, why = classify(node.spec.rule)
         return node.because(f"class {kind}: {why}", rule_class=kind)
@@ -106,6 +108,7 @@ def select_lowering(plan: Plan, target: Target, asked: str) -> Plan:
         )
 
     def choose(node: Node) -> Node:
+        """The memory with the best lowering that can run it, and why not a better one."""
         assert isinstance(node.spec, MemorySpec)
         rule = node.spec.rule
         refused = {low.name: why for low in LOWERINGS if (why := low.refuses(rule, target))}
@@ -131,6 +134,7 @@ def select_attention(plan: Plan, target: Target, asked: str) -> Plan:
     """Give every attention the backend that can run it."""
 
     def choose(node: Node) -> Node:
+        """The attention with its backend and why."""
         assert node.spec is not None and not isinstance(node.spec, MemorySpec)
         try:
             backend, why = choose_backend(node.spec, target.device)  # pyright: ignore[reportArgumentType]
@@ -148,6 +152,7 @@ def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
     }
 
     def choose(node: Node) -> Node:
+        """The part with whether it is compiled."""
         block = node.name.rpartition(".")[0]
         if not block.startswith("blocks."):
             return node

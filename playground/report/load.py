@@ -151,6 +151,7 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
     folder = store_dir / fingerprint
 
     def stopped(status: Status, reason: str) -> Run:
+        """A run without a final result: what is known of it."""
         return Run(
             variant=variant,
             seed=seed,

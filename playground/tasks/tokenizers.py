@@ -91,6 +91,7 @@ class Chars:
         return ""
 
     def encode(self, text: bytes) -> Encoded:
+        """Ids of the text's characters; DataError for one that no id was kept for."""
         points = _code_points(text)
         ids = self._ids[points]
         unknown = ids < 0
@@ -132,6 +133,7 @@ class Trained:
         return hashlib.sha256(self._inner.to_str().encode()).hexdigest()
 
     def encode(self, text: bytes) -> Encoded:
+        """Tokens of UTF-8 text, its pieces in parallel."""
         pieces = _pieces(_decoded(text))
         tokens, widths = [], []
         for piece, made in zip(

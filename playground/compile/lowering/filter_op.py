@@ -164,16 +164,7 @@ def momentum_rows_backward(
 
 
 @momentum_rows_backward.register_fake
-def _(
-    gamma: Tensor,
-    eta: Tensor,
-    live: Tensor | None,
-    memory: Tensor,
-    momentum: Tensor,
-    g_memory: Tensor,
-    g_m: Tensor,
-    g_e: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(gamma: Tensor, *rest: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     found = [gamma.new_empty(gamma.shape) for _ in range(3)]
     return found[0], found[1], found[2]
 

@@ -29,7 +29,7 @@ def _as_outside() -> Iterator[None]:
 
 @torch.library.custom_op("playground::chunk_loop", mutates_args=())
 def chunk_loop(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]:
-    """[y, carry and open parts after the last token..., kept carries...] of `LOOPS[loop]`."""
+    """[y, carry and open parts after the last token..., what is kept...] of `LOOPS[loop]`."""
     with _as_outside():
         y, after, kept = LOOPS[loop].forward([t.detach() for t in tensors], keep)
         return [y, *(t.clone() for t in after), *kept]
@@ -67,7 +67,7 @@ def _(
 
 def _setup(ctx, inputs, output) -> None:
     tensors, ctx.loop, keep = inputs
-    ctx.set_materialize_grads(False)  # nobody asks for gradients to the kept carries
+    ctx.set_materialize_grads(False)  # nobody asks for gradients to what is kept
     assert keep, "chunk_loop: gradients need keep=True"
     machine = LOOPS[ctx.loop]
     ctx.count = len(tensors)
