@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from playground.errors import PlaygroundError as PlaygroundError
     from playground.errors import RunFailed as RunFailed
     from playground.errors import SpecError as SpecError
+    from playground.report.stats import direction as direction
     from playground.spec import BaseSpec as BaseSpec
     from playground.spec import LayersSpec as LayersSpec
     from playground.spec import MatchSpec as MatchSpec
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from playground.spec import load as load
     from playground.spec import load_model as load_model
     from playground.spec import load_run as load_run
+    from playground.spec import override as override
     from playground.spec import to_dict as to_dict
     from playground.spec import to_yaml as to_yaml
     from playground.tasks import Task as Task
@@ -90,6 +92,7 @@ NAMES = {
     "VariantSpec": "playground.spec",
     "build": "playground.compile",
     "compile": "playground.compile",
+    "direction": "playground.report.stats",
     "costs_of_spec": "playground.train.costs",
     "evaluate": "playground.train",
     "export": "playground.train",
@@ -99,6 +102,7 @@ NAMES = {
     "load_model": "playground.spec",
     "load_run": "playground.spec",
     "make_task": "playground.tasks",
+    "override": "playground.spec",
     "pick_device": "playground.train",
     "record_failure": "playground.train",
     "require_compiler": "playground.compile",

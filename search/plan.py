@@ -1,33 +1,13 @@
-"""A sweep as the list of its runs, each with the identity under which its result is kept."""
+"""A sweep as the list of its runs, as far as they are known."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import playground as pg
+from search.job import Job, Jobs
 from search.match import Matched, matched
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One run of a sweep.
-
-    Attributes:
-        fingerprint: identity of the run.
-        graph: the same for runs whose compiled programs are the same (they differ in seed or
-            schedule only): a worker that has compiled one is quick with the others.
-    """
-
-    variant: str
-    seed: int
-    spec: pg.RunSpec
-    fingerprint: str
-    graph: str
-
-    @property
-    def label(self) -> str:
-        """Variant and seed, for a progress line."""
-        return f"{self.variant} #{self.seed}"
+from search.tune import Tuned, tuned, with_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +15,8 @@ class SweepPlan:
     """A sweep's runs, the baseline's first, and what its report needs.
 
     Attributes:
+        jobs: runs of the comparison; those of a variant that is still tuned are not known yet.
+        tuned: variant -> the tuning as far as it is, where the sweep asks for one.
         overrides: variant -> what it changes, key by key, against the baseline.
         task: what the baseline's task says of itself.
         matched: variant -> how its size compares, where the sweep asks for equal sizes.
@@ -45,32 +27,53 @@ class SweepPlan:
     jobs: tuple[Job, ...]
     overrides: Mapping[str, Mapping[str, Any]]
     task: Mapping[str, Any]
+    runs: tuple[pg.SweepRun, ...]
+    made: Jobs
     matched: Mapping[str, Matched] = field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
+
+    @property
+    def tuning(self) -> list[Job]:
+        """The runs that values are chosen by."""
+        return [j for found in self.tuned.values() for point in found.points for j in point.jobs]
+
+    @property
+    def waiting(self) -> int:
+        """How many runs of the comparison are not known yet."""
+        return len(self.runs) - len(self.jobs)
 
     def todo(self, store: pg.RunStore, *, retry: bool = False) -> list[Job]:
         """The runs that have no result yet, each once; with `retry` also those that failed."""
         open_jobs: dict[str, Job] = {}
-        for job in self.jobs:
+        for job in (*self.tuning, *self.jobs):
             result = store.run(job.fingerprint).result()
             if result is None or (retry and not result.ok):
                 open_jobs.setdefault(job.fingerprint, job)
         return list(open_jobs.values())
 
+    def again(self, store: pg.RunStore) -> "SweepPlan":
+        """The same sweep by what the store knows now."""
+        return self if self.spec.tune is None else _planned(self, store)
+
     def to_dict(self) -> dict[str, Any]:
         """sweep.json."""
+        known = {(job.variant, job.seed): job.fingerprint for job in self.jobs}
         variants: dict[str, Any] = {}
-        for job in self.jobs:
+        for run in self.runs:
             entry = variants.setdefault(
-                job.variant, {"overrides": dict(self.overrides[job.variant]), "runs": []}
+                run.variant, {"overrides": dict(self.overrides[run.variant]), "runs": []}
             )
-            entry["runs"].append({"seed": job.seed, "fingerprint": job.fingerprint})
+            fingerprint = known.get((run.variant, run.seed))
+            entry["runs"].append({"seed": run.seed, "fingerprint": fingerprint})
         report = self.spec.report
         return {
             "name": self.name,
-            "baseline": self.jobs[0].variant,
+            "baseline": self.runs[0].variant,
             "variants": variants,
             "task": dict(self.task),
             "matched": {name: asdict(found) for name, found in self.matched.items()},
+            "tuned": {name: found.to_dict() for name, found in self.tuned.items()},
+            "select": None if self.spec.tune is None else self.spec.tune.select,
             "report": {
                 "metrics": list(report.metrics),
                 "test": report.test,
@@ -80,41 +83,47 @@ class SweepPlan:
         }
 
 
-def plan_sweep(spec: pg.SweepSpec, name: str) -> SweepPlan:
+def plan_sweep(spec: pg.SweepSpec, name: str, store: pg.RunStore | None = None) -> SweepPlan:
     """Expand a sweep into runs; reads the data, trains nothing.
 
     Args:
         spec: the sweep.
         name: what its folder is called, usually the name of its file.
+        store: where the results of tuning are looked up; None for none.
 
     Raises:
         SpecError, DataError: a variant or the data cannot be used.
     """
     runs, sizes = runs_of(spec)
-    tasks: dict[Any, pg.Task] = {}
-    jobs = []
-    for run in runs:
-        if run.spec.task not in tasks:
-            tasks[run.spec.task] = pg.make_task(run.spec.task)
-        jobs.append(
-            Job(
-                variant=run.variant,
-                seed=run.seed,
-                spec=run.spec,
-                fingerprint=pg.fingerprint(run.spec, tasks[run.spec.task].data_sha()),
-                graph=_graph(run.spec),
-            )
-        )
-    first = {job.variant: job.spec for job in reversed(jobs)}
-    base = jobs[0].spec
-    return SweepPlan(
+    jobs = Jobs()
+    first = {run.variant: run.spec for run in reversed(runs)}
+    drawn = SweepPlan(
         name=name,
         spec=spec,
-        jobs=tuple(jobs),
-        overrides={variant: changes(base, run) for variant, run in first.items()},
-        task=tasks[base.task].describe(),
+        jobs=(),
+        overrides={variant: changes(runs[0].spec, run) for variant, run in first.items()},
+        task=jobs.task(runs[0].spec).describe(),
+        runs=tuple(runs),
+        made=jobs,
         matched=sizes,
     )
+    return _planned(drawn, store)
+
+
+def _planned(plan: SweepPlan, store: pg.RunStore | None) -> SweepPlan:
+    """The plan with its jobs: those of the comparison once the values of a variant are chosen."""
+    found: dict[str, Tuned] = {}
+    jobs: list[Job] = []
+    for run in plan.runs:
+        chosen: Mapping[str, Any] | None = {}
+        if plan.spec.tune is not None:
+            if run.variant not in found:
+                found[run.variant] = tuned(run, plan.spec, plan.made, store)
+            chosen = found[run.variant].chosen
+        if chosen is not None:
+            spec = with_values(run, chosen) if chosen else run.spec
+            jobs.append(plan.made.job(run.variant, spec))
+    return replace(plan, jobs=tuple(jobs), tuned=found)
 
 
 def runs_of(spec: pg.SweepSpec) -> tuple[list[pg.SweepRun], dict[str, Matched]]:
@@ -145,12 +154,7 @@ def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _graph(spec: pg.RunSpec) -> str:
-    alike = replace(spec, seed=0, train=pg.TrainSpec(batch=spec.train.batch))
-    return pg.fingerprint(alike)
-
-
-def write_specs(plan: SweepPlan, store: pg.RunStore) -> None:
+def write_specs(jobs: Iterable[Job], store: pg.RunStore) -> None:
     """Put every run's spec into its folder: where a worker, or a person, finds it."""
-    for job in plan.jobs:
+    for job in jobs:
         store.run(job.fingerprint).write_spec(pg.to_yaml(job.spec))

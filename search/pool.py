@@ -10,7 +10,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 import playground as pg
-from search.plan import Job
+from search.job import Job
 from search.queue import Queue
 from search.worker import work
 

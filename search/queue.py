@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from search.plan import Job
+from search.job import Job
 
 
 class Queue:

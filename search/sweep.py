@@ -2,12 +2,16 @@
 
 import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import playground as pg
+from search.job import Job
 from search.plan import SweepPlan, plan_sweep, write_specs
 from search.pool import Pool, Watch
+
+Planned = Callable[[SweepPlan, Sequence[Job]], None]
 
 MOST_WORKERS = 8  # each has its own torch and compiled programs in memory
 
@@ -44,8 +48,9 @@ def run_sweep(
     workers: int | None = None,
     retry: bool = False,
     watch: Watch = lambda event: None,
-) -> None:
-    """Carry out what is left of a sweep.
+    planned: Planned = lambda plan, todo: None,
+) -> SweepPlan:
+    """Carry out what is left of a sweep: tuning first, then what it chose.
 
     Args:
         plan: from `plan_sweep`.
@@ -54,28 +59,47 @@ def run_sweep(
         workers: processes; None for what the spec says.
         retry: also the runs that failed before.
         watch: told of every run that starts, moves on and ends.
+        planned: told of the plan, and of the runs to do, at the start and after each round.
+
+    Returns:
+        the plan with all its runs.
 
     Raises:
-        SpecError, LoweringError: nothing of it can run here.
+        SpecError, LoweringError: nothing of it can run here, or tuning ended at an edge.
         KeyboardInterrupt: asked to stop; the same call goes on from the checkpoints.
     """
-    pg.pick_device(plan.spec.device)
-    if plan.spec.compile:
-        pg.require_compiler()
+    _require(plan.spec)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_plan(plan, folder / "sweep.json")
-    if not (todo := plan.todo(store, retry=retry)):
-        return
-    write_specs(plan, store)
-    team = team_for(plan.spec, len(todo), workers)
-    Pool(
+    tried: set[str] = set()  # no run is taken up twice, however it ends
+    while True:
+        plan = plan.again(store)
+        _write_plan(plan, folder / "sweep.json")
+        todo = [j for j in plan.todo(store, retry=retry) if j.fingerprint not in tried]
+        planned(plan, todo)
+        if not todo:
+            return plan
+        tried.update(job.fingerprint for job in todo)
+        write_specs(todo, store)
+        team = team_for(plan.spec, len(todo), workers)
+        _pool(plan.spec, team, store, retry, watch).run(todo)
+
+
+def _require(spec: pg.SweepSpec) -> None:
+    """What every run of it needs is here."""
+    pg.pick_device(spec.device)
+    if spec.compile:
+        pg.require_compiler()
+
+
+def _pool(spec: pg.SweepSpec, team: Team, store: pg.RunStore, retry: bool, watch: Watch) -> Pool:
+    return Pool(
         store=store,
         workers=team.workers,
         threads=team.threads,
-        retries=plan.spec.run.retries,
+        retries=spec.run.retries,
         retry_failed=retry,
         watch=watch,
-    ).run(todo)
+    )
 
 
 def _write_plan(plan: SweepPlan, path: Path) -> None:

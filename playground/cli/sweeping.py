@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from playground.cli.progress import Bar, bars, step_note
 from playground.cli.show import duration, text
 
 if TYPE_CHECKING:
+    from search.job import Job
     from search.plan import SweepPlan
     from search.pool import JobEvent
 
@@ -26,36 +28,54 @@ def carry_out(
     from playground.train import RunStore
     from search.sweep import run_sweep
 
-    store = RunStore(runs_folder(out))
-    todo = len(plan.todo(store, retry=retry))
     with bars() as bar:
-        display = SweepDisplay(bar, plan, todo)
+        display = SweepDisplay(bar)
         try:
             run_sweep(
                 plan,
-                store=store,
+                store=RunStore(runs_folder(out)),
                 folder=sweeps_folder(out) / plan.name,
                 workers=workers,
                 retry=retry,
                 watch=display,
+                planned=display.planned,
             )
         except KeyboardInterrupt:
             bar.say("stopped; the same command goes on from the checkpoints")
             raise
 
 
+def plan_lines(plan: "SweepPlan", todo: int) -> list[str]:
+    """What there is to do, of what data, and what tuning has chosen."""
+    tuning = f", {len(plan.tuning)} more to tune by" if plan.tuned else ""
+    lines = [f"sweep {plan.name}: {len(plan.runs)} runs{tuning}, {todo + plan.waiting} to do"]
+    named = (name for name in ("corpus", "sha256", "tokens") if name in plan.task)
+    lines += [f"  {name}: {text(plan.task[name])}" for name in named]
+    for name, found in plan.tuned.items():
+        if found.chosen is not None:
+            values = ", ".join(f"{key} {text(value)}" for key, value in found.chosen.items())
+            edge = " (at the edge of its grid)" if found.edges else ""
+            lines.append(f"tuned {name}: {values or 'every value failed: as written'}{edge}")
+    return lines
+
+
 class SweepDisplay:
     """A bar over all runs, with the time left, and one for each run in progress."""
 
-    def __init__(self, bar: Bar, plan: "SweepPlan", todo: int) -> None:
-        self.bar, self.todo, self.over = bar, todo, 0
+    def __init__(self, bar: Bar) -> None:
+        self.bar, self.todo, self.over = bar, 0, 0
         self.began = time.monotonic()
         self.parts: dict[str, float] = {}  # fraction done of each run in progress
-        bar.say(f"sweep {plan.name}: {len(plan.jobs)} runs, {todo} to do")
-        for name in ("corpus", "sha256", "tokens"):
-            if name in plan.task:
-                bar.say(f"  {name}: {text(plan.task[name])}")
-        bar.begin("sweep", "runs", todo)
+        self.told: set[str] = set()  # what was said of the sweep
+
+    def planned(self, plan: "SweepPlan", todo: Sequence["Job"]) -> None:
+        """Take in a plan, the first or a later round of the same sweep."""
+        self.todo = self.over + len(todo) + plan.waiting
+        for line in plan_lines(plan, len(todo)):
+            if line not in self.told:
+                self.told.add(line)
+                self.bar.say(line)
+        self.bar.begin("sweep", "runs", self.todo)
 
     def __call__(self, happened: "JobEvent") -> None:
         """Take in one event."""
@@ -90,17 +110,19 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
     from search.sweep import team_for
 
     store = RunStore(runs)
-    todo = plan.todo(store)
+    todo, known = plan.todo(store), [*plan.tuning, *plan.jobs]
     team = team_for(plan.spec, max(1, len(todo)), workers)
     speeds = [
         result.metrics["tokens_per_s"]
-        for job in plan.jobs
+        for job in known
         if (result := store.run(job.fingerprint).result()) and "tokens_per_s" in result.metrics
     ]
-    tokens = sum(_tokens(job.spec) for job in todo)
+    waiting = plan.waiting * _tokens(plan.runs[0].spec)
+    tokens = sum(_tokens(job.spec) for job in todo) + waiting
     return {
-        "runs": len(plan.jobs),
-        "done": len({job.fingerprint for job in plan.jobs}) - len(todo),
+        "runs": len(plan.runs),
+        "tuning": len(plan.tuning),
+        "done": len({job.fingerprint for job in known}) - len(todo),
         "tokens": tokens,
         "workers": team.workers,
         "threads": team.threads,

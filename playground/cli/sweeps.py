@@ -49,12 +49,13 @@ def sweep(
     """Carry out what is left of a sweep, and report it."""
     from playground.cli.sweeping import carry_out, estimate
     from playground.spec import SweepSpec, load
+    from playground.train import RunStore
     from search.sweep import plan_sweep
 
     found = load(spec, *overrides(words, no_compile))
     if not isinstance(found, SweepSpec):
         raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a sweep, or use train.")
-    plan = plan_sweep(found, name or spec.stem)
+    plan = plan_sweep(found, name or spec.stem, RunStore(runs_folder(out)))
     if dry_run:
         _print_plan(plan, estimate(plan, runs_folder(out), workers), json)
         return 0
@@ -65,14 +66,16 @@ def sweep(
 def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
     from playground.cli.specs import print_variants, sweep_rows
 
-    rows = sweep_rows(plan.jobs)
+    rows = sweep_rows(plan.runs)
     if json:
         print_json({"name": plan.name, **totals, "variants": rows, "task": plan.task})
         return
     print_variants(rows)
+    tuning = f" and {totals['tuning']} to tune by" if totals["tuning"] else ""
+    team = f"{totals['workers']} processes of {totals['threads']} threads"
     print(
-        f"{totals['runs']} runs, {totals['done']} done already; {size(totals['tokens'])} tokens "
-        f"to train on, in {totals['workers']} processes of {totals['threads']} threads"
+        f"{totals['runs']} runs{tuning}, {totals['done']} done already; "
+        f"{size(totals['tokens'])} tokens to train on, in {team}"
     )
     if totals["seconds"] is not None:
         from playground.cli.show import duration

@@ -11,6 +11,7 @@ from playground.report.load import Sweep, load_sweep
 from playground.report.rows import all_runs, below_floor, comparison, difference, floor_of, tests_of
 from playground.report.stats import CONFIDENCE, summarize
 from playground.report.table import Table
+from playground.report.tuning import tuning_lines
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -36,7 +37,8 @@ class Report:
     def summary(self) -> list[str]:
         """A few sentences: what finished, how the baseline stands, what the variants did."""
         lines = [self._finished(), self._baseline(), self._verdicts()]
-        return [*lines, self._sizes()] if self.sweep.matched else lines
+        lines += [self._sizes()] if self.sweep.matched else []
+        return [*lines, self._tuning()] if self.sweep.tuned else lines
 
     def problems(self) -> list[str]:
         """One line for every run that does not count, with the reason."""
@@ -55,6 +57,8 @@ class Report:
             f"- **{v.name}**: {text.plain(v.overrides) or 'the base'}" for v in sweep.variants
         ]
         parts += ["## Variants", "\n".join(changes)]
+        if sweep.tuned:
+            parts += ["## Tuning", "\n".join(f"- {line}" for line in tuning_lines(sweep))]
         if sweep.task:
             facts = [f"- {key}: {text.plain(value)}" for key, value in sweep.task.items()]
             parts += ["## Task", "\n".join(facts)]
@@ -110,6 +114,15 @@ class Report:
         if not far:
             return f"All variants are as large as the baseline in {size}, within the tolerance."
         return f"Not matched with the baseline in {size}: {', '.join(far)} of its size."
+
+    def _tuning(self) -> str:
+        sweep = self.sweep
+        keys = ", ".join(dict.fromkeys(key for found in sweep.tuned.values() for key in found.keys))
+        line = f"Every variant at its own best {keys} by {sweep.select}, found with other seeds."
+        edge = [name for name, found in sweep.tuned.items() if found.edges]
+        if edge:
+            line += f" At the edge of its grid, so perhaps not its best: {', '.join(edge)}."
+        return line
 
     def _verdicts(self) -> str:
         sweep = self.sweep
@@ -182,14 +195,15 @@ def _texts(report: Report, name: str) -> dict[str, str]:
 
 
 def _write_figures(sweep: Sweep, target: Path, kind: str) -> list[Path]:
-    from playground.report import curves
+    from playground.report import curves, draw, tuning
 
     figures = {"differences": curves.differences(sweep), "curves": curves.overview(sweep)}
+    figures |= {f"tuning-{key}": tuning.sensitivity(sweep, key) for key in tuning.scales(sweep)}
     paths = []
     for name, figure in figures.items():
         if figure is not None:
             path = target / f"{name}.{kind}"
             figure.set_facecolor("white")  # a saved figure must be readable on any page
-            curves.save(figure, path, kind)
+            draw.save(figure, path, kind)
             paths.append(path)
     return paths

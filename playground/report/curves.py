@@ -1,14 +1,13 @@
 """Figures: learning curves with bands, and paired differences with intervals."""
 
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from playground.report import text
+from playground.report.draw import PAPER, SERIES, WIDTH, Palette, color_of, frame, line_at, style
 from playground.report.load import Run, Sweep, Variant
 from playground.report.rows import difference, floor_of
 from playground.report.stats import Paired
@@ -17,29 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Told apart also by eyes that confuse red and green (Okabe and Ito, lightened or darkened so
-# that each stands out on white and on black).
-SERIES = ("#e08e00", "#3b8fd6", "#0a9b76", "#d0578f", "#b0641f", "#7f6bd1", "#8a9a00", "#c23b3b")
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 MAX_POINTS = 200  # of one curve; more cannot be seen
-WIDTH = 5.4  # inches; narrow, so that the text is still read when a phone shows it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Palette:
-    """Colours that depend on the page."""
-
-    ink: str
-    muted: str
-    grid: str
-    good: str
-    bad: str
-
-
-PAPER = Palette(ink="#1b1f24", muted="#6a737d", grid="#e3e6ea", good="#0a8754", bad="#c2372e")
-# Stand-ins that `inline_svg` replaces by the variables of the page, which follow its theme.
-PAGE = Palette(ink="#010203", muted="#010204", grid="#010205", good="#010206", bad="#010207")
-_VARIABLES = {getattr(PAGE, name): f"var(--{name})" for name in PAGE.__dataclass_fields__}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +68,8 @@ def overview(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     curves = {name: curve for name, curve in found.items() if curve is not None}
     if not curves:
         return None
-    with _style(palette):
-        figure, axes = _frame(WIDTH, 3.3 + 0.2 * -(-len(curves) // 3))
+    with style(palette):
+        figure, axes = frame(WIDTH, 3.3 + 0.2 * -(-len(curves) // 3))
         for index, name in enumerate(found):  # a variant has one colour in all figures
             if name in curves:
                 _draw(axes, curves[name], name, sweep, index, palette)
@@ -109,13 +87,13 @@ def against_baseline(sweep: Sweep, variant: Variant, palette: Palette = PAPER) -
     mine, base = mean_curve(variant, metric, key), mean_curve(sweep.base, metric, key)
     if not any(len(x) for _, x, _ in runs):
         return None
-    with _style(palette):
-        figure, axes = _frame(4.0, 2.7)
+    with style(palette):
+        figure, axes = frame(4.0, 2.7)
         if base is not None:
             _draw(axes, base, sweep.baseline, sweep, 0, palette)
         for run, x, y in runs:
             stopped = run.status != "ok"
-            color = palette.bad if stopped else _color(index, palette)
+            color = palette.bad if stopped else color_of(index, palette)
             axes.plot(x, y, color=color, lw=1 if stopped else 0.6, alpha=0.8)
             if stopped and len(x):
                 axes.plot(x[-1], y[-1], "x", color=color)
@@ -134,8 +112,8 @@ def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
         return None
     names = sorted(known, key=lambda name: known[name].mean)
     names += [name for name in found if name not in known]
-    with _style(palette):
-        figure, axes = _frame(WIDTH, 0.8 + 0.32 * len(names))
+    with style(palette):
+        figure, axes = frame(WIDTH, 0.8 + 0.32 * len(names))
         for row, name in enumerate(names):
             _dot(axes, row, known.get(name), sweep.primary, palette)
         axes.axvline(0, color=palette.ink, lw=1.2, zorder=1)
@@ -166,16 +144,12 @@ def _draw(
     axes: "Axes", curve: Curve, name: str, sweep: Sweep, index: int, palette: Palette
 ) -> None:
     is_base = name == sweep.baseline
-    color = palette.ink if is_base else _color(index, palette)
+    color = palette.ink if is_base else color_of(index, palette)
     dash = "-" if is_base else _DASHES[(index - 1) // len(SERIES) % len(_DASHES)]
     axes.plot(curve.x, curve.mean, color=color, lw=2.4 if is_base else 1.6, ls=dash, label=name)
     axes.fill_between(
         curve.x, curve.mean - curve.sd, curve.mean + curve.sd, color=color, alpha=0.15, lw=0
     )
-
-
-def _color(index: int, palette: Palette) -> str:
-    return palette.ink if index == 0 else SERIES[(index - 1) % len(SERIES)]
 
 
 def _finish(axes: "Axes", sweep: Sweep, curves: Sequence[Curve], palette: Palette) -> None:
@@ -195,88 +169,6 @@ def _finish(axes: "Axes", sweep: Sweep, curves: Sequence[Curve], palette: Palett
     floor = floor_of(sweep)
     if floor is not None and metric == "loss" and low < floor[1] < high + 0.5 * (high - low):
         high = max(high, floor[1])
-        _line(axes, floor[1], f"{floor[0]} {text.number(floor[1])}", palette)
+        line_at(axes, floor[1], f"{floor[0]} {text.number(floor[1])}", palette)
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
     axes.set_ylim(low - margin, high + margin)
-
-
-def _line(axes: "Axes", height: float, label: str, palette: Palette) -> None:
-    """A dashed level with its name at the right end."""
-    axes.axhline(height, color=palette.muted, lw=1, ls=(0, (4, 3)))
-    axes.annotate(
-        label,
-        (0.99, height),
-        (0, 3),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="right",
-        color=palette.muted,
-    )
-
-
-def _frame(width: float, height: float) -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
-
-
-def _style(palette: Palette) -> Any:
-    """A context with our look; pyplot and its global state are never touched."""
-    import matplotlib as mpl
-
-    look: dict[Any, Any] = {
-        "axes.edgecolor": palette.grid,
-        "axes.facecolor": "none",
-        "axes.grid": True,
-        "axes.labelcolor": palette.muted,
-        "axes.spines.right": False,
-        "axes.spines.top": False,
-        "axes.titlesize": 10,
-        "axes.labelsize": 10,
-        "figure.facecolor": "none",
-        "font.family": "DejaVu Sans",
-        "font.size": 10,
-        "grid.color": palette.grid,
-        "grid.linewidth": 0.8,
-        "legend.frameon": False,
-        "legend.labelcolor": palette.ink,
-        "text.color": palette.ink,
-        "text.parse_math": False,  # a name may hold dollar signs
-        "xtick.color": palette.grid,
-        "xtick.labelcolor": palette.muted,
-        "ytick.color": palette.grid,
-        "ytick.labelcolor": palette.muted,
-    }
-    return mpl.rc_context(look)
-
-
-def save(figure: "Figure", file: Any, kind: str, salt: str = "figure") -> None:
-    """Write a figure as svg, png or pdf; the same figure always gives the same svg bytes."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    FigureCanvasAgg(figure)
-    stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        figure.savefig(file, format=kind, metadata=stamp, dpi=160)
-
-
-def inline_svg(figure: "Figure", label: str) -> str:
-    """An svg element for a page whose style has --ink, --muted, --grid, --good and --bad.
-
-    Args:
-        figure: drawn with the palette PAGE.
-        label: what it shows, for who cannot see it; unique in the page.
-    """
-    out = io.StringIO()
-    save(figure, out, "svg", salt=label)
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    for color, variable in _VARIABLES.items():
-        svg = svg.replace(color, variable)
-    svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px; font-family: inherit", svg)
-    svg = re.sub(r' (width|height)="[\d.]+pt"', "", svg, count=2)
-    quoted = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return svg.replace("<svg", f'<svg role="img" aria-label="{quoted}"', 1)

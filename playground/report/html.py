@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from playground.report import curves, text
+from playground.report import curves, text, tuning
+from playground.report.draw import PAGE, inline_svg
 from playground.report.look import STYLE
 from playground.report.rows import below_floor, floor_of
 from playground.report.stats import summarize
@@ -22,6 +23,7 @@ def page(report: "Report") -> str:
         _differences(report),
         _section("Results", _table(report.table), _notes(report.table)),
         _curves(report),
+        _tuning(report),
         _problems(report),
         _section("What each variant changes", _variants(report)),
         _section("Task", _facts(sweep.task)) if sweep.task else "",
@@ -67,7 +69,7 @@ def _tiles(report: "Report") -> Iterable[tuple[str, str, str]]:
 
 def _differences(report: "Report") -> str:
     sweep = report.sweep
-    figure = curves.differences(sweep, curves.PAGE)
+    figure = curves.differences(sweep, PAGE)
     if figure is None:
         return ""
     about = (
@@ -75,21 +77,21 @@ def _differences(report: "Report") -> str:
         "interval, and each seed as a faint dot. Coloured where the interval excludes zero."
     )
     label = f"Paired differences in {sweep.primary}"
-    return _section("What each change does", _figure(curves.inline_svg(figure, label), about))
+    return _section("What each change does", _figure(inline_svg(figure, label), about))
 
 
 def _curves(report: "Report") -> str:
     sweep = report.sweep
-    whole = curves.overview(sweep, curves.PAGE)
+    whole = curves.overview(sweep, PAGE)
     if whole is None:
         return ""
     about = "Mean over seeds with a band of one standard deviation; the first steps are cut off."
-    parts = [_figure(curves.inline_svg(whole, "Learning curves of all variants"), about)]
+    parts = [_figure(inline_svg(whole, "Learning curves of all variants"), about)]
     singles = []
     for variant in sweep.variants[1:]:
-        figure = curves.against_baseline(sweep, variant, curves.PAGE)
+        figure = curves.against_baseline(sweep, variant, PAGE)
         if figure is not None:
-            svg = curves.inline_svg(figure, f"Learning curve of {variant.name}")
+            svg = inline_svg(figure, f"Learning curve of {variant.name}")
             singles.append(f"<figure><h3>{escape(variant.name)}</h3>{svg}</figure>")
     if singles:
         caption = f"Each variant alone: every run thin, {sweep.baseline} in the colour of the text."
@@ -97,6 +99,20 @@ def _curves(report: "Report") -> str:
         parts.append(f'<p class="note">{escape(caption)}</p><div class="grid">')
         parts.append("\n".join(singles) + "</div>")
     return _section("Learning curves", *parts)
+
+
+def _tuning(report: "Report") -> str:
+    sweep = report.sweep
+    if not sweep.tuned:
+        return ""
+    parts = []
+    for key in tuning.scales(sweep):
+        figure = tuning.sensitivity(sweep, key, PAGE)
+        if figure is not None:
+            about = f"Mean {sweep.select} over the seeds of tuning; a ring is what was chosen."
+            parts.append(_figure(inline_svg(figure, f"Sensitivity to {key}"), about))
+    lines = "".join(f"<li>{escape(line)}</li>" for line in tuning.tuning_lines(sweep))
+    return _section("Tuning", *parts, f"<ul>{lines}</ul>")
 
 
 def _problems(report: "Report") -> str:

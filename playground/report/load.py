@@ -67,6 +67,26 @@ class Variant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """How the values of a variant were chosen.
+
+    Attributes:
+        points: values tried, with the mean score over seeds; None for unfinished or failed.
+        chosen: None while the tuning is not finished.
+        edges: keys whose chosen value is the first or last of its grid.
+    """
+
+    points: tuple[tuple[Mapping[str, Any], float | None], ...]
+    chosen: Mapping[str, Any] | None
+    edges: tuple[str, ...]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What was tuned."""
+        return tuple(self.points[0][0]) if self.points else ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sweep:
     """A sweep and all it left behind, the baseline first."""
 
@@ -79,6 +99,8 @@ class Sweep:
     test: str = "paired_t"
     correct: str = "holm"
     matched: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
+    select: str = ""  # what the tuning went by
 
     @property
     def primary(self) -> str:
@@ -111,6 +133,7 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         plan = json.loads(path.read_text(encoding="utf-8"))
         baseline = str(plan["baseline"])
         planned = _variants(plan, store_dir)
+        tuned = {name: _tuned(entry) for name, entry in (plan.get("tuned") or {}).items()}
     except FileNotFoundError as error:
         fix = "Give the folder of a sweep that was started."
         raise DataError(str(sweep_dir), "it has no sweep.json.", fix) from error
@@ -132,6 +155,8 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         test=str(shown.get("test") or "paired_t"),
         correct=str(shown.get("correct") or "holm"),
         matched=plan.get("matched") or {},
+        tuned=tuned,
+        select=str(plan.get("select") or ""),
     )
 
 
@@ -146,8 +171,16 @@ def _variants(plan: Mapping[str, Any], store_dir: Path) -> dict[str, Variant]:
     }
 
 
+def _tuned(entry: Mapping[str, Any]) -> Tuned:
+    return Tuned(
+        points=tuple((point["values"], point["score"]) for point in entry["points"]),
+        chosen=entry["chosen"],
+        edges=tuple(entry["edges"]),
+    )
+
+
 def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
-    seed, fingerprint = int(entry["seed"]), str(entry["fingerprint"])
+    seed, fingerprint = int(entry["seed"]), str(entry["fingerprint"] or "")
     folder = store_dir / fingerprint
 
     def stopped(status: Status, reason: str) -> Run:
@@ -158,9 +191,11 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
             fingerprint=fingerprint,
             status=status,
             reason=reason,
-            curve=_load_curve(folder),
+            curve=_load_curve(folder) if fingerprint else (),
         )
 
+    if not fingerprint:
+        return stopped("missing", "its values are still being tuned")
     if not folder.is_dir():
         return stopped("missing", "not started")
     try:

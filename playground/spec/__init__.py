@@ -7,6 +7,7 @@ from playground.spec.canonical import fingerprint as fingerprint
 from playground.spec.canonical import to_dict as to_dict
 from playground.spec.canonical import to_yaml as to_yaml
 from playground.spec.convert import convert as convert
+from playground.spec.expand import override as override
 from playground.spec.load import Spec as Spec
 from playground.spec.load import load as load
 from playground.spec.load import load_model as load_model

@@ -46,7 +46,6 @@ def check_available(sweep: SweepSpec) -> None:
         SpecError: naming the first such field. Whoever builds one of these removes its line.
     """
     asked = {
-        "tune": (sweep.tune is not None, "Remove tune."),
         "run.engine": (sweep.run.engine != "local", "Write engine: local."),
         "run.vectorize": (sweep.run.vectorize not in ("auto", False), "Write vectorize: auto."),
     }
@@ -138,6 +137,19 @@ def _model(sweep: SweepSpec, variant: VariantSpec) -> tuple[Raw, tuple[str, ...]
     full = [(resolve(ModelSpec, whole, key), value) for key, value in overrides]
     dropped = tuple(key for key, _ in full if not is_path(ModelSpec, model, key))
     return apply(ModelSpec, model, [o for o in full if o[0] not in dropped]), dropped
+
+
+def override(run: RunSpec, values: Written) -> RunSpec:
+    """The same run with other values.
+
+    Args:
+        run: what they are put into; not changed.
+        values: dotted key -> value; a key as on the command line, such as `train.optim.lr`.
+
+    Raises:
+        SpecError: a key that matches nothing, or a value that it cannot have.
+    """
+    return convert(RunSpec, apply(RunSpec, to_dict(run), values.items(), below="model"))
 
 
 def flat(overrides: Written, above: str = "") -> Iterator[tuple[str, object]]:

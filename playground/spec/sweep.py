@@ -9,6 +9,8 @@ from playground.spec.model import ModelSpec, require
 from playground.spec.run import RunSpec, TrainSpec
 from playground.spec.tasks import TaskSpec
 
+TUNE_SEED = 1_000_000  # the first of tuning
+
 Scalar = bool | int | float | str
 Written = Mapping[str, object]  # plain data as a person writes it: only the keys they wrote
 
@@ -134,6 +136,8 @@ class SweepSpec:
         fix = "Write a count of 1 or more, or a list of different seeds from 0 on."
         good = bool(seeds) and len(set(seeds)) == len(seeds) and min(seeds) >= 0
         require(good, "seeds", f"{self.seeds!r} gives no seeds.", fix)
+        fix = f"Write seeds below {TUNE_SEED}: tuning has those from there on."
+        require(self.tune is None or max(seeds) < TUNE_SEED, "seeds", "some are of tuning.", fix)
         _check_grid("grid", self.grid)
         fix = "Write variants: {name: {key: value}} or grid: {key: [values]}."
         some = bool(self.variants) or bool(self.grid)
@@ -142,6 +146,10 @@ class SweepSpec:
     def seed_list(self) -> tuple[int, ...]:
         """The seeds of every variant."""
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    def tune_seeds(self) -> tuple[int, ...]:
+        """The seeds that values are chosen by; the comparison never uses them."""
+        return () if self.tune is None else tuple(TUNE_SEED + i for i in range(self.tune.seeds))
 
     def expand(self) -> "list[SweepRun]":
         """Every run of the sweep, the baseline first, each variant with the same seeds.

@@ -79,7 +79,7 @@ def test_what_is_finished_is_not_done_again(plan: SweepPlan, tmp_path: Path):
 
 def test_a_runs_spec_lies_in_its_folder(plan: SweepPlan, tmp_path: Path):
     store = RunStore(tmp_path)
-    write_specs(plan, store)
+    write_specs(plan.jobs, store)
     for job in plan.jobs:
         assert load_run(store.run(job.fingerprint).spec_path) == job.spec
 

@@ -156,7 +156,6 @@ def test_tune_match_and_the_rest_are_read_in_full(tmp_path):
 @pytest.mark.parametrize(
     ("path", "changes"),
     [
-        ("tune", {"tune": {"grid": {"train.optim.lr": [3e-4]}}}),
         ("run.engine", {"run": {"engine": "ray"}}),
         ("run.vectorize", {"run": {"vectorize": 4}}),
     ],
