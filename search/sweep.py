@@ -53,16 +53,13 @@ def run_sweep(
     """Carry out what is left of a sweep: tuning first, then what it chose.
 
     Args:
-        plan: from `plan_sweep`.
+        plan: from `plan_sweep`; what is given back is the one with all its runs.
         store: where the runs are kept; finished ones are not repeated.
         folder: where sweep.json goes.
         workers: processes; None for what the spec says.
         retry: also the runs that failed before.
         watch: told of every run that starts, moves on and ends.
         planned: told of the plan, and of the runs to do, at the start and after each round.
-
-    Returns:
-        the plan with all its runs.
 
     Raises:
         SpecError, LoweringError: nothing of it can run here, or tuning ended at an edge.
