@@ -4,6 +4,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from memory_rules.base import AbstractMemoryRule
 from memory_rules.gradient import AbstractGradientRule
@@ -144,6 +145,27 @@ def odd_lengths(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
     return found
 
 
+def replicas(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """Three cases with their own weights, gates and tokens as one call of `torch.func.vmap`."""
+    found, C = Evidence(CLOSE), chunk_of(rule, scan)
+    cases = [make_case(rule, T=C + 2, dim=3, seed=seed, gates="default") for seed in range(3)]
+    each = [case.leaves() for case in cases]
+    stacked = {n: torch.stack([leaves[n] for leaves in each]).requires_grad_() for n in each[0]}
+
+    def alone(leaves: dict[str, Tensor]) -> Tensor:
+        return projected(scan, cases[0].with_leaves(leaves))
+
+    totals = torch.func.vmap(alone, randomness="same")(stacked)
+    grads = torch.autograd.grad(
+        totals.sum(), list(stacked.values()), allow_unused=True, materialize_grads=True
+    )
+    for i, case in enumerate(cases):
+        mine = {n: g[i] for n, g in zip(stacked, grads, strict=True)}
+        found.close(f"replica {i}", totals[i].detach(), projected(scan, case).detach())
+        found.all_close(f"replica {i}: gradient to", mine, gradients(scan, case))
+    return found
+
+
 def gradcheck(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
     """One random direction per leaf, by differences of two widths, extrapolated to width 0."""
     found, h = Evidence(1e-6), 1e-5
@@ -220,6 +242,11 @@ NUMERIC_LAWS = (
         name="odd lengths",
         says="no token, one, a chunk more or less one, 77; one sequence, one head",
         judge=odd_lengths,
+    ),
+    Law(
+        name="replicas",
+        says="stacked runs under torch.func.vmap give what each gives alone, gradients too",
+        judge=replicas,
     ),
     Law(
         name="gradcheck",

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from playground.compile.lowering.replicas import register_leading
+
 from memory_rules.filters import Filter
 
 MEMORY, MOMENTUM = 0, 1  # columns before those of the tokens; the second only with momentum
@@ -191,3 +193,6 @@ def _momentum_backward(ctx, g_memory: Tensor, g_m: Tensor, g_e: Tensor, _: Tenso
 
 plain_rows.register_autograd(_plain_backward, setup_context=_save_plain)
 momentum_rows.register_autograd(_momentum_backward, setup_context=_save_momentum)
+
+register_leading("playground::plain_rows", plain_rows)
+register_leading("playground::momentum_rows", momentum_rows)

@@ -209,7 +209,7 @@ class Loop:
         carries, said = self._room(tensors, kept, plan)
         g_carry, g_open, row = list(g_after[:count]), list(g_after[count:]), len(carries) - 1
         g_fixed = [torch.zeros_like(t) for t in fixed]
-        g_tokens = [torch.zeros_like(t) for t in tokens if t.is_floating_point()]
+        g_tokens = [t.new_zeros(t.shape) for t in tokens if t.is_floating_point()]
         for segment in reversed(plan):
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
@@ -237,7 +237,7 @@ class Loop:
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
             self._unpack(g_tokens, g_blocks, blocks, segment)
         if not g_open:
-            g_open = [torch.zeros_like(t) for t in opens]
+            g_open = [t.new_zeros(t.shape) for t in opens]
         return [*g_carry, *g_open, *g_fixed, *g_tokens]
 
     def _unpack(

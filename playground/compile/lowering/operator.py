@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from playground.compile.lowering.loop import Loop
+from playground.compile.lowering.replicas import into
 
 LOOPS: dict[str, Loop] = {}
 _INCLUDED = torch._C._dispatch_tls_local_include_set()
@@ -87,3 +88,22 @@ def _backward(ctx, grads):
 
 
 torch.library.register_autograd("playground::chunk_loop", _backward, setup_context=_setup)
+
+
+def _replicas(info, axes, tensors, loop: str, keep: bool):
+    """Replicas are more sequences: every tensor of the flat list has a batch axis."""
+    size, groups = info.batch_size, LOOPS[loop].groups
+    gates = groups.carry + groups.open + groups.fixed + 3  # [G, B, T, H]; the others [B, ...]
+    merged = [
+        into(t, axis, size, at=int(i == gates))
+        for i, (t, axis) in enumerate(zip(tensors, axes[0], strict=True))
+    ]
+    # inside vmap a tensor does not say that it needs gradients
+    keep = torch.is_grad_enabled() and any(t.requires_grad for t in merged)
+    found, after = chunk_loop(merged, loop, keep), 1 + groups.carry + groups.open
+    places = [int(i >= after) for i in range(len(found))]  # what is kept has an axis of runs first
+    apart = [t.unflatten(at, (size, -1)) for t, at in zip(found, places, strict=True)]
+    return apart, places
+
+
+torch.library.register_vmap("playground::chunk_loop", _replicas)

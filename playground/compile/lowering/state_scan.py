@@ -7,6 +7,8 @@ gradients to `move` and `write` are then one batched product.
 import torch
 from torch import Tensor
 
+from playground.compile.lowering.replicas import to_front
+
 
 @torch.library.custom_op("playground::state_scan", mutates_args=())
 def state_scan(move: Tensor, write: Tensor, start: Tensor) -> Tensor:
@@ -56,3 +58,15 @@ def _backward(ctx, grad: Tensor):
 
 
 state_scan.register_autograd(_backward, setup_context=_setup)
+
+
+def _replicas(info, axes, *tensors):
+    at = (1, 1, 0)  # behind the axis of chunks
+    found = (
+        to_front(t, axis, info.batch_size).movedim(0, place)
+        for t, axis, place in zip(tensors, axes, at, strict=True)
+    )
+    return state_scan(*found), 1
+
+
+torch.library.register_vmap("playground::state_scan", _replicas)

@@ -1,0 +1,33 @@
+"""Our operators under `torch.func.vmap`: replicas are more sequences, or one more leading axis.
+
+So a stack of runs is one call of the same operator, with all replicas' work in its products.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def to_front(t: Tensor, axis: int | None, size: int) -> Tensor:
+    """The axis of `size` replicas first; a tensor without one is the same for all."""
+    return t.expand(size, *t.shape) if axis is None else t.movedim(axis, 0)
+
+
+def into(t: Tensor, axis: int | None, size: int, at: int) -> Tensor:
+    """Replicas merged with the axis `at` of a single one's tensor: [.., R x N, ..]."""
+    return to_front(t, axis, size).movedim(0, at).flatten(at, at + 1)
+
+
+def register_leading(name: str, operator: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:
+    """Give vmap to an operator that treats all leading axes of its tensors alike."""
+
+    def rule(info, axes, *tensors):
+        given = (
+            None if t is None else to_front(t, axis, info.batch_size)
+            for t, axis in zip(tensors, axes, strict=True)
+        )
+        found = operator(*given)
+        return found, 0 if isinstance(found, Tensor) else (0,) * len(found)
+
+    torch.library.register_vmap(name, rule)
