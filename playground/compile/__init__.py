@@ -9,6 +9,7 @@ from playground.compile.lowering import LOWERINGS, Lowering, classify
 from playground.compile.pipeline import PIPELINE, make_plan
 from playground.compile.plan import Node, Plan
 from playground.compile.process import prepare_process, tag_compiled_programs
+from playground.compile.stacked import Stacked, StackedWeights
 from playground.compile.target import Target
 from playground.compile.toolchain import find_compiler, require_compiler
 from playground.errors import LoweringError
@@ -30,6 +31,33 @@ def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Model:
     model = construct(plan, compiled=False, seed=seed)
     model.plan = plan  # pyright: ignore
     return model
+
+
+def stack(
+    spec: ModelSpec,
+    weights: StackedWeights,
+    *,
+    device: str = "cpu",
+    lowering: str = "auto",
+    compile: bool = True,
+) -> Stacked:
+    """Models of one spec as one program.
+
+    Args:
+        spec: of all models.
+        weights: theirs.
+        device: auto, cpu or cuda.
+        lowering: auto, or the form every memory must run in.
+        compile: false runs the same mathematics eagerly.
+
+    Raises:
+        LoweringError: nothing can run it as asked, or there is no C++ compiler.
+    """
+    target = Target.of(device, compile=compile)
+    plan = make_plan(spec, target, lowering=lowering)
+    model = place(construct(plan, compiled=compile, seed=0), target)
+    dtype = next(iter(weights.all.values())).dtype
+    return Stacked(spec, weights, model.to(dtype), compiled=compile)
 
 
 def compile(

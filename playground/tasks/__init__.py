@@ -2,10 +2,15 @@
 
 from playground.tasks.base import IGNORE as IGNORE
 from playground.tasks.base import SPLITS as SPLITS
+from playground.tasks.base import Ask as Ask
 from playground.tasks.base import Batch as Batch
 from playground.tasks.base import Model as Model
 from playground.tasks.base import Progress as Progress
+from playground.tasks.base import Scores as Scores
+from playground.tasks.base import Scoring as Scoring
 from playground.tasks.base import Task as Task
+from playground.tasks.base import evaluate as evaluate
+from playground.tasks.base import score as score
 from playground.tasks.mqar import MqarTask as MqarTask
 from playground.tasks.registry import TASKS as TASKS
 from playground.tasks.registry import make_task as make_task

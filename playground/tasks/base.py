@@ -1,6 +1,6 @@
 """What a task is: batches that are pure functions of their arguments, and an evaluation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -43,6 +43,27 @@ class Batch:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What an evaluation wants read next.
+
+    Attributes:
+        batch: its targets are for the evaluation itself.
+        carry: go on from the state after the last one; False begins anew.
+        done: batches asked for so far, with this one.
+        total: in all.
+    """
+
+    batch: Batch
+    carry: bool
+    done: int
+    total: int
+
+
+Scores = dict[str, float]
+Scoring = Generator[Ask, Tensor, Scores]  # asks, is told logits, and gives scores at its end
+
+
 class Model(Protocol):
     """What a task asks of a model.
 
@@ -71,15 +92,8 @@ class Task(Protocol):
         """
         ...
 
-    def evaluate(
-        self,
-        model: Model,
-        split: str,
-        *,
-        batches: int | None = None,
-        progress: Progress | None = None,
-    ) -> dict[str, float]:
-        """Score `model` on `split`; "loss" (nats per scored token) is always there."""
+    def scoring(self, split: str, *, batches: int | None = None) -> Scoring:
+        """The evaluation on `split`, as questions to a model; see `evaluate`."""
         ...
 
     def floors(self) -> dict[str, float]:
@@ -101,6 +115,76 @@ def device_of(model: Any) -> torch.device:
     """Where the model's parameters are; the CPU for a model without any."""
     first = next(model.parameters(), None) if isinstance(model, torch.nn.Module) else None
     return torch.device("cpu") if first is None else first.device
+
+
+def evaluate(
+    task: Task,
+    model: Model,
+    split: str,
+    *,
+    batches: int | None = None,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score `model` on a split of a task.
+
+    Args:
+        task: asks, and scores the answers.
+        model: see `Model`.
+        split: "train", "val" or "test".
+        batches: at most so many batches; None for the whole split.
+        progress: called with (batches done, batches in all).
+
+    Returns:
+        "loss" (nats per scored token), "tokens" (scored), and the task's other scores.
+    """
+    state, device = None, device_of(model)
+
+    def answer(asks: Sequence[Ask]) -> list[Tensor]:
+        nonlocal state
+        (ask,) = asks
+        batch = ask.batch.to(device)
+        if ask.carry:
+            state = model.start(len(batch.tokens)) if state is None else state.detach()
+            logits, state = model(batch.tokens, state)
+        elif batch.positions is not None:
+            logits = model(batch.tokens, positions=batch.positions)
+        else:
+            logits = model(batch.tokens)
+        return [logits]
+
+    with evaluating(model):
+        (scores,) = score([task.scoring(split, batches=batches)], answer, progress)
+    return scores
+
+
+def score(
+    scorings: Sequence[Scoring],
+    answer: Callable[[Sequence[Ask]], Sequence[Tensor]],
+    progress: Progress | None = None,
+) -> list[Scores]:
+    """Carry out evaluations that ask for as many batches, side by side.
+
+    Args:
+        scorings: from `Task.scoring`.
+        answer: the next question of every evaluation -> logits for each.
+        progress: called with (batches done, batches in all).
+    """
+    asks = [next(scoring) for scoring in scorings]
+    while True:
+        found, last = answer(asks), asks[0].done == asks[0].total
+        if progress is not None:
+            progress(asks[0].done, asks[0].total)
+        if last:
+            return [_ended(s, logits) for s, logits in zip(scorings, found, strict=True)]
+        asks = [s.send(logits) for s, logits in zip(scorings, found, strict=True)]
+
+
+def _ended(scoring: Scoring, logits: Tensor) -> Scores:
+    try:
+        scoring.send(logits)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("an evaluation asked for more than it had said")
 
 
 class evaluating:

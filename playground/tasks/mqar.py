@@ -26,15 +26,7 @@ from numpy.typing import NDArray
 
 from playground.errors import DataError
 from playground.spec.tasks import Mqar
-from playground.tasks.base import (
-    Batch,
-    Model,
-    Progress,
-    check_split,
-    device_of,
-    evaluating,
-    summed_loss,
-)
+from playground.tasks.base import Ask, Batch, Scoring, check_split, summed_loss
 from playground.tasks.counter import below, draws, unit
 
 GENERATOR = "mqar-1"  # part of the data's identity: raise it when the same spec gives other tokens
@@ -115,21 +107,12 @@ class MqarTask:
             return self._first_filler + below(raw, self.vocab - self._first_filler)
         return _avoiding(below(raw, self.vocab - used.shape[1]), used, self.vocab)
 
-    def evaluate(
-        self,
-        model: Model,
-        split: str,
-        *,
-        batches: int | None = None,
-        progress: Progress | None = None,
-    ) -> dict[str, float]:
-        """Score `model` at the queries of `test_examples` fixed examples.
+    def scoring(self, split: str, *, batches: int | None = None) -> Scoring:
+        """Score a model at the queries of `test_examples` fixed examples.
 
         Args:
-            model: `model(tokens, positions=positions)` gives logits [B, pairs, vocab].
             split: "train" (the stream of seed 0), "val" or "test".
             batches: at most so many batches of 250 examples; None for all.
-            progress: called with (batches done, batches in all).
 
         Returns:
             "loss" (nats per query), "accuracy" (fraction of queries), "solved" (fraction of
@@ -139,15 +122,12 @@ class MqarTask:
         total, loss = self.spec.test_examples, 0.0
         starts = range(0, total, EVAL_SIZE)[:batches]
         hits: list[torch.Tensor] = []
-        with evaluating(model):
-            for done, first in enumerate(starts, start=1):
-                part = self._examples(split, EVAL_SEED, first, min(EVAL_SIZE, total - first))
-                part = part.to(device_of(model))
-                logits = model(part.tokens, positions=part.positions)
-                loss += summed_loss(logits, part.targets)
-                hits.append(logits.argmax(-1) == part.targets)
-                if progress is not None:
-                    progress(done, len(starts))
+        for done, first in enumerate(starts, start=1):
+            part = self._examples(split, EVAL_SEED, first, min(EVAL_SIZE, total - first))
+            logits = yield Ask(batch=part, carry=False, done=done, total=len(starts))
+            targets = part.targets.to(logits.device)
+            loss += summed_loss(logits, targets)
+            hits.append(logits.argmax(-1) == targets)
         right = torch.cat(hits).double()  # [examples, pairs]
         return {
             "loss": loss / right.numel(),

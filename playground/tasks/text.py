@@ -19,12 +19,10 @@ from playground.spec.tasks import Text
 from playground.tasks.base import (
     IGNORE,
     SPLITS,
+    Ask,
     Batch,
-    Model,
-    Progress,
+    Scoring,
     check_split,
-    device_of,
-    evaluating,
     summed_loss,
 )
 from playground.tasks.corpora import load_corpus
@@ -86,45 +84,28 @@ class TextTask:
         windows = torch.from_numpy(tokens[starts + np.arange(length + 1)].astype(np.int64))
         return Batch(tokens=windows[:, :-1].contiguous(), targets=windows[:, 1:].contiguous())
 
-    def evaluate(
-        self,
-        model: Model,
-        split: str,
-        *,
-        batches: int | None = None,
-        progress: Progress | None = None,
-    ) -> dict[str, float]:
-        """Score `model` on `split`, streaming or in windows as the spec says.
+    def scoring(self, split: str, *, batches: int | None = None) -> Scoring:
+        """Score a model on `split`, streaming or in windows as the spec says.
 
         Args:
-            model: see `playground.tasks.Model`.
             split: "train", "val" or "test".
             batches: at most so many batches of up to 16 windows: the first ones of every stream,
                 or windows spread evenly over the split; None for the whole split.
-            progress: called with (batches done, batches in all).
 
         Returns:
             "loss" (nats per token), "bits_per_byte" (of the text, whatever the tokenizer),
             "perplexity" (per token), "tokens" (scored) and "bytes" (that they stand for).
         """
         check_split(split)
-        encoded, length, stream = self.encoded[split], self.spec.length, self.spec.stream_eval
-        steps = (stream_steps if stream else window_steps)(len(encoded.tokens), length, batches)
-        device, state, loss, tokens, size = device_of(model), None, 0.0, 0, 0
-        with evaluating(model):
-            for done, step in enumerate(steps, start=1):
-                part, part_bytes = read_step(encoded, step, length)
-                read = part.tokens.to(device)
-                if stream:
-                    state = model.start(len(read)) if state is None else state.detach()
-                    logits, state = model(read, state)
-                else:
-                    logits = model(read)
-                loss += summed_loss(logits, part.targets.to(device))
-                tokens += int((part.targets != IGNORE).sum())
-                size += part_bytes
-                if progress is not None:
-                    progress(done, len(steps))
+        encoded, length, carry = self.encoded[split], self.spec.length, self.spec.stream_eval
+        steps = (stream_steps if carry else window_steps)(len(encoded.tokens), length, batches)
+        loss, tokens, size = 0.0, 0, 0
+        for done, step in enumerate(steps, start=1):
+            part, part_bytes = read_step(encoded, step, length)
+            logits = yield Ask(batch=part, carry=carry, done=done, total=len(steps))
+            loss += summed_loss(logits, part.targets.to(logits.device))
+            tokens += int((part.targets != IGNORE).sum())
+            size += part_bytes
         return _scores(loss, tokens, size)
 
     def floor(self, name: str, split: str = "test") -> float:

@@ -64,13 +64,16 @@ class Checkpoints:
         """Steps of the checkpoints that look complete, ascending."""
         return sorted(int(path.stem.removeprefix("step-")) for path in self.folder.glob("*.json"))
 
-    def load(self) -> tuple[Checkpoint | None, list[str]]:
+    def load(self, newest: int | None = None) -> tuple[Checkpoint | None, list[str]]:
         """The newest whole checkpoint, None if there is none, and why newer ones were passed over.
 
         Tensors come back on the CPU.
+
+        Args:
+            newest: look at steps up to this one only; None for all.
         """
         notes: list[str] = []
-        for step in reversed(self.steps()):
+        for step in reversed([s for s in self.steps() if newest is None or s <= newest]):
             try:
                 return self._read(step), notes
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -3,13 +3,14 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from playground.compile.process import prepare_process
 from playground.errors import SpecError
 from playground.spec import RunSpec
-from playground.tasks import Progress, make_task
+from playground.tasks import Model, Progress, make_task
+from playground.tasks import evaluate as evaluate_task
 from playground.train.loop import named_scores
-from playground.train.member import scored
 from playground.train.memory import frozen_memory
 from playground.train.restore import restore
 
@@ -45,7 +46,8 @@ def evaluate(
     model = restore(path, spec)
     frozen = frozen_memory(model) if freeze_memory else nullcontext()
     with frozen:
-        return named_scores(task.evaluate(scored(model), split, batches=batches, progress=progress))
+        scores = evaluate_task(task, cast(Model, model), split, batches=batches, progress=progress)
+    return named_scores(scores)
 
 
 def with_length(spec: RunSpec, length: int) -> RunSpec:

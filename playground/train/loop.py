@@ -1,109 +1,131 @@
 """The training loop: every run of this project goes through it.
 
-It trains a stack of members, one by default. What members share is the step; everything that
-belongs to one run is in its `Member`.
+It trains a stack of members, one by default. How the stack is computed is its `Program`; data,
+optimizer, rows, checkpoints and failures belong to each member by itself.
 """
 
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
 from playground.errors import RunFailed
 from playground.tasks import IGNORE, Batch
 from playground.train import health
 from playground.train.events import Event, Progress, ignore
-from playground.train.member import Member, scored
+from playground.train.member import Member
 from playground.train.memory import memory_log
 from playground.train.optim import applied_lr, scheduled_lr, set_lr
+from playground.train.program import Program
 from playground.train.seeds import stream
 from playground.train.signals import RunInterrupted, StopRequest
 
 
 def run_loop(
-    members: Sequence[Member], *, progress: Progress = ignore, stop: StopRequest | None = None
+    program: Program, *, progress: Progress = ignore, stop: StopRequest | None = None
 ) -> None:
-    """Train every member to its last step.
+    """Train every member to its last step, or to its `failure`.
 
     Args:
-        members: runs of the same length that stand at the same step.
+        program: of members that stand at the same step and have as many to go.
         progress: told of every step and evaluation.
         stop: looked at after every step.
 
     Raises:
-        RunFailed: a number is not finite; with the step and the first bad tensor.
         RunInterrupted: `stop` was asked; every member has a checkpoint of this step.
     """
-    while any(member.step < member.steps for member in members):
-        for member in members:
-            began = time.perf_counter()
-            loss, grad_norm, tokens = _update(member)
-            member.clock.count(time.perf_counter() - began, tokens)
-            _record(member, loss, grad_norm, progress)
-        if stop is not None and stop.requested and members[0].step < members[0].steps:
-            for member in members:
-                member.checkpoint()
-            raise RunInterrupted(members[0].folder.path, members[0].step, members[0].steps)
+    while active := [member for member in program.members if member.active]:
+        began = time.perf_counter()
+        losses, tokens = _update(program)
+        seconds = time.perf_counter() - began
+        for member, loss in zip(program.members, losses, strict=True):
+            if member.failure is None:
+                member.clock.count(seconds, tokens)
+                _record(member, loss, progress)
+        _evaluate_due(program, active, progress)
+        for member in active:
+            with _failing(member):
+                _checkpoint_due(member)
+        if stop is not None and stop.requested:
+            _interrupt(active)
 
 
-def _update(member: Member) -> tuple[float, float, int]:
-    """One optimizer step: its loss (nats per scored token), gradient norm and tokens read."""
-    spec, model, step = member.spec.train, member.model, member.step
-    model.train()
-    parts = [
-        member.task.batch("train", member.spec.seed, step * spec.accumulate + part, spec.batch)
-        for part in range(spec.accumulate)
-    ]
+def _interrupt(members: Sequence[Member]) -> None:
+    """Put all that have steps left away."""
+    left = [member for member in members if member.active]
+    for member in left:
+        member.checkpoint()
+    if left:
+        raise RunInterrupted(left[0].folder.path, left[0].step, left[0].steps)
+
+
+@contextmanager
+def _failing(member: Member) -> Iterator[None]:
+    """What goes wrong with one member is its own end only."""
+    try:
+        yield
+    except RunFailed as failure:
+        member.failure = failure
+
+
+def _update(program: Program) -> tuple[list[float], int]:
+    """One optimizer step: every member's loss (nats per scored token), and tokens read by each."""
+    members = program.members
+    spec, step = members[0].spec.train, max(member.step for member in members)
+    parts = [[_part(m, step, number) for m in members] for number in range(spec.accumulate)]
     # Over all parts, so that accumulation gives the gradient of one large batch.
-    scored = max(1, sum(int((part.targets != IGNORE).sum()) for part in parts))
-    member.optimizer.zero_grad(set_to_none=True)
-    total = 0.0
+    counts = [max(1, sum(_scored(part[i]) for part in parts)) for i in range(len(members))]
+    losses, read = [0.0] * len(members), sum(part[0].tokens.numel() for part in parts)
+    for member in members:
+        member.model.train()
+        member.optimizer.zero_grad(set_to_none=True)
     for number, part in enumerate(parts):
-        torch.manual_seed(stream(member.spec.seed, "dropout", step, number))
-        with autocast(member):
-            loss = batch_loss(model, part.to(member.device)) / scored
-        loss.backward()
-        total += loss.item()
-    weights = [p for p in model.parameters() if p.grad is not None]
+        torch.manual_seed(stream(members[0].spec.seed, "dropout", step, number))
+        found = program.gradients(part, counts)
+        losses = [total + loss for total, loss in zip(losses, found, strict=True)]
+    for member, loss in zip(members, losses, strict=True):
+        if member.active:
+            with _failing(member):
+                _step(member, loss)
+                member.tokens += read
+    return losses, read
+
+
+def _part(member: Member, step: int, number: int) -> Batch:
+    train = member.spec.train
+    index = step * train.accumulate + number
+    return member.task.batch("train", member.spec.seed, index, train.batch)
+
+
+def _scored(batch: Batch) -> int:
+    return int((batch.targets != IGNORE).sum())
+
+
+def _step(member: Member, loss: float) -> None:
+    """Clip the member's gradients and move its weights.
+
+    Raises:
+        RunFailed: a number is not finite; with the step and the first bad tensor.
+    """
+    optim, step = member.spec.train.optim, member.step
+    weights = [p for p in member.model.parameters() if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-    health.check(model, loss=total, grad_norm=norm.item(), step=step + 1)
-    if spec.optim.clip > 0:
-        torch.nn.utils.clip_grads_with_norm_(weights, spec.optim.clip, norm)
-    set_lr(member.optimizer, scheduled_lr(spec.optim, step, spec.steps))
+    member.grad_norm = norm.item()
+    health.check(member.model, loss=loss, grad_norm=member.grad_norm, step=step + 1)
+    if optim.clip > 0:
+        torch.nn.utils.clip_grads_with_norm_(weights, optim.clip, norm)
+    set_lr(member.optimizer, scheduled_lr(optim, step, member.steps))
     member.optimizer.step()
     member.step += 1
-    read = sum(part.tokens.numel() for part in parts)
-    member.tokens += read
-    return total, norm.item(), read
 
 
-def batch_loss(model: torch.nn.Module, batch: Batch) -> Tensor:
-    """Cross entropy in nats, summed over the scored targets, in fp32 at least."""
-    if batch.positions is None:
-        logits = model(batch.tokens)
-    else:
-        logits = model(batch.tokens, positions=batch.positions)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return torch.nn.functional.cross_entropy(
-        logits.flatten(0, -2), batch.targets.flatten(), ignore_index=IGNORE, reduction="sum"
-    )
-
-
-def autocast(member: Member) -> AbstractContextManager[object]:
-    """bf16 matrix products where the run's dtype says so; fast weights stay fp32 by themselves."""
-    dtype = member.spec.dtype
-    lower = dtype == "bf16" or (dtype == "auto" and member.device.type == "cuda")
-    return torch.autocast(member.device.type, dtype=torch.bfloat16, enabled=lower)
-
-
-def _record(member: Member, loss: float, grad_norm: float, progress: Progress) -> None:
-    """Rows, evaluation and checkpoint that are due after a step."""
+def _record(member: Member, loss: float, progress: Progress) -> None:
+    """The row that is due after a step, and word of it."""
     spec, step, last = member.spec.train, member.step, member.step == member.steps
     member.recent_loss.add(loss)
     if step % spec.log_every == 0 or step == 1 or last:
-        member.folder.append(_train_row(member, grad_norm))
+        member.folder.append(_train_row(member))
     progress(
         Event(
             kind="step",
@@ -115,38 +137,51 @@ def _record(member: Member, loss: float, grad_norm: float, progress: Progress) -
             eta_s=member.clock.eta_s(member.steps - step),
         )
     )
-    if step % spec.eval_every == 0 or last:
-        _evaluate(member, progress)
-    if step % spec.checkpoint_every == 0 or last:
-        member.checkpoint()
 
 
-def _train_row(member: Member, grad_norm: float) -> dict[str, object]:
+def _train_row(member: Member) -> dict[str, object]:
     return {
         "kind": "train",
         "step": member.step,
         "tokens": member.tokens,
         "loss": member.recent_loss.take(),  # the mean since the row before
         "lr": applied_lr(member.optimizer),
-        "grad_norm": grad_norm,
+        "grad_norm": member.grad_norm,
         "tokens_per_s": member.clock.tokens_per_s(),
         "elapsed_s": member.clock.elapsed_s(),
     }
 
 
-def _evaluate(member: Member, progress: Progress) -> None:
-    """Score on val, with what the memories of each layer do."""
-    with autocast(member):
-        scores = member.task.evaluate(
-            scored(member.model), "val", batches=member.spec.train.eval_batches
-        )
+def _checkpoint_due(member: Member) -> None:
+    due = member.step % member.spec.train.checkpoint_every == 0 or member.step == member.steps
+    if due and member.failure is None:
+        member.checkpoint()
+
+
+def _evaluate_due(program: Program, active: Sequence[Member], progress: Progress) -> None:
+    """Score on val where that is due, with what the memories of each layer do."""
+    going = [member for member in active if member.failure is None]
+    if not going:
+        return
+    spec, step = going[0].spec.train, going[0].step
+    if step % spec.eval_every and step != spec.steps:
+        return
+    scores = program.evaluate("val", batches=spec.eval_batches)
+    for member, found in zip(program.members, scores, strict=True):
+        if any(member is one for one in going):
+            with _failing(member):
+                _evaluated(member, named_scores(found), progress)
+
+
+def _evaluated(member: Member, scores: dict[str, float], progress: Progress) -> None:
+    with member.autocast():
         layers = memory_log(member.model, member.task.batch("val", 0, 0, 2).to(member.device))
-    member.scores = named_scores(scores)
+    member.scores = scores
     place = {"step": member.step, "tokens": member.tokens}
-    member.folder.append({"kind": "eval", "split": "val", **place, **member.scores})
+    member.folder.append({"kind": "eval", "split": "val", **place, **scores})
     if layers:
         member.folder.append({"kind": "memory", **place, "layers": layers})
-    if member.scores["loss"] != member.scores["loss"]:
+    if scores["loss"] != scores["loss"]:
         bad = health.bad_weight(member.model) or "the loss on val"
         raise RunFailed("not a number", member.step, bad)
     progress(
@@ -155,8 +190,8 @@ def _evaluate(member: Member, progress: Progress) -> None:
             fingerprint=member.folder.fingerprint,
             step=member.step,
             steps=member.steps,
-            loss=member.scores["loss"],
-            metrics=member.scores,
+            loss=scores["loss"],
+            metrics=scores,
         )
     )
 

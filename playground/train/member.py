@@ -1,13 +1,14 @@
 """One run of a stack: its parts, and how far it is."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import nn
 
+from playground.errors import RunFailed
 from playground.spec.run import RunSpec
-from playground.tasks import Model as Scored
 from playground.tasks import Task
 from playground.train.checkpoint import Checkpoint
 from playground.train.clock import Clock, Mean
@@ -40,14 +41,27 @@ class Member:
         self.optimizer = make_optimizer(spec.train.optim, model)
         self.step = 0  # optimizer steps done
         self.tokens = 0  # read in training
+        self.grad_norm = 0.0  # of the last step, before clipping
         self.clock = Clock()
         self.recent_loss = Mean()
         self.scores: dict[str, float] = {}  # of the last evaluation on val
+        self.failure: RunFailed | None = None
 
     @property
     def steps(self) -> int:
         """Optimizer steps in all."""
         return self.spec.train.steps
+
+    @property
+    def active(self) -> bool:
+        """Whether there are steps left, and nothing against them."""
+        return self.step < self.steps and self.failure is None
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """bf16 matrix products where the dtype says so; fast weights stay fp32 by themselves."""
+        dtype = self.spec.dtype
+        lower = dtype == "bf16" or (dtype == "auto" and self.device.type == "cuda")
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=lower)
 
     def checkpoint(self) -> None:
         """Write where the run stands.
@@ -67,12 +81,15 @@ class Member:
         tensors = {**weights, **optimizer_tensors(self.optimizer, self.model)}
         self.folder.checkpoints.save(Checkpoint(step=self.step, tensors=tensors, numbers=numbers))
 
-    def resume(self) -> list[str]:
-        """Go on from the newest whole checkpoint, if there is one; what is worth saying about it.
+    def resume(self, newest: int | None = None) -> list[str]:
+        """Go on from the last whole checkpoint, if there is one; what is worth saying about it.
 
         Rows of later steps are dropped: they are written again, with the same numbers.
+
+        Args:
+            newest: of a step not above this one; None for any.
         """
-        checkpoint, notes = self.folder.checkpoints.load()
+        checkpoint, notes = self.folder.checkpoints.load(newest)
         self.folder.rewind(checkpoint.step if checkpoint else 0)
         if checkpoint is not None:
             load_weights(self.model, checkpoint.tensors)
@@ -89,11 +106,6 @@ class Member:
         self.scores = dict(numbers["scores"])
         self.recent_loss = Mean(float(numbers["loss_total"]), int(numbers["loss_count"]))
         self.clock.restore(numbers["clock"])
-
-
-def scored(model: nn.Module) -> Scored:
-    """A model as a task sees it: one that can be started and carried on."""
-    return cast(Scored, model)
 
 
 def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

@@ -20,6 +20,7 @@ class Result:
         tokens: read in training.
         steps: optimizer steps done.
         wall_s: seconds of all attempts together.
+        replicas: how many runs were trained as one program, with this one.
     """
 
     fingerprint: str
@@ -34,6 +35,7 @@ class Result:
     seed: int = 0
     steps: int = 0
     wall_s: float = 0.0
+    replicas: int = 1
 
     @property
     def ok(self) -> bool:

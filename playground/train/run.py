@@ -1,6 +1,8 @@
 """One run from its spec to its result; what was done already is not done again."""
 
 import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,15 +11,17 @@ from torch import nn
 
 from playground.compile import compile as compile_model
 from playground.compile.process import prepare_process
-from playground.errors import RunFailed, SpecError
+from playground.errors import SpecError
 from playground.spec import RunSpec, canonical_json, fingerprint, to_dict, to_yaml
 from playground.tasks import Task, make_task
 from playground.train.cache import compile_cache
 from playground.train.costs import LENGTH, costs_of
 from playground.train.events import Event, Progress, ignore
-from playground.train.loop import autocast, named_scores, run_loop
+from playground.train.loop import named_scores, run_loop
 from playground.train.machine import environment, pick_device
-from playground.train.member import Member, scored
+from playground.train.member import Member
+from playground.train.program import Program
+from playground.train.replicas import check_alike, make_program
 from playground.train.result import Result
 from playground.train.signals import RunInterrupted, StopRequest, stop_on_signal
 from playground.train.store import RunFolder, RunStore, new_store
@@ -41,17 +45,47 @@ def train(
         RunBusy: another process is training it.
         RunInterrupted: it was asked to stop; the same call goes on from there.
     """
+    (result,) = train_together([spec], store, progress, retry=retry)
+    return result
+
+
+def train_together(
+    specs: Sequence[RunSpec],
+    store: Path | str,
+    progress: Progress | None = None,
+    *,
+    retry: bool = False,
+) -> list[Result]:
+    """Train runs that share a `stack_key` as one program; each ends as `train` would end it.
+
+    Args:
+        specs: what to train, each once.
+        store: folder of runs.
+        progress: told of every step and evaluation of every run.
+        retry: try those again that failed.
+
+    Raises:
+        SpecError: they cannot be one program.
+        others: as `train`; nothing is trained then.
+    """
     prepare_process()
-    task = make_task(spec.task)
-    folder = RunStore(new_store(Path(store))).run(identity(spec, task))
-    if (stored := _stored(folder, retry)) is not None:
-        return stored
-    with folder.locked():
-        if (stored := _stored(folder, retry)) is not None:  # ended while we waited for the lock
-            return stored
-        folder.reopen()
-        with compile_cache():
-            return _train(spec, task, folder, progress or ignore)
+    check_alike(specs)
+    folders = RunStore(new_store(Path(store)))
+    tasks = {spec.task: make_task(spec.task) for spec in specs}
+    found = [(spec, folders.run(identity(spec, tasks[spec.task]))) for spec in specs]
+    with ExitStack() as held:
+        todo = []
+        for spec, folder in found:
+            if _stored(folder, retry) is not None:
+                continue
+            held.enter_context(folder.locked())
+            if _stored(folder, retry) is None:  # it did not end while we waited for the lock
+                folder.reopen()
+                todo.append((spec, folder))
+        if todo:
+            with compile_cache():
+                _train([(s, tasks[s.task], folder) for s, folder in todo], progress or ignore)
+    return [result for _, folder in found if (result := folder.result()) is not None]
 
 
 def identity(spec: RunSpec, task: Task) -> str:
@@ -73,28 +107,33 @@ def _stored(folder: RunFolder, retry: bool) -> Result | None:
     return result if result is not None and (result.ok or not retry) else None
 
 
-def _train(spec: RunSpec, task: Task, folder: RunFolder, progress: Progress) -> Result:
-    device = pick_device(spec.device)
-    model = prepare_model(spec, task, device)
+def _train(runs: Sequence[tuple[RunSpec, Task, RunFolder]], progress: Progress) -> None:
+    device = pick_device(runs[0][0].device)
+    members = [_member(*run, device, alone=len(runs) == 1) for run in runs]
+    notes = {member: member.resume() for member in members}
+    while len({member.step for member in members}) > 1:  # a kill came between two checkpoints
+        least = min(member.step for member in members)
+        notes |= {m: m.resume(least) for m in members if m.step > least}
+    for member in members:
+        progress(_event(member, "start", facts=member.task.describe()))
+        for text in notes[member]:
+            progress(_event(member, "note", text=text))
+    with stop_on_signal() as stop:
+        program = make_program(members)
+        run_loop(program, progress=progress, stop=stop)
+        _finish(program, progress, stop)
+
+
+def _member(
+    spec: RunSpec, task: Task, folder: RunFolder, device: torch.device, *, alone: bool
+) -> Member:
+    model = prepare_model(spec if alone else replace(spec, compile=False), task, device)
     folder.describe(
         spec_yaml=to_yaml(spec),
         resolved={"spec": to_dict(spec), "canonical": canonical_json(spec)},
         env=environment(device),
     )
-    member = Member(spec=spec, task=task, model=model, folder=folder, device=device)
-    progress(_event(member, "start", facts=task.describe()))
-    for text in member.resume():
-        progress(_event(member, "note", text=text))
-    with stop_on_signal() as stop:
-        try:
-            run_loop([member], progress=progress, stop=stop)
-            result = _finished(member, progress, stop)
-        except RunFailed as failure:
-            log.info("%s: %s", folder.path, failure)
-            result = _result(member, {}, reason=str(failure))
-    folder.finish(result)
-    progress(_event(member, "done", metrics=dict(result.metrics)))
-    return result
+    return Member(spec=spec, task=task, model=model, folder=folder, device=device)
 
 
 def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
@@ -120,30 +159,39 @@ def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
     return model.double() if spec.dtype == "fp64" else model
 
 
-def _finished(member: Member, progress: Progress, stop: StopRequest) -> Result:
-    """The final evaluation, on the whole test split."""
+def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
+    """The final evaluation, on the whole test split, and every member's result."""
+    members = program.members
 
     def tell(done: int, batches: int) -> None:
         if stop.requested:
-            raise RunInterrupted(member.folder.path, member.step, member.steps)
-        progress(replace(_event(member, "test"), step=done, steps=batches))
+            raise RunInterrupted(members[0].folder.path, members[0].step, members[0].steps)
+        progress(replace(_event(members[0], "test"), step=done, steps=batches))
 
-    with autocast(member):
-        test = named_scores(member.task.evaluate(scored(member.model), "test", progress=tell))
-    metrics = {f"val/{name}": value for name, value in member.scores.items()}
-    metrics |= {f"test/{name}": value for name, value in test.items()}
-    speed = member.clock.tokens_per_s()
-    if speed is not None:
-        metrics["tokens_per_s"] = speed
-    return _result(member, metrics)
+    test: list[dict[str, float]] = [{}] * len(members)
+    if any(member.failure is None for member in members):
+        test = program.evaluate("test", progress=tell)
+    for member, scores in zip(members, test, strict=True):
+        result = _result(member, named_scores(scores), len(members))
+        member.folder.finish(result)
+        progress(_event(member, "done", metrics=dict(result.metrics)))
 
 
-def _result(member: Member, metrics: dict[str, float], reason: str | None = None) -> Result:
+def _result(member: Member, test: dict[str, float], replicas: int) -> Result:
+    metrics: dict[str, float] = {}
+    if member.failure is None:
+        metrics = {f"val/{name}": value for name, value in member.scores.items()}
+        metrics |= {f"test/{name}": value for name, value in test.items()}
+        speed = member.clock.tokens_per_s()
+        if speed is not None and replicas == 1:  # of a stack it would be nobody's own
+            metrics["tokens_per_s"] = speed
+    else:
+        log.info("%s: %s", member.folder.path, member.failure)
     costs = costs_of(member.model, getattr(member.spec.task, "length", LENGTH))
     return Result(
         fingerprint=member.folder.fingerprint,
-        status="ok" if reason is None else "failed",
-        reason=reason,
+        status="ok" if member.failure is None else "failed",
+        reason=None if member.failure is None else str(member.failure),
         metrics=metrics,
         floors=member.task.floors(),
         params=costs.params,
@@ -153,6 +201,7 @@ def _result(member: Member, metrics: dict[str, float], reason: str | None = None
         seed=member.spec.seed,
         steps=member.step,
         wall_s=member.clock.elapsed_s(),
+        replicas=replicas,
     )
 
 

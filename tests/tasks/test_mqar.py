@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from playground.spec.tasks import Mqar
-from playground.tasks import MqarTask
+from playground.tasks import MqarTask, evaluate
 from playground.tasks.mqar import Oracle
 
 FILLERS = ("reserved", "random", "zero")
@@ -24,7 +24,7 @@ def make(**fields: object) -> MqarTask:
 def test_the_oracle_solves_every_split(fillers: str, size: dict[str, int]) -> None:
     task = make(fillers=fillers, **size)
     for split in ("train", "val", "test"):
-        scores = task.evaluate(Oracle(task.spec), split)
+        scores = evaluate(task, Oracle(task.spec), split)
         assert scores["accuracy"] == scores["solved"] == 1.0
         assert scores["loss"] < 1e-6
         assert scores["tokens"] == task.spec.test_examples * task.spec.pairs
@@ -101,10 +101,10 @@ def test_seeds_and_splits_share_no_example() -> None:
 
 def test_evaluation_reads_the_same_examples_every_time_and_counts_progress() -> None:
     task, seen = make(test_examples=600), []
-    scores = task.evaluate(Oracle(task.spec), "val", progress=lambda *at: seen.append(at))
+    scores = evaluate(task, Oracle(task.spec), "val", progress=lambda *at: seen.append(at))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert scores["tokens"] == 2400
-    assert task.evaluate(Oracle(task.spec), "val", batches=1)["tokens"] == 1000
+    assert evaluate(task, Oracle(task.spec), "val", batches=1)["tokens"] == 1000
 
 
 def test_a_guess_among_the_values_in_context_scores_its_floor() -> None:
@@ -116,7 +116,7 @@ def test_a_guess_among_the_values_in_context_scores_its_floor() -> None:
             values = tokens[:, 1:16:2][:, None, :].expand(-1, positions.shape[1], -1)
             return logits.scatter_(-1, values, 0.0)
 
-    scores = task.evaluate(Guess(task.spec), "test")
+    scores = evaluate(task, Guess(task.spec), "test")
     assert scores["loss"] == pytest.approx(task.floors()["value_in_context"], rel=1e-5)
     assert task.floors()["any_value"] == pytest.approx(math.log(20))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from playground.errors import DataError
 from playground.spec.tasks import Text
-from playground.tasks import TextTask
+from playground.tasks import TextTask, evaluate
 
 LENGTH = 16
 
@@ -98,7 +98,7 @@ def test_every_place_of_a_split_can_be_drawn(tmp_path: Path) -> None:
 def test_streaming_equals_reading_every_stream_in_one_go(corpus: str, tokenizer: str) -> None:
     task = make(corpus, tokenizer=tokenizer)
     model = Summing(task.vocab)
-    scores = task.evaluate(model, "test")
+    scores = evaluate(task, model, "test")
     tokens = task.encoded["test"].tokens
     streams = task.describe()["streams"]["test"]
     share = (len(tokens) - 1) // streams
@@ -112,7 +112,7 @@ def test_streaming_equals_reading_every_stream_in_one_go(corpus: str, tokenizer:
 def test_windows_cover_the_split_once_from_fresh_states(corpus: str) -> None:
     task = make(corpus, stream_eval=False)
     model = Summing(task.vocab)
-    scores = task.evaluate(model, "test")
+    scores = evaluate(task, model, "test")
     tokens = task.encoded["test"].tokens
     last = len(tokens) - 1
     borders = [(at, min(at + LENGTH, last)) for at in range(0, last, LENGTH)]
@@ -127,8 +127,8 @@ def test_batches_bounds_the_evaluation_and_progress_counts_it(
 ) -> None:
     task = make(corpus, stream_eval=stream_eval)
     seen: list[tuple[int, int]] = []
-    scores = task.evaluate(
-        Summing(task.vocab), "train", batches=3, progress=lambda *at: seen.append(at)
+    scores = evaluate(
+        task, Summing(task.vocab), "train", batches=3, progress=lambda *at: seen.append(at)
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
     # Windows spread over the split may include its last one, which is shorter.
@@ -141,7 +141,7 @@ def test_bits_per_byte_counts_the_bytes_of_the_text(
     corpus: str, tokenizer: str, stream_eval: bool
 ) -> None:
     task = make(corpus, tokenizer=tokenizer, stream_eval=stream_eval)
-    scores = task.evaluate(Summing(task.vocab), "val")
+    scores = evaluate(task, Summing(task.vocab), "val")
     read = task.encoded["val"].tokens[1 : int(scores["tokens"]) + 1]
     size = len(read) if tokenizer == "bytes" else len(task.tokenizer.decode(read).encode())
     assert scores["bytes"] == size
@@ -153,7 +153,7 @@ def test_bits_per_byte_counts_the_bytes_of_the_text(
 def test_evaluation_restores_the_mode_of_the_model(corpus: str) -> None:
     task = make(corpus)
     model = Summing(task.vocab).train()
-    task.evaluate(model, "val", batches=1)
+    evaluate(task, model, "val", batches=1)
     assert model.training and torch.is_grad_enabled()
 
 
@@ -162,7 +162,7 @@ def test_a_diverged_model_has_infinite_perplexity_not_an_exception(corpus: str) 
     model = Summing(task.vocab)
     with torch.no_grad():
         model.table *= 1e6
-    assert task.evaluate(model, "val")["perplexity"] == math.inf
+    assert evaluate(task, model, "val")["perplexity"] == math.inf
 
 
 def test_floors_are_ordered_on_real_text() -> None:

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from playground.compile import build
-from playground.errors import RunFailed
 from playground.tasks import make_task
 from playground.train import Event, RunInterrupted, RunStore, train
 from playground.train.loop import run_loop
 from playground.train.member import Member
 from playground.train.optim import scheduled_lr
+from playground.train.program import Alone
 from playground.train.signals import StopRequest
 from tests.train.small import MEMORY, RUN, losses, run_with, trained
 
@@ -33,7 +33,7 @@ def weights(one: Member) -> dict[str, torch.Tensor]:
 def test_the_same_run_gives_the_same_numbers_bit_for_bit(tmp_path: Path):
     first, second = member(tmp_path, name="a"), member(tmp_path, name="b")
     for one in (first, second):
-        run_loop([one])
+        run_loop(Alone(one))
     assert losses(first.folder) == losses(second.folder)
     assert losses(first.folder, "eval") == losses(second.folder, "eval")
     again = weights(second)
@@ -43,20 +43,9 @@ def test_the_same_run_gives_the_same_numbers_bit_for_bit(tmp_path: Path):
 def test_another_seed_gives_other_numbers(tmp_path: Path):
     first = member(tmp_path, run_with(steps=1), "a")
     second = member(tmp_path, replace(run_with(steps=1), seed=1), "b")
-    run_loop([first])
-    run_loop([second])
+    run_loop(Alone(first))
+    run_loop(Alone(second))
     assert losses(first.folder) != losses(second.folder)
-
-
-def test_a_stack_of_two_gives_what_each_gives_alone(tmp_path: Path):
-    specs = [RUN, replace(RUN, seed=5)]
-    alone = [member(tmp_path, spec, f"alone{i}") for i, spec in enumerate(specs)]
-    for one in alone:
-        run_loop([one])
-    stack = [member(tmp_path, spec, f"stack{i}") for i, spec in enumerate(specs)]
-    run_loop(stack)
-    for one, other in zip(alone, stack, strict=True):
-        assert losses(one.folder) == losses(other.folder)
 
 
 def test_accumulation_gives_the_gradients_of_one_large_batch(tmp_path: Path):
@@ -65,7 +54,7 @@ def test_accumulation_gives_the_gradients_of_one_large_batch(tmp_path: Path):
     parts = member(tmp_path, run_with(plain, steps=3, batch=2, accumulate=2), "parts")
     for one in (large, parts):
         one.model.double()
-        run_loop([one])
+        run_loop(Alone(one))
     assert parts.tokens == large.tokens == 3 * 4 * 12
     for name, w in weights(large).items():
         torch.testing.assert_close(weights(parts)[name], w, rtol=1e-9, atol=1e-12)
@@ -80,7 +69,7 @@ MEMORY_WITHOUT_DROPOUT = replace(RUN.model, block=without_dropout(RUN.model.bloc
 
 def test_the_logged_rate_is_the_schedule_and_every_row_is_there(tmp_path: Path):
     one = member(tmp_path)
-    run_loop([one])
+    run_loop(Alone(one))
     rows = [row for row in one.folder.rows() if row["kind"] == "train"]
     assert [row["step"] for row in rows] == [1, 2, 4, 6, 8, 10, 12]
     for row in rows:
@@ -94,7 +83,7 @@ def test_the_logged_rate_is_the_schedule_and_every_row_is_there(tmp_path: Path):
 @pytest.mark.parametrize("at", [1, 4, 6, 11])
 def test_a_run_that_is_stopped_anywhere_goes_on_bit_for_bit(tmp_path: Path, at: int):
     whole = member(tmp_path, name="whole")
-    run_loop([whole])
+    run_loop(Alone(whole))
     stop = StopRequest()
 
     def press(event: Event) -> None:
@@ -102,13 +91,13 @@ def test_a_run_that_is_stopped_anywhere_goes_on_bit_for_bit(tmp_path: Path, at: 
 
     first = member(tmp_path, name="cut")
     with pytest.raises(RunInterrupted) as caught:
-        run_loop([first], progress=press, stop=stop)
+        run_loop(Alone(first), progress=press, stop=stop)
     assert caught.value.step == at
     assert f"step {at}" in str(caught.value)
     second = member(tmp_path, name="cut")
     notes = second.resume()
     assert any(f"after step {at}" in note for note in notes)
-    run_loop([second])
+    run_loop(Alone(second))
     assert losses(second.folder) == losses(whole.folder)
     assert losses(second.folder, "eval") == losses(whole.folder, "eval")
     assert all(torch.equal(w, weights(second)[name]) for name, w in weights(whole).items())
@@ -116,15 +105,15 @@ def test_a_run_that_is_stopped_anywhere_goes_on_bit_for_bit(tmp_path: Path, at: 
 
 def test_a_damaged_checkpoint_sends_the_run_back_to_the_one_before(tmp_path: Path):
     whole, first = member(tmp_path, name="whole"), member(tmp_path, name="cut")
-    run_loop([whole])
-    run_loop([first])
+    run_loop(Alone(whole))
+    run_loop(Alone(first))
     newest = sorted(first.folder.checkpoints.folder.glob("*.safetensors"))[-1]
     newest.write_bytes(newest.read_bytes()[:100])
     second = member(tmp_path, name="cut")
     notes = second.resume()
     assert "damaged" in notes[0]
     assert second.step == 9
-    run_loop([second])
+    run_loop(Alone(second))
     assert losses(second.folder) == losses(whole.folder)
     texts = [row["text"] for row in second.folder.rows() if row["kind"] == "note"]
     assert texts == notes
@@ -135,9 +124,9 @@ def test_weights_that_are_not_finite_stop_the_run_with_their_name(tmp_path: Path
     name = "blocks.0.norm.weight"
     with torch.no_grad():
         one.model.get_parameter(name).fill_(float("nan"))
-    with pytest.raises(RunFailed) as caught:
-        run_loop([one])
-    assert (caught.value.step, caught.value.tensor) == (1, f"parameter {name}")
+    run_loop(Alone(one))
+    assert one.failure is not None
+    assert (one.failure.step, one.failure.tensor) == (1, f"parameter {name}")
     assert one.folder.checkpoints.steps() == []
 
 
@@ -157,7 +146,7 @@ def test_logging_the_memory_changes_no_number(tmp_path: Path):
     often = member(tmp_path, run_with(spec, steps=3, eval_every=1), "often")
     seldom = member(tmp_path, run_with(spec, steps=3, eval_every=3), "seldom")
     for one in (often, seldom):
-        run_loop([one])
+        run_loop(Alone(one))
     assert losses(often.folder) == losses(seldom.folder)
 
 

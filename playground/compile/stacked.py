@@ -1,0 +1,161 @@
+"""Models of one spec as one program: what differs between them, their weights, has a first axis.
+
+Every part of the model runs under `torch.func.vmap`, so all members share each matrix product, and
+blocks of one spec share a graph. The members' own parameters become views of the stacked ones: who
+trains the stack has trained each member.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from blocks.model import Model
+from playground.spec import ModelSpec
+
+Weights = Mapping[str, Tensor]
+
+
+class _Call(nn.Module):
+    """Any use of a module, as a module: what `functional_call` can put weights into."""
+
+    def __init__(self, inner: nn.Module, use: Callable[..., Any]) -> None:
+        super().__init__()
+        self.inner, self.use = inner, use
+
+    def forward(self, *args: Any) -> Any:
+        return self.use(self.inner, *args)
+
+
+class StackedWeights:
+    """The parameters of R models of one spec, [R, ...] each; the models' own become views of them.
+
+    Args:
+        models: of one spec, on one device, of one type.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        self.count = len(models)
+        every = [dict(model.named_parameters()) for model in models]
+        self.own = {name: [each[name] for each in every] for name in every[0]}
+        self.all = {
+            name: torch.stack([p.detach() for p in each]).requires_grad_()
+            for name, each in self.own.items()
+        }
+        for name, each in self.own.items():
+            for parameter, part in zip(each, self.all[name].data.unbind(0), strict=True):
+                parameter.data = part
+
+    def take_gradients(self) -> None:
+        """Hand the weights' gradients over to the members' parameters, which add them up."""
+        for name, weight in self.all.items():
+            if (grads := weight.grad) is None:
+                continue
+            for own, grad in zip(self.own[name], grads.unbind(0), strict=True):
+                own.grad = grad if own.grad is None else own.grad.add_(grad)
+            weight.grad = None
+
+    def under(self, part: str) -> Weights:
+        """Those of a part of the model, by what `_Call` calls them."""
+        before = f"{part}."
+        return {
+            f"inner.{name.removeprefix(before)}": weight
+            for name, weight in self.all.items()
+            if name.startswith(before)
+        }
+
+
+class Stacked:
+    """R models: tokens [R, B, T] -> logits [R, B, T, L]; states have the axis R first as well.
+
+    Args:
+        spec: of all of them.
+        weights: theirs.
+        model: one more of that spec, without torch.compile around its blocks; its own weights are
+            never used.
+        compiled: put torch.compile around the blocks, one graph per spec of a block.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, weights: StackedWeights, model: Model, *, compiled: bool
+    ) -> None:
+        self.weights, self.model, self.compiled = weights, model, compiled
+        self._runs: dict[tuple[str, int], Callable[..., Any]] = {}
+        blocks = spec.blocks()
+        self._first = [blocks.index(block) for block in blocks]  # the block whose graph it shares
+
+    def start(self, batch: int) -> TensorDict:
+        """The states of all blocks before the first token, by index as text: [R, batch]."""
+        states = {
+            str(i): self._run("start", i)(self.weights.under(f"blocks.{i}"), batch)
+            for i in range(len(self._first))
+        }
+        return TensorDict(states, batch_size=[self.weights.count, batch])
+
+    def __call__(
+        self,
+        tokens: Tensor,
+        state: TensorDict | None = None,
+        *,
+        positions: Tensor | None = None,
+    ) -> Any:
+        """As a model's forward, with the axis R in front of everything; state: from `start`."""
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no vmap
+            return self._forward(tokens, state, positions)
+
+    def _forward(self, tokens: Tensor, state: TensorDict | None, positions: Tensor | None) -> Any:
+        x = vmap(nn.functional.embedding)(tokens, self.weights.all["embedding.weight"])
+        after: dict[str, Any] = {}
+        for i in range(len(self._first)):
+            weights = self.weights.under(f"blocks.{i}")
+            if state is None:
+                x = self._run("begin", i)(weights, x)
+            else:
+                x, after[str(i)] = self._run("carry on", i)(weights, x, state[str(i)])
+        if positions is not None:
+            x = x.gather(2, positions[..., None].expand(-1, -1, -1, x.shape[-1]))
+        logits = self._logits(x)
+        return logits if state is None else (logits, TensorDict(after, state.batch_size))
+
+    def _logits(self, x: Tensor) -> Tensor:
+        tail = _Call(self.model, lambda model, x: model.logits(x))
+        every = self.weights.all.items()
+        weights = {f"inner.{n}": w for n, w in every if not n.startswith("blocks.")}
+        return vmap(lambda w, x: functional_call(tail, w, (x,)))(weights, x)
+
+    def _run(self, use: str, index: int) -> Callable[..., Any]:
+        """One use of the block at `index` for all members at once."""
+        first = self._first[index]
+        if (use, first) not in self._runs:
+            self._runs[use, first] = self._made(use, self.model.blocks[first])
+        return self._runs[use, first]
+
+    def _made(self, use: str, block: nn.Module) -> Callable[..., Any]:
+        call = _Call(block, _USES[use])
+
+        def one(weights: Weights, *args: Any) -> Any:
+            return functional_call(call, dict(weights), args)
+
+        def every(weights: Weights, *args: Any) -> Any:
+            axes = (0, *(0 if isinstance(a, Tensor) or use == "carry on" else None for a in args))
+            return vmap(one, in_dims=axes)(weights, *args)
+
+        whole = block.bodies == ("forward",)  # others have a loop that a graph would unroll
+        if self.compiled and use == "begin" and whole:
+            return torch.compile(every, fullgraph=True, dynamic=False)
+        return every
+
+
+def _begin(block: Any, x: Tensor) -> Tensor:
+    return block(x, block.start(x.shape[0]))[0]
+
+
+_USES: Mapping[str, Callable[..., Any]] = {
+    "start": lambda block, batch: block.start(batch),
+    "begin": _begin,
+    "carry on": lambda block, x, state: block(x, state),
+}

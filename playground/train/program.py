@@ -1,0 +1,137 @@
+"""How the members of a stack are computed: one by itself, or all of them as one program."""
+
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from playground.compile.stacked import Stacked, StackedWeights
+from playground.tasks import IGNORE, Ask, Batch, Progress, Scores, evaluate, score
+from playground.tasks import Model as Scored
+from playground.train.member import Member
+
+
+class Program(Protocol):
+    """Forward and backward of a stack."""
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """In the order of all lists here."""
+        ...
+
+    def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
+        """Add every member's gradients of one batch each; the losses, over `scored` targets."""
+        ...
+
+    def evaluate(
+        self, split: str, *, batches: int | None = None, progress: Progress | None = None
+    ) -> list[Scores]:
+        """Every member's scores on a split of its task."""
+        ...
+
+
+class Alone:
+    """A stack of one: the member's model as it is."""
+
+    def __init__(self, member: Member) -> None:
+        self.members: Sequence[Member] = [member]
+
+    def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
+        """See `Program`."""
+        (member,), (part,), (count,) = self.members, parts, scored
+        batch = part.to(member.device)
+        with member.autocast():
+            loss = summed(_logits(member.model, batch), batch.targets) / count
+        loss.backward()
+        return [loss.item()]
+
+    def evaluate(
+        self, split: str, *, batches: int | None = None, progress: Progress | None = None
+    ) -> list[Scores]:
+        """See `Program`."""
+        (member,) = self.members
+        model = cast(Scored, member.model)
+        with member.autocast():
+            return [evaluate(member.task, model, split, batches=batches, progress=progress)]
+
+
+class Together:
+    """Members of one shape as one program; their parameters are views of its weights.
+
+    Args:
+        members: with models of one spec, without torch.compile around their blocks.
+        weights: those of the members' models.
+        stacked: what they run as.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], weights: StackedWeights, stacked: Stacked
+    ) -> None:
+        self.members, self.weights, self.stacked = list(members), weights, stacked
+
+    def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
+        """See `Program`."""
+        first = self.members[0]
+        batch = _stack(parts).to(first.device)
+        counts = torch.tensor(scored, device=first.device)
+        with first.autocast():
+            losses = summed(_logits(self.stacked, batch), batch.targets, stacked=True) / counts
+        losses.sum().backward()
+        self.weights.take_gradients()
+        return losses.tolist()
+
+    def evaluate(
+        self, split: str, *, batches: int | None = None, progress: Progress | None = None
+    ) -> list[Scores]:
+        """See `Program`."""
+        first, state = self.members[0], None
+
+        def answer(asks: Sequence[Ask]) -> Sequence[Tensor]:
+            nonlocal state
+            batch = _stack([ask.batch for ask in asks]).to(first.device)
+            if not asks[0].carry:
+                return _logits(self.stacked, batch).unbind(0)
+            size = batch.tokens.shape[1]
+            state = self.stacked.start(size) if state is None else state.detach()
+            logits, state = self.stacked(batch.tokens, state)
+            return logits.unbind(0)
+
+        for member in self.members:
+            member.model.eval()
+        scorings = [member.task.scoring(split, batches=batches) for member in self.members]
+        with torch.no_grad(), first.autocast():
+            return score(scorings, answer, progress)
+
+
+def _stack(parts: Sequence[Batch]) -> Batch:
+    positions = [part.positions for part in parts if part.positions is not None]
+    return Batch(
+        tokens=torch.stack([part.tokens for part in parts]),
+        targets=torch.stack([part.targets for part in parts]),
+        positions=torch.stack(positions) if positions else None,
+    )
+
+
+def _logits(model: "nn.Module | Stacked", batch: Batch) -> Tensor:
+    if batch.positions is None:
+        return model(batch.tokens)
+    return model(batch.tokens, positions=batch.positions)
+
+
+def summed(logits: Tensor, targets: Tensor, *, stacked: bool = False) -> Tensor:
+    """Cross entropy in nats, summed over the scored targets, in fp32 at least.
+
+    Args:
+        logits: [..., L].
+        targets: [...].
+        stacked: keep the first axis.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    each = torch.nn.functional.cross_entropy(
+        logits.flatten(0, -2),
+        targets.flatten(),
+        ignore_index=IGNORE,
+        reduction="none" if stacked else "sum",
+    )
+    return each.view(targets.shape[0], -1).sum(-1) if stacked else each

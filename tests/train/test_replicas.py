@@ -1,0 +1,186 @@
+"""Runs trained as one program: the numbers of each alone, and every run's own end."""
+
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from blocks.spec import Attention, AttentionSpec, FeedForwardSpec, Lmm, MemorySpec
+from memory_rules import RULES
+from playground.compile import build, stack
+from playground.compile.stacked import StackedWeights
+from playground.errors import SpecError
+from playground.spec import ModelSpec, RunSpec, Text
+from playground.train import Event, RunInterrupted, RunStore, train
+from playground.train.replicas import Faster, stack_key
+from playground.train.run import train_together
+from tests.train.small import MEMORY, RUN, losses
+
+PLAIN = FeedForwardSpec(kind="gelu", expand=1.0)
+
+
+def model_with(kind: str, **fields: object) -> ModelSpec:
+    rule = RULES[kind](**fields)
+    return replace(
+        MEMORY, block=Lmm(memory=MemorySpec(rule=rule, heads=2, conv=2), feedforward=PLAIN)
+    )
+
+
+TITANS = model_with("titans", chunk_size=4, expand=1.0)
+BASE = replace(RUN, model=TITANS)
+
+
+def with_optim(spec: RunSpec, **fields: object) -> RunSpec:
+    optim = replace(spec.train.optim, **fields)
+    return replace(spec, train=replace(spec.train, optim=optim))
+
+
+def several(spec: RunSpec = BASE) -> list[RunSpec]:
+    """Two seeds, two rates, another decay, no clipping."""
+    return [
+        spec,
+        replace(spec, seed=3),
+        with_optim(replace(spec, seed=3), lr=3e-3),
+        with_optim(spec, weight_decay=0.5, clip=0.0),
+    ]
+
+
+def compare(specs: Sequence[RunSpec], tmp_path: Path, near: float = 1e-5) -> None:
+    found = train_together(specs, tmp_path / "together")
+    for spec, one in zip(specs, found, strict=True):
+        alone = train(spec, tmp_path / "alone")
+        assert one.fingerprint == alone.fingerprint
+        assert (one.replicas, alone.replicas) == (len(specs), 1)
+        assert (one.params, one.tokens, one.steps) == (alone.params, alone.tokens, alone.steps)
+        rows = [
+            losses(RunStore(tmp_path / where).run(one.fingerprint))
+            for where in ("together", "alone")
+        ]
+        assert rows[0] == pytest.approx(rows[1], rel=near, abs=near)
+        assert one.metrics["test/loss"] == pytest.approx(alone.metrics["test/loss"], rel=near)
+
+
+ONE_PER_CLASS = ("gla", "gated_delta", "titans", "atlas")
+RULE_NAMES = [
+    pytest.param(kind, marks=() if kind in ONE_PER_CLASS else pytest.mark.slow)
+    for kind in sorted(RULES)
+]
+
+
+@pytest.mark.parametrize("kind", RULE_NAMES)
+def test_fifty_steps_together_are_fifty_steps_alone(kind: str, tmp_path: Path):
+    small = {"chunk_size": 4, "window": 2, "expand": 1.0}
+    known = RULES[kind].__dataclass_fields__
+    model = model_with(kind, **{name: value for name, value in small.items() if name in known})
+    spec = replace(BASE, model=replace(model, depth=1), dtype="fp64")  # fp32 rounds differently
+    train_spec = replace(spec.train, steps=50, eval_every=50, checkpoint_every=50)
+    compare(several(replace(spec, train=train_spec)), tmp_path, near=1e-9)
+
+
+def test_attention_and_streaming_evaluation_are_stacked_too(tmp_path: Path):
+    model = ModelSpec(
+        vocab=256,
+        dim=16,
+        depth=2,
+        block=Attention(attention=AttentionSpec(heads=2), window_len=8, feedforward=PLAIN),
+    )
+    text = tmp_path / "text.txt"
+    text.write_text("".join(chr(97 + i * i % 23) for i in range(4000)))
+    task = Text(corpus=str(text), length=16, stream_eval=True)
+    compare(several(replace(BASE, model=model, task=task, dtype="fp64")), tmp_path, near=1e-9)
+
+
+def test_a_run_that_fails_ends_alone(tmp_path: Path):
+    wild = with_optim(replace(BASE, seed=9), lr=1e30, clip=0.0)
+    good, bad = train_together([BASE, wild], tmp_path / "together")
+    assert (good.ok, bad.ok) == (True, False)
+    assert "at step" in (bad.reason or "")
+    assert good.metrics["test/loss"] == pytest.approx(
+        train(BASE, tmp_path / "alone").metrics["test/loss"], rel=1e-4
+    )
+
+
+def test_runs_that_are_cut_off_go_on_from_where_the_slowest_stood(tmp_path: Path):
+    specs = [replace(spec, dtype="fp64") for spec in several()[:2]]
+    whole = train_together(specs, tmp_path / "whole")
+
+    def press(event: Event) -> None:
+        if event.kind == "step" and event.step == 7:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(RunInterrupted, match="step 7"):
+        train_together(specs, tmp_path / "cut", press)
+    newest = RunStore(tmp_path / "cut").run(whole[1].fingerprint).checkpoints
+    newest.folder.joinpath("step-000000007.json").unlink()  # as if killed before it was written
+    again = train_together(specs, tmp_path / "cut")
+    for one, other in zip(whole, again, strict=True):
+        assert one.metrics["test/loss"] == other.metrics["test/loss"]
+        stores = (RunStore(tmp_path / name).run(one.fingerprint) for name in ("whole", "cut"))
+        first, second = (losses(folder) for folder in stores)
+        assert first == second
+
+
+def test_what_is_finished_is_left_out_and_a_checkpoint_serves_both_ways(tmp_path: Path):
+    specs = [replace(spec, dtype="fp64") for spec in several()[:3]]
+    first = train(specs[0], tmp_path)
+    found = train_together(specs, tmp_path)
+    assert [result.replicas for result in found] == [1, 2, 2]
+    assert found[0] == first
+
+
+def test_runs_that_differ_in_more_than_seed_and_optimizer_are_refused(tmp_path: Path):
+    other = replace(BASE, model=replace(TITANS, depth=1))
+    assert stack_key(BASE) == stack_key(with_optim(replace(BASE, seed=4), lr=1e-4))
+    assert stack_key(BASE) != stack_key(other)
+    with pytest.raises(SpecError, match="differ in more than seed"):
+        train_together([BASE, other], tmp_path)
+    with_dropout = replace(RUN, model=MEMORY)
+    assert stack_key(with_dropout) is None
+    with pytest.raises(SpecError, match="dropout"):
+        train_together([with_dropout, replace(with_dropout, seed=1)], tmp_path)
+
+
+def test_members_are_views_of_the_stack():
+    models = [build(TITANS, seed=seed) for seed in (0, 1)]
+    weights = StackedWeights(models)
+    stacked = stack(TITANS, weights, compile=False)
+    tokens = torch.arange(24).view(2, 2, 6)
+    with torch.no_grad():
+        weights.all["embedding.weight"].mul_(2.0)
+        found = stacked(tokens)
+        for r, model in enumerate(models):
+            torch.testing.assert_close(found[r], model(tokens[r]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.compile
+def test_the_faster_of_two_forms_is_kept(tmp_path: Path):
+    spec = replace(BASE, compile=True, train=replace(BASE.train, steps=120, eval_every=60))
+    specs = [spec, replace(spec, seed=1)]
+    found = train_together(specs, tmp_path)
+    assert all(result.ok for result in found)
+    alone = train(replace(spec, compile=False), tmp_path)
+    assert found[0].metrics["test/loss"] == pytest.approx(alone.metrics["test/loss"], rel=0.02)
+
+
+def test_each_form_is_timed_and_then_one_is_used():
+    class Form:
+        members = ()
+
+        def __init__(self, seconds: float) -> None:
+            self.seconds, self.calls = seconds, 0
+
+        def gradients(self, parts: object, scored: object) -> list[float]:
+            self.calls += 1
+            time.sleep(self.seconds)
+            return []
+
+    slow, fast = Form(0.004), Form(0.0)
+    both = Faster(slow, fast)  # pyright: ignore[reportArgumentType]
+    for _ in range(60):
+        both.gradients([], [])
+    assert (slow.calls, fast.calls) == (21, 39)
