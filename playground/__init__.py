@@ -59,7 +59,9 @@ if TYPE_CHECKING:
     from playground.train import pick_device as pick_device
     from playground.train import record_failure as record_failure
     from playground.train import restore as restore
+    from playground.train import stack_key as stack_key
     from playground.train import train as train
+    from playground.train import train_together as train_together
     from playground.train.costs import costs_of_spec as costs_of_spec
 
 NAMES = {
@@ -110,7 +112,9 @@ NAMES = {
     "scan": "playground.compile",
     "to_dict": "playground.spec",
     "to_yaml": "playground.spec",
+    "stack_key": "playground.train",
     "train": "playground.train",
+    "train_together": "playground.train",
 }
 
 __version__ = "0.1.0"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import playground as pg
+from search.bundle import Bundle, bundles
 from search.job import Job
 from search.plan import SweepPlan, plan_sweep, write_specs
 from search.pool import Pool, Watch
@@ -77,8 +78,22 @@ def run_sweep(
             return plan
         tried.update(job.fingerprint for job in todo)
         write_specs(todo, store)
-        team = team_for(plan.spec, len(todo), workers)
-        _pool(plan.spec, team, store, retry, watch).run(todo)
+        team, parts = teamed(plan, todo, workers)
+        _pool(plan.spec, team, store, retry, watch).run(parts)
+
+
+def teamed(
+    plan: SweepPlan, todo: Sequence[Job], workers: int | None = None
+) -> tuple[Team, list[Bundle]]:
+    """Who carries the runs out, and in which bundles: an unfinished sweep bundles as a new one."""
+    most = team_for(plan.spec, max(1, len(todo)), workers).workers
+    wanted = {job.fingerprint for job in todo}
+    found = []
+    for jobs in (plan.tuning, plan.jobs):
+        done = {job.fingerprint for job in jobs} - wanted
+        parts = (b.without(done) for b in bundles(jobs, plan.spec.run.vectorize, most))
+        found += [part for part in parts if part is not None]
+    return team_for(plan.spec, max(1, len(found)), workers), found
 
 
 def _require(spec: pg.SweepSpec) -> None:

@@ -1,4 +1,4 @@
-"""A worker process: trains the runs it is handed, one after another.
+"""A worker process: trains the runs it is handed, a bundle after another.
 
 This file imports nothing heavy: threads and cache are set before torch is loaded.
 """
@@ -6,6 +6,7 @@ This file imports nothing heavy: threads and cache are set before torch is loade
 import os
 import signal
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ SHOW_EVERY_S = 0.25  # how often a run's progress is passed on
 
 
 def work(pipe: Connection, threads: int) -> None:
-    """Take (spec file, store, graph, retry) from the pipe until None or its end.
+    """Take (spec files, store, graph, retry) from the pipe until None or its end.
 
-    Sends ("event", Event) while a run goes and one of ("done", None), ("busy", None),
-    ("stopped", None), ("error", reason) when it is over.
+    Sends ("event", Event) while runs go and one of ("done", ""), ("busy", ""), ("stopped", ""),
+    ("memory", reason), ("error", reason) when they are over.
     """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -27,11 +28,11 @@ def work(pipe: Connection, threads: int) -> None:
     torch.set_num_threads(threads)
     last_graph = ""
     while (job := _next(pipe)) is not None:
-        spec_file, store, graph, retry = job
+        spec_files, store, graph, retry = job
         if last_graph not in ("", graph):
             torch.compiler.reset()  # its tables hold few variants of one function
         last_graph = graph
-        _tell(pipe, _train(pipe, Path(spec_file), Path(store), retry))
+        _tell(pipe, _train(pipe, [Path(file) for file in spec_files], Path(store), retry))
 
 
 def _next(pipe: Connection) -> Any:
@@ -41,21 +42,28 @@ def _next(pipe: Connection) -> Any:
         return None
 
 
-def _train(pipe: Connection, spec_file: Path, store: Path, retry: bool) -> tuple[str, Any]:
+def _train(pipe: Connection, files: Sequence[Path], store: Path, retry: bool) -> tuple[str, str]:
     import playground as pg
 
     shown = _Shown(pipe)
     try:
-        pg.train(pg.load_run(spec_file), store, shown, retry=retry)
+        pg.train_together([pg.load_run(file) for file in files], store, shown, retry=retry)
     except pg.RunBusy:
-        return "busy", None
-    except pg.RunInterrupted:
-        return "stopped", None
-    except KeyboardInterrupt:
-        return "stopped", None
-    except Exception as error:  # whatever it is, it is this run's outcome and a row of the report
-        return "error", f"{type(error).__name__}: {error}"
-    return "done", None
+        return "busy", ""
+    except (pg.RunInterrupted, KeyboardInterrupt):
+        return "stopped", ""
+    except Exception as error:  # whatever it is, it is these runs' outcome and rows of the report
+        kind = "memory" if _is_memory(error) else "error"
+        return kind, f"{type(error).__name__}: {error}"
+    return "done", ""
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether there was not enough memory, of a device or of the machine."""
+    import torch
+
+    words = "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or words
 
 
 def _tell(pipe: Connection, message: tuple[str, Any]) -> None:
@@ -66,7 +74,7 @@ def _tell(pipe: Connection, message: tuple[str, Any]) -> None:
 
 
 class _Shown:
-    """Passes a run's events on, not more often than somebody can look."""
+    """Passes events on, of one run of a bundle, not more often than somebody can look."""
 
     def __init__(self, pipe: Connection) -> None:
         self.pipe = pipe

@@ -129,10 +129,11 @@ class RunDisplay:
             self.bar.move("test", event.step, "")
 
 
-def step_note(event: "Event") -> str:
-    """Loss, speed and time left of a step."""
+def step_note(event: "Event", replicas: int = 1) -> str:
+    """Loss of one run, speed of all replicas together, and time left."""
     loss = "-" if event.loss is None else f"{event.loss:.4f}"
-    return f"loss {loss}  {rate(event.tokens_per_s)}  left {duration(event.eta_s)}"
+    speed = None if event.tokens_per_s is None else event.tokens_per_s * replicas
+    return f"loss {loss}  {rate(speed)}  left {duration(event.eta_s)}"
 
 
 class Countdown:

@@ -79,22 +79,23 @@ class SweepDisplay:
 
     def __call__(self, happened: "JobEvent") -> None:
         """Take in one event."""
-        job, event = happened.job, happened.event
-        key = job.fingerprint
+        bundle, event = happened.bundle, happened.event
+        key, size = bundle.jobs[0].fingerprint, len(bundle.jobs)
         if happened.kind == "started":
             self.parts[key] = 0.0
-            self.bar.begin(key, job.label, job.spec.train.steps)
+            self.bar.begin(key, bundle.label, happened.job.spec.train.steps)
         elif event is not None and event.kind == "step":
-            self.parts[key] = event.step / max(1, event.steps)
-            self.bar.move(key, event.step, step_note(event))
+            self.parts[key] = size * event.step / max(1, event.steps)
+            self.bar.move(key, event.step, step_note(event, size))
         elif happened.kind == "retried":
-            self.bar.say(f"{job.label}: {happened.text}; tried again")
-        elif happened.kind in ("done", "failed"):
+            self.bar.say(f"{bundle.label}: {happened.text}")
+        elif happened.kind == "left":
             self.parts.pop(key, None)
-            self.over += 1
             self.bar.end(key)
+        elif happened.kind in ("done", "failed"):
+            self.over += 1
             outcome = happened.text and f"failed: {happened.text}"
-            self.bar.say(f"[{self.over}/{self.todo}] {job.label}  {outcome or 'done'}")
+            self.bar.say(f"[{self.over}/{self.todo}] {happened.job.label}  {outcome or 'done'}")
         self.bar.move("sweep", self.over, f"left {duration(self._left_s())}")
 
     def _left_s(self) -> float | None:
@@ -107,11 +108,11 @@ class SweepDisplay:
 def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, Any]:
     """Runs, tokens and, where runs of the same variants are done, seconds."""
     from playground.train import RunStore
-    from search.sweep import team_for
+    from search.sweep import teamed
 
     store = RunStore(runs)
     todo, known = plan.todo(store), [*plan.tuning, *plan.jobs]
-    team = team_for(plan.spec, max(1, len(todo)), workers)
+    team, parts = teamed(plan, todo, workers)
     speeds = [
         result.metrics["tokens_per_s"]
         for job in known
@@ -124,6 +125,7 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
         "tuning": len(plan.tuning),
         "done": len({job.fingerprint for job in known}) - len(todo),
         "tokens": tokens,
+        "programs": len(parts),
         "workers": team.workers,
         "threads": team.threads,
         "seconds": tokens / mean(speeds) / team.workers if speeds else None,

@@ -75,7 +75,8 @@ def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
     team = f"{totals['workers']} processes of {totals['threads']} threads"
     print(
         f"{totals['runs']} runs{tuning}, {totals['done']} done already; "
-        f"{size(totals['tokens'])} tokens to train on, in {team}"
+        f"{size(totals['tokens'])} tokens to train on, "
+        f"as {totals['programs']} programs in {team}"
     )
     if totals["seconds"] is not None:
         from playground.cli.show import duration

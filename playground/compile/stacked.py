@@ -15,9 +15,16 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from blocks.model import Model
+from blocks.modules import BLOCK_MODULES
 from playground.spec import ModelSpec
 
 Weights = Mapping[str, Tensor]
+WHOLE = ("forward",)  # the bodies of a block without a loop
+
+
+def is_whole(spec: ModelSpec) -> bool:
+    """Whether every block is one graph; others have a loop that a graph of it would unroll."""
+    return all(BLOCK_MODULES[block.kind].bodies == WHOLE for block in spec.blocks())  # pyright: ignore
 
 
 class _Call(nn.Module):
@@ -144,8 +151,7 @@ class Stacked:
             axes = (0, *(0 if isinstance(a, Tensor) or use == "carry on" else None for a in args))
             return vmap(one, in_dims=axes)(weights, *args)
 
-        whole = block.bodies == ("forward",)  # others have a loop that a graph would unroll
-        if self.compiled and use == "begin" and whole:
+        if self.compiled and use == "begin" and block.bodies == WHOLE:
             return torch.compile(every, fullgraph=True, dynamic=False)
         return every
 

@@ -47,7 +47,6 @@ def check_available(sweep: SweepSpec) -> None:
     """
     asked = {
         "run.engine": (sweep.run.engine != "local", "Write engine: local."),
-        "run.vectorize": (sweep.run.vectorize not in ("auto", False), "Write vectorize: auto."),
     }
     for path, (wanted, fix) in asked.items():
         if wanted:

@@ -6,12 +6,14 @@ from playground.train.export import export as export
 from playground.train.generate import generate as generate
 from playground.train.generate import sample as sample
 from playground.train.machine import pick_device as pick_device
+from playground.train.replicas import stack_key as stack_key
 from playground.train.restore import restore as restore
 from playground.train.restore import stored_run as stored_run
 from playground.train.result import Result as Result
 from playground.train.run import identity as identity
 from playground.train.run import record_failure as record_failure
 from playground.train.run import train as train
+from playground.train.run import train_together as train_together
 from playground.train.signals import RunInterrupted as RunInterrupted
 from playground.train.store import RunBusy as RunBusy
 from playground.train.store import RunFolder as RunFolder

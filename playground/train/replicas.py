@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from playground.compile import stack
-from playground.compile.stacked import StackedWeights
+from playground.compile.stacked import StackedWeights, is_whole
 from playground.errors import SpecError
 from playground.spec import OptimSpec, RunSpec, canonical_json
 from playground.tasks import Batch, Scores
@@ -26,8 +26,11 @@ WORTH = 5 * TIMED  # steps below which nothing is compiled
 def stack_key(spec: RunSpec) -> str | None:
     """Equal for runs that can be trained together; None for a run that has to be alone.
 
-    Such runs differ in their seed and in the optimizer's numbers only.
+    Such runs differ in their seed and in the optimizer's numbers only. A model with loops over
+    segments is faster alone, where their bodies are compiled.
     """
+    if spec.compile and not is_whole(spec.model):
+        return None
     plain = replace(spec, seed=0, train=replace(spec.train, optim=OptimSpec()))
     written = canonical_json(plain)
     return None if _drops(json.loads(written)) else written

@@ -8,6 +8,7 @@ import pytest
 from playground.spec import BaseSpec, EngineSpec, SweepSpec, VariantSpec, fingerprint, load_run
 from playground.tasks import make_task
 from playground.train import Result, RunStore
+from search.bundle import Bundle
 from search.plan import SweepPlan, changes, plan_sweep, write_specs
 from search.queue import Queue
 from search.sweep import team_for
@@ -85,11 +86,11 @@ def test_a_runs_spec_lies_in_its_folder(plan: SweepPlan, tmp_path: Path):
 
 
 def test_a_worker_stays_with_the_programs_it_has_compiled(plan: SweepPlan):
-    queue = Queue(plan.jobs)
+    queue = Queue(Bundle(jobs=(job,)) for job in plan.jobs)
     first = queue.take("")
-    assert first.variant == "full"
+    assert first.label == "full #0"
     other = queue.take("", elsewhere=[first.graph])
-    assert other.variant == "wide"
+    assert other.label == "wide #0"
     labels = [queue.take(first.graph, [other.graph]).label for _ in range(3)]
     assert labels == ["full #1", "slow #0", "slow #1"]
     assert queue.take(first.graph, [other.graph]).label == "wide #1"

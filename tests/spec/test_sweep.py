@@ -157,7 +157,6 @@ def test_tune_match_and_the_rest_are_read_in_full(tmp_path):
     ("path", "changes"),
     [
         ("run.engine", {"run": {"engine": "ray"}}),
-        ("run.vectorize", {"run": {"vectorize": 4}}),
     ],
 )
 def test_what_nothing_carries_out_yet_is_refused_when_the_runs_are_planned(tmp_path, path, changes):

@@ -1,0 +1,81 @@
+"""Runs that are trained as one program, and how runs are put together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import playground as pg
+from search.job import Job
+
+MOST = 16  # replicas in one program; a larger stack gains little and fails together
+NUMBERS = 1 << 23  # of the residual streams of a stack: batch x length x dim x depth, all replicas
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """Runs of one `stack_key`, or one run; a worker takes it as a whole."""
+
+    jobs: tuple[Job, ...]
+
+    @property
+    def graph(self) -> str:
+        """See `Job.graph`."""
+        return self.jobs[0].graph
+
+    @property
+    def label(self) -> str:
+        """What a progress line calls it."""
+        if len(self.jobs) == 1:
+            return self.jobs[0].label
+        names = list(dict.fromkeys(job.variant for job in self.jobs))
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        return f"{', '.join(names[:2])}{more}, {len(self.jobs)} runs"
+
+    def halves(self) -> "list[Bundle]":
+        """Two smaller ones."""
+        middle = (len(self.jobs) + 1) // 2
+        return [Bundle(jobs=part) for part in (self.jobs[:middle], self.jobs[middle:]) if part]
+
+    def without(self, done: set[str]) -> "Bundle | None":
+        """The runs that are not in `done`, by fingerprint; None if all are."""
+        left = tuple(job for job in self.jobs if job.fingerprint not in done)
+        return Bundle(jobs=left) if left else None
+
+
+def bundles(jobs: Sequence[Job], vectorize: bool | int | str, workers: int) -> list[Bundle]:
+    """All runs in bundles; which run is where depends on the arguments alone.
+
+    Args:
+        jobs: the runs; equal ones count once.
+        vectorize: of `EngineSpec`.
+        workers: how many bundles there should be at least, where runs can be parted.
+    """
+    unique = list({job.fingerprint: job for job in jobs}.values())
+    groups: dict[str, list[Job]] = {}
+    for job in unique:
+        key = None if vectorize is False else pg.stack_key(job.spec)
+        groups.setdefault(key or job.fingerprint, []).append(job)
+    parts = {
+        key: -(-len(group) // _most(group[0].spec, vectorize)) for key, group in groups.items()
+    }
+    while groups and sum(parts.values()) < workers:
+        key = max(groups, key=lambda key: len(groups[key]) / parts[key])
+        if parts[key] == len(groups[key]):
+            break
+        parts[key] += 1
+    return [part for key, group in groups.items() for part in _cut(group, parts[key])]
+
+
+def _most(spec: pg.RunSpec, vectorize: bool | int | str) -> int:
+    """How many runs like this one are trained together."""
+    if isinstance(vectorize, int) and not isinstance(vectorize, bool):
+        return max(1, vectorize)
+    length = getattr(spec.task, "length", 1)
+    each = spec.train.batch * length * spec.model.dim * spec.model.depth
+    return max(1, min(MOST, NUMBERS // each))
+
+
+def _cut(group: Sequence[Job], parts: int) -> list[Bundle]:
+    """Parts whose sizes differ by at most one."""
+    edges = [len(group) * i // parts for i in range(parts + 1)]
+    return [Bundle(jobs=tuple(group[a:b])) for a, b in pairwise(edges) if b > a]

@@ -1,0 +1,91 @@
+"""Which runs are trained together, and sweeps whose runs are."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from playground.report import build
+from playground.spec import BaseSpec, EngineSpec, SweepSpec, VariantSpec
+from playground.train import RunStore
+from search.bundle import Bundle, bundles
+from search.job import Job
+from search.plan import plan_sweep
+from search.sweep import run_sweep, teamed
+from tests.search.test_plan import SWEEP
+from tests.search.test_pool import kinds
+from tests.train.test_replicas import TITANS
+
+STACKED = replace(
+    SWEEP,
+    base=BaseSpec.of(TITANS),
+    variants={
+        "slow": VariantSpec(overrides={"train.optim.lr": 1e-4}),
+        "deep": VariantSpec(overrides={"depth": 3}),
+    },
+    seeds=3,
+)
+
+
+def sizes(found: list[Bundle]) -> list[int]:
+    return [len(bundle.jobs) for bundle in found]
+
+
+def jobs_of(spec: SweepSpec) -> tuple[Job, ...]:
+    return plan_sweep(spec, "stacked").jobs
+
+
+def test_runs_of_one_shape_are_put_together_as_far_as_asked():
+    jobs = jobs_of(STACKED)
+    assert sizes(bundles(jobs, "auto", workers=1)) == [6, 3]
+    assert sizes(bundles(jobs, 4, workers=1)) == [3, 3, 3]
+    assert sizes(bundles(jobs, 2, workers=1)) == [2, 2, 2, 1, 2]
+    assert sizes(bundles(jobs, False, workers=1)) == sizes(bundles(jobs, 1, workers=1)) == [1] * 9
+    assert bundles(jobs, "auto", workers=1)[0].label == "full, slow, 6 runs"
+
+
+def test_there_is_work_for_every_worker_where_runs_can_be_parted():
+    jobs = jobs_of(STACKED)
+    assert sizes(bundles(jobs, "auto", workers=3)) == [3, 3, 3]
+    assert sizes(bundles(jobs, "auto", workers=20)) == [1] * 9
+    every = [job.fingerprint for b in bundles(jobs, "auto", workers=4) for job in b.jobs]
+    assert sorted(every) == sorted(job.fingerprint for job in jobs)
+
+
+def test_runs_with_dropout_and_large_ones_stay_alone():
+    assert sizes(bundles(jobs_of(SWEEP), "auto", workers=1)) == [1] * 6
+    large = replace(STACKED, train=replace(STACKED.train, batch=1 << 19))
+    assert sizes(bundles(jobs_of(large), "auto", workers=1)) == [1] * 9
+    assert sizes(bundles(jobs_of(large), 8, workers=1)) == [6, 3]
+
+
+def test_an_unfinished_sweep_is_bundled_as_a_new_one():
+    plan = plan_sweep(STACKED, "stacked")
+    whole = teamed(plan, plan.jobs, 2)[1]
+    left = teamed(plan, plan.jobs[1:], 2)[1]
+    assert [b.jobs for b in left[1:]] == [b.jobs for b in whole[1:]]
+    assert left[0].jobs == whole[0].jobs[1:]
+
+
+@pytest.mark.parametrize("vectorize", ["auto", False])
+def test_a_sweep_of_stacks_ends_as_one_of_single_runs(tmp_path: Path, vectorize: bool | str):
+    bad = VariantSpec(overrides={"train.optim.lr": 1e30, "train.optim.clip": 0.0})
+    spec = replace(
+        STACKED,
+        variants={"slow": STACKED.variants["slow"], "bad": bad},
+        run=EngineSpec(vectorize=vectorize),  # pyright: ignore[reportArgumentType]
+        dtype="fp64",
+        seeds=2,
+    )
+    store, events = RunStore(tmp_path / "runs"), []
+    plan = plan_sweep(spec, "stacked", store)
+    folder = tmp_path / "stacked"
+    run_sweep(plan, store=store, folder=folder, workers=1, watch=events.append)
+    assert sorted(kinds(events, "done", "failed")) == ["done"] * 4 + ["failed"] * 2
+    assert len(kinds(events, "started")) == (1 if vectorize else 6)
+    found = build(folder, store.root)
+    assert len(found.problems()) == 2
+    losses = found.sweep.base.values("test/loss")
+    assert losses == pytest.approx({0: 3.4, 1: 3.4}, abs=0.4)
+    results = [store.run(job.fingerprint).result() for job in plan.jobs]
+    assert {r.replicas for r in results if r is not None} == ({6} if vectorize else {1})
