@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from blocks.init import Fill, uniform
+from blocks.init import Fill, constant, uniform
 
 
 class DepthwiseConv(nn.Module):
@@ -25,6 +25,12 @@ class DepthwiseConv(nn.Module):
     def initial(self) -> Mapping[str, Fill]:
         """How the parameters begin."""
         return {"weight": uniform(1.0 / math.sqrt(self.width))}
+
+    def neutral(self) -> Mapping[str, Fill]:
+        """Weights with which y is x."""
+        last = torch.zeros(self.width, 1)
+        last[-1] = 1.0
+        return {"weight": constant(last)}
 
     def start(self, batch: int) -> Tensor:
         """The cache before the first token: [B, width - 1, channels] zeros."""

@@ -16,6 +16,7 @@ from blocks.init import Fill, constant, normal
 from memory_rules import AbstractMemoryRule, Gate
 
 RANK = 32  # width of the low-rank projection of channel gates
+SHUT = -1e4  # a logit whose sigmoid and softplus are 0 in every precision
 SPREAD = 0.3  # of the logits at the start, for tokens of unit size
 
 
@@ -47,6 +48,11 @@ class GateHead(nn.Module):
         if self.up is not None:
             said["up"] = normal(SPREAD / math.sqrt(self.up.shape[1]))
         return said
+
+    def neutral(self) -> Mapping[str, Fill]:
+        """Weights with which the gate is at the lower end of its range, whatever the token."""
+        shut = {name: constant(0.0) for name, _ in self.named_parameters()}
+        return shut | {"bias": constant(SHUT)}
 
     def forward(self, read: Tensor | None, tokens: Sequence[int]) -> Tensor:
         """The gate in its final range, at least fp32: [*tokens, H, ...]."""

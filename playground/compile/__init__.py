@@ -1,5 +1,7 @@
 """The compiler: a spec becomes a plan, a plan becomes a module, and every choice has its reason."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from blocks.model import Model
@@ -35,29 +37,32 @@ def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Model:
 
 def stack(
     spec: ModelSpec,
-    weights: StackedWeights,
+    models: Sequence[Model],
     *,
     device: str = "cpu",
     lowering: str = "auto",
     compile: bool = True,
-) -> Stacked:
-    """Models of one spec as one program.
+) -> tuple[StackedWeights, list[Stacked]]:
+    """Models as one program: their stacked weights, and the forms in which it can run.
 
     Args:
-        spec: of all models.
-        weights: theirs.
-        device: auto, cpu or cuda.
+        spec: of a model that all are masks of; see `host_of`.
+        models: not compiled; from now on their parameters are views of the stacked ones.
+        device: where they are: auto, cpu or cuda.
         lowering: auto, or the form every memory must run in.
-        compile: false runs the same mathematics eagerly.
+        compile: true gives the eager form and a compiled one, false the eager one only.
 
     Raises:
         LoweringError: nothing can run it as asked, or there is no C++ compiler.
+        ValueError: a model is no mask of the spec.
     """
-    target = Target.of(device, compile=compile)
-    plan = make_plan(spec, target, lowering=lowering)
-    model = place(construct(plan, compiled=compile, seed=0), target)
-    dtype = next(iter(weights.all.values())).dtype
-    return Stacked(spec, weights, model.to(dtype), compiled=compile)
+    dtype, hosts = next(models[0].parameters()).dtype, []
+    for compiled in (False, True) if compile else (False,):
+        target = Target.of(device, compile=compiled)
+        plan = make_plan(spec, target, lowering=lowering)
+        hosts.append(place(construct(plan, compiled=compiled, seed=0), target).to(dtype))
+    weights = StackedWeights(models, hosts[0])
+    return weights, [Stacked(spec, weights, host, compiled=i > 0) for i, host in enumerate(hosts)]
 
 
 def compile(

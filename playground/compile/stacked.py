@@ -1,4 +1,4 @@
-"""Models of one spec as one program: what differs between them, their weights, has a first axis.
+"""Models of one shape as one program: what differs between them, their weights, has a first axis.
 
 Every part of the model runs under `torch.func.vmap`, so all members share each matrix product, and
 blocks of one spec share a graph. The members' own parameters become views of the stacked ones: who
@@ -6,6 +6,7 @@ trains the stack has trained each member.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from blocks.init import Fill
 from blocks.model import Model
 from blocks.modules import BLOCK_MODULES
 from playground.spec import ModelSpec
@@ -39,23 +41,32 @@ class _Call(nn.Module):
 
 
 class StackedWeights:
-    """The parameters of R models of one spec, [R, ...] each; the models' own become views of them.
+    """The parameters of R models, [R, ...] each; the models' own become views of them.
+
+    What a model lacks of the host has there weights that do nothing; nobody trains those.
 
     Args:
-        models: of one spec, on one device, of one type.
+        models: on one device, of one type; masks of the host (see `masks.py`).
+        host: a model with every parameter of theirs; its own weights are never used.
+
+    Raises:
+        ValueError: a model is no mask of the host.
     """
 
-    def __init__(self, models: Sequence[nn.Module]) -> None:
+    def __init__(self, models: Sequence[nn.Module], host: nn.Module) -> None:
         self.count = len(models)
-        every = [dict(model.named_parameters()) for model in models]
-        self.own = {name: [each[name] for each in every] for name in every[0]}
-        self.all = {
-            name: torch.stack([p.detach() for p in each]).requires_grad_()
-            for name, each in self.own.items()
-        }
+        every, neutral = [dict(model.named_parameters()) for model in models], _neutral(host)
+        if unknown := {name for own in every for name in own} - neutral.keys():
+            raise ValueError(f"the host has no {', '.join(sorted(unknown))}.")
+        self.own = {name: [own.get(name) for own in every] for name in neutral}
+        self.all: dict[str, Tensor] = {}
         for name, each in self.own.items():
+            like = next(p for p in each if p is not None)
+            parts = [neutral[name](like) if p is None else p.detach() for p in each]
+            self.all[name] = torch.stack(parts).requires_grad_()
             for parameter, part in zip(each, self.all[name].data.unbind(0), strict=True):
-                parameter.data = part
+                if parameter is not None:
+                    parameter.data = part
 
     def take_gradients(self) -> None:
         """Hand the weights' gradients over to the members' parameters, which add them up."""
@@ -63,7 +74,8 @@ class StackedWeights:
             if (grads := weight.grad) is None:
                 continue
             for own, grad in zip(self.own[name], grads.unbind(0), strict=True):
-                own.grad = grad if own.grad is None else own.grad.add_(grad)
+                if own is not None:
+                    own.grad = grad if own.grad is None else own.grad.add_(grad)
             weight.grad = None
 
     def under(self, part: str) -> Weights:
@@ -76,14 +88,32 @@ class StackedWeights:
         }
 
 
+def _neutral(host: nn.Module) -> dict[str, Callable[[Tensor], Tensor]]:
+    """How every parameter of the host is made for a model that lacks it, from one that has it."""
+    found: dict[str, Callable[[Tensor], Tensor]] = {}
+    for where, module in host.named_modules():
+        fills = module.neutral() if hasattr(module, "neutral") else {}  # pyright: ignore
+        for name, _ in module.named_parameters(recurse=False):
+            path = f"{where}.{name}".lstrip(".")
+            found[path] = partial(_filled, fills.get(name), path)
+    return found
+
+
+def _filled(fill: Fill | None, path: str, like: Tensor) -> Tensor:
+    if fill is None:
+        raise ValueError(f"{path} has no weights that do nothing.")
+    value = torch.empty(like.shape, dtype=like.dtype)
+    fill(value, torch.Generator())
+    return value.to(like.device)
+
+
 class Stacked:
     """R models: tokens [R, B, T] -> logits [R, B, T, L]; states have the axis R first as well.
 
     Args:
-        spec: of all of them.
+        spec: of the host.
         weights: theirs.
-        model: one more of that spec, without torch.compile around its blocks; its own weights are
-            never used.
+        model: the host, without torch.compile around its blocks; its own weights are never used.
         compiled: put torch.compile around the blocks, one graph per spec of a block.
     """
 

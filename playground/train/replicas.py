@@ -9,7 +9,8 @@ from statistics import median
 from typing import Any
 
 from playground.compile import stack
-from playground.compile.stacked import StackedWeights, is_whole
+from playground.compile.masks import completed, host_of
+from playground.compile.stacked import is_whole
 from playground.errors import SpecError
 from playground.spec import OptimSpec, RunSpec, canonical_json
 from playground.tasks import Batch, Scores
@@ -26,12 +27,14 @@ WORTH = 5 * TIMED  # steps below which nothing is compiled
 def stack_key(spec: RunSpec) -> str | None:
     """Equal for runs that can be trained together; None for a run that has to be alone.
 
-    Such runs differ in their seed and in the optimizer's numbers only. A model with loops over
-    segments is faster alone, where their bodies are compiled.
+    Such runs differ in their seed, in the optimizer's numbers, and in parts that a model lacks
+    where it could have weights that do nothing: momentum, decay, convolution. A model with loops
+    over segments is faster alone, where their bodies are compiled.
     """
     if spec.compile and not is_whole(spec.model):
         return None
     plain = replace(spec, seed=0, train=replace(spec.train, optim=OptimSpec()))
+    plain = replace(plain, model=completed(spec.model))
     written = canonical_json(plain)
     return None if _drops(json.loads(written)) else written
 
@@ -51,7 +54,7 @@ def check_alike(specs: Sequence[RunSpec]) -> None:
     """
     keys = {stack_key(spec) for spec in specs}
     if len(specs) > 1 and (len(keys) > 1 or None in keys):
-        problem = "the runs differ in more than seed and optimizer, or have dropout."
+        problem = "the runs differ in more than seed, optimizer and masks, or cannot be stacked."
         raise SpecError("", problem, fix="Train them one by one.")
 
 
@@ -60,21 +63,16 @@ def make_program(members: Sequence[Member]) -> Program:
     first = members[0]
     if len(members) == 1:
         return Alone(first)
-    weights = StackedWeights([member.model for member in members])
-
-    def form(compiled: bool) -> Together:
-        stacked = stack(
-            first.spec.model,
-            weights,
-            device=str(first.device),
-            lowering=first.spec.lowering,
-            compile=compiled,
-        )
-        return Together(members, weights, stacked)
-
-    if not first.spec.compile or first.steps - first.step < WORTH:
-        return form(False)
-    return Faster(form(False), form(True))
+    models: list[Any] = [member.model for member in members]
+    weights, forms = stack(
+        host_of([member.spec.model for member in members]),
+        models,
+        device=str(first.device),
+        lowering=first.spec.lowering,
+        compile=first.spec.compile and first.steps - first.step >= WORTH,
+    )
+    programs = [Together(members, weights, form) for form in forms]
+    return programs[0] if len(programs) == 1 else Faster(*programs)
 
 
 class Faster:

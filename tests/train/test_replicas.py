@@ -12,7 +12,7 @@ import torch
 from blocks.spec import Attention, AttentionSpec, FeedForwardSpec, Lmm, MemorySpec
 from memory_rules import RULES
 from playground.compile import build, stack
-from playground.compile.stacked import StackedWeights
+from playground.compile.masks import host_of
 from playground.errors import SpecError
 from playground.spec import ModelSpec, RunSpec, Text
 from playground.train import Event, RunInterrupted, RunStore, train
@@ -25,9 +25,7 @@ PLAIN = FeedForwardSpec(kind="gelu", expand=1.0)
 
 def model_with(kind: str, **fields: object) -> ModelSpec:
     rule = RULES[kind](**fields)
-    return replace(
-        MEMORY, block=Lmm(memory=MemorySpec(rule=rule, heads=2, conv=2), feedforward=PLAIN)
-    )
+    return replace(MEMORY, block=Lmm(memory=MemorySpec(rule=rule, heads=2), feedforward=PLAIN))
 
 
 TITANS = model_with("titans", chunk_size=4, expand=1.0)
@@ -79,6 +77,33 @@ def test_fifty_steps_together_are_fifty_steps_alone(kind: str, tmp_path: Path):
     spec = replace(BASE, model=replace(model, depth=1), dtype="fp64")  # fp32 rounds differently
     train_spec = replace(spec.train, steps=50, eval_every=50, checkpoint_every=50)
     compare(several(replace(spec, train=train_spec)), tmp_path, near=1e-9)
+
+
+def without(spec: RunSpec, *parts: str) -> RunSpec:
+    """The run without momentum, decay or conv."""
+    memory = spec.model.block.memory  # pyright: ignore
+    rule = replace(memory.rule, **{name: "none" for name in parts if name != "conv"})
+    memory = replace(memory, rule=rule, conv=0 if "conv" in parts else memory.conv)
+    block = replace(spec.model.block, memory=memory)  # pyright: ignore
+    return replace(spec, model=replace(spec.model, block=block))
+
+
+@pytest.mark.parametrize("network", ["mlp", "linear"])
+def test_ablations_that_are_masks_are_one_program(network: str, tmp_path: Path):
+    model = model_with("titans", chunk_size=4, expand=1.0, network=network)
+    spec = replace(BASE, model=replace(model, depth=1), dtype="fp64")
+    every = [("momentum",), ("decay",), ("conv",), ("momentum", "decay", "conv")]
+    specs = [spec, *(without(spec, *parts) for parts in every)]
+    assert len({stack_key(one) for one in specs}) == 1
+    compare([*specs, replace(specs[1], seed=1)], tmp_path, near=1e-9)
+
+
+def test_what_nobody_has_is_not_computed():
+    spec = without(BASE, "momentum", "conv")
+    assert host_of([spec.model]) == spec.model
+    assert host_of([spec.model, BASE.model]) == BASE.model
+    conv = without(BASE, "momentum")
+    assert host_of([spec.model, conv.model]) == conv.model
 
 
 def test_attention_and_streaming_evaluation_are_stacked_too(tmp_path: Path):
@@ -140,14 +165,13 @@ def test_runs_that_differ_in_more_than_seed_and_optimizer_are_refused(tmp_path: 
         train_together([BASE, other], tmp_path)
     with_dropout = replace(RUN, model=MEMORY)
     assert stack_key(with_dropout) is None
-    with pytest.raises(SpecError, match="dropout"):
+    with pytest.raises(SpecError, match="cannot be stacked"):
         train_together([with_dropout, replace(with_dropout, seed=1)], tmp_path)
 
 
 def test_members_are_views_of_the_stack():
     models = [build(TITANS, seed=seed) for seed in (0, 1)]
-    weights = StackedWeights(models)
-    stacked = stack(TITANS, weights, compile=False)
+    weights, (stacked,) = stack(TITANS, models, compile=False)
     tokens = torch.arange(24).view(2, 2, 6)
     with torch.no_grad():
         weights.all["embedding.weight"].mul_(2.0)
