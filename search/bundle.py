@@ -7,7 +7,7 @@ from itertools import pairwise
 import playground as pg
 from search.job import Job
 
-MOST = 16  # replicas in one program; a larger stack gains little and fails together
+MOST = 8  # replicas in one program; a larger stack gains little and fails together
 NUMBERS = 1 << 23  # of the residual streams of a stack: batch x length x dim x depth, all replicas
 
 

@@ -20,6 +20,11 @@ class Program(Protocol):
         """In the order of all lists here."""
         ...
 
+    @property
+    def settling(self) -> bool:
+        """Whether the next step says nothing of the speed of later ones."""
+        ...
+
     def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
         """Add every member's gradients of one batch each; the losses, over `scored` targets."""
         ...
@@ -33,6 +38,8 @@ class Program(Protocol):
 
 class Alone:
     """A stack of one: the member's model as it is."""
+
+    settling = False
 
     def __init__(self, member: Member) -> None:
         self.members: Sequence[Member] = [member]
@@ -64,6 +71,8 @@ class Together:
         weights: those of the members' models.
         stacked: what they run as.
     """
+
+    settling = False
 
     def __init__(
         self, members: Sequence[Member], weights: StackedWeights, stacked: Stacked

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 from playground.compile import stack
 from playground.compile.masks import completed, host_of
@@ -21,7 +21,8 @@ from playground.train.program import Alone, Program, Together
 log = logging.getLogger(__name__)
 
 TIMED = 20  # steps of each form before the faster one is kept
-WORTH = 5 * TIMED  # steps below which nothing is compiled
+COMPILING_S = 60.0  # what a small model takes on a CPU
+GAIN = 0.5  # part of an eager step's time that compiling saves
 
 
 def stack_key(spec: RunSpec) -> str | None:
@@ -64,48 +65,79 @@ def make_program(members: Sequence[Member]) -> Program:
     if len(members) == 1:
         return Alone(first)
     models: list[Any] = [member.model for member in members]
+    host = host_of([member.spec.model for member in members])
     weights, forms = stack(
-        host_of([member.spec.model for member in members]),
+        host,
         models,
         device=str(first.device),
         lowering=first.spec.lowering,
-        compile=first.spec.compile and first.steps - first.step >= WORTH,
+        compile=first.spec.compile,
     )
     programs = [Together(members, weights, form) for form in forms]
-    return programs[0] if len(programs) == 1 else Faster(*programs)
+    if len(programs) == 1:
+        return programs[0]
+    shape = (canonical_json(host), first.spec.task, first.spec.train.batch, len(members))
+    return Faster(*programs, steps=first.steps - first.step, shape=shape)
 
 
 class Faster:
-    """Two forms of one program: each is timed for some steps, and the faster one goes on."""
+    """The eager form of a stack, and the compiled one where it pays.
 
-    def __init__(self, *forms: Together) -> None:
-        self.members = forms[0].members
-        self._left = [(form, TIMED + 1) for form in forms]  # the first call of each compiles
-        self._seconds: dict[Together, list[float]] = {form: [] for form in forms}
-        self._kept = forms[0]
+    The eager form goes first and is timed. If so many steps are left that a compiled form, twice as
+    fast, would gain more time than compiling takes, that is timed too, and the faster one goes on.
+    A process that has found out once does not ask again for stacks of the same shape.
+
+    Args:
+        eager: the form that needs no preparation; it also evaluates.
+        compiled: the other.
+        steps: how many there are to do.
+        shape: equal for stacks that share compiled programs; None for none.
+    """
+
+    _known: ClassVar[dict[object, bool]] = {}  # shape -> whether the compiled form is faster
+
+    def __init__(
+        self, eager: Together, compiled: Together, *, steps: int, shape: object = None
+    ) -> None:
+        self.members, self._steps, self._shape = eager.members, steps, shape
+        self._eager, self._compiled = eager, compiled
+        known = self._known.get(shape)
+        self._kept = None if known is None else (compiled if known else eager)
+        self._seconds: tuple[list[float], list[float]] = ([], [])
+
+    @property
+    def settling(self) -> bool:
+        """See `Program`: while forms are tried."""
+        return self._kept is None
 
     def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
         """See `Program`."""
-        if not self._left:
+        if self._kept is not None:
             return self._kept.gradients(parts, scored)
-        form, calls = self._left[0]
+        before, after = self._seconds
+        form, seconds = (self._eager, before)
+        if len(before) > TIMED:  # the first call of each says nothing
+            form, seconds = self._compiled, after
         began = time.perf_counter()
         losses = form.gradients(parts, scored)
-        self._seconds[form].append(time.perf_counter() - began)
-        self._left[0] = (form, calls - 1)
-        if calls == 1:
-            del self._left[0]
-        if not self._left:
-            self._choose()
+        seconds.append(time.perf_counter() - began)
+        if len(after) > TIMED:
+            self._settle(median(after[1:]) < median(before[1:]))
+        elif len(before) > TIMED and not after:
+            left = self._steps - len(before)
+            if left * median(before[1:]) * GAIN < COMPILING_S:
+                self._kept = self._eager
         return losses
 
-    def _choose(self) -> None:
-        medians = {form: median(seconds[1:]) for form, seconds in self._seconds.items()}
-        self._kept = min(medians, key=lambda form: medians[form])
-        log.info("of two forms %s s a step: the faster goes on", list(medians.values()))
+    def _settle(self, compiled: bool) -> None:
+        before, after = (median(seconds[1:]) for seconds in self._seconds)
+        log.info("a step takes %.4f s eagerly and %.4f s compiled", before, after)
+        self._kept = self._compiled if compiled else self._eager
+        if self._shape is not None:
+            self._known[self._shape] = compiled
 
     def evaluate(
         self, split: str, *, batches: int | None = None, progress: Told | None = None
     ) -> list[Scores]:
-        """See `Program`."""
-        return self._kept.evaluate(split, batches=batches, progress=progress)
+        """See `Program`: eagerly, a graph for evaluations alone would not pay."""
+        return self._eager.evaluate(split, batches=batches, progress=progress)

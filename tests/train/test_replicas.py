@@ -15,7 +15,7 @@ from playground.compile import build, stack
 from playground.compile.masks import host_of
 from playground.errors import SpecError
 from playground.spec import ModelSpec, RunSpec, Text
-from playground.train import Event, RunInterrupted, RunStore, train
+from playground.train import Event, RunInterrupted, RunStore, replicas, train
 from playground.train.replicas import Faster, stack_key
 from playground.train.run import train_together
 from tests.train.small import MEMORY, RUN, losses
@@ -182,7 +182,10 @@ def test_members_are_views_of_the_stack():
 
 @pytest.mark.slow
 @pytest.mark.compile
-def test_the_faster_of_two_forms_is_kept(tmp_path: Path):
+def test_the_compiled_form_ends_where_the_eager_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(replicas, "COMPILING_S", 0.0)
     spec = replace(BASE, compile=True, train=replace(BASE.train, steps=120, eval_every=60))
     specs = [spec, replace(spec, seed=1)]
     found = train_together(specs, tmp_path)
@@ -191,20 +194,43 @@ def test_the_faster_of_two_forms_is_kept(tmp_path: Path):
     assert found[0].metrics["test/loss"] == pytest.approx(alone.metrics["test/loss"], rel=0.02)
 
 
-def test_each_form_is_timed_and_then_one_is_used():
-    class Form:
-        members = ()
+class Form:
+    """A form that takes so many seconds a step."""
 
-        def __init__(self, seconds: float) -> None:
-            self.seconds, self.calls = seconds, 0
+    members = ()
 
-        def gradients(self, parts: object, scored: object) -> list[float]:
-            self.calls += 1
-            time.sleep(self.seconds)
-            return []
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.calls = seconds, 0
 
-    slow, fast = Form(0.004), Form(0.0)
-    both = Faster(slow, fast)  # pyright: ignore[reportArgumentType]
+    def gradients(self, parts: object, scored: object) -> list[float]:
+        self.calls += 1
+        time.sleep(self.seconds)
+        return []
+
+
+def calls(eager: float, compiled: float, steps: int = 60, **more: object) -> tuple[int, int]:
+    """How often each form computes, out of 60 steps."""
+    forms = Form(eager), Form(compiled)
+    program = Faster(*forms, **{"steps": steps, **more})  # pyright: ignore
     for _ in range(60):
-        both.gradients([], [])
-    assert (slow.calls, fast.calls) == (21, 39)
+        program.gradients([], [])
+    assert not program.settling
+    return forms[0].calls, forms[1].calls
+
+
+def test_each_form_is_timed_and_then_one_is_used(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(replicas, "COMPILING_S", 0.0)
+    assert calls(0.003, 0.0) == (21, 39)
+    assert calls(0.0, 0.003) == (39, 21)
+
+
+def test_nothing_is_compiled_for_a_few_steps():
+    assert calls(0.001, 0.0, steps=1000) == (60, 0)
+
+
+def test_what_one_stack_has_found_out_the_next_one_knows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(replicas, "COMPILING_S", 0.0)
+    assert calls(0.003, 0.0, shape="a") == (21, 39)
+    assert calls(0.003, 0.0, shape="a") == (0, 60)
+    assert calls(0.0, 0.003, shape="b") == (39, 21)
+    assert calls(0.0, 0.003, shape="b") == (60, 0)
