@@ -96,7 +96,9 @@ def main() -> None:
     }
     print(json.dumps(ratios))
     if asked.out is not None:
-        asked.out.write_text(json.dumps({"steps": asked.steps, **found, **ratios}, indent=1) + "\n")
+        asked.out.write_text(
+            json.dumps({"length": asked.steps, **found, **ratios}, indent=1) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes
 Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed before.")]
 Name = Annotated[str | None, typer.Option("--name", help="Of the sweep's folder.")]
 SweepName = Annotated[Path, typer.Argument(help="A sweep's name, folder or YAML file.")]
+RunName = Annotated[str, typer.Argument(help="A run's folder, or how its fingerprint begins.")]
 Formats = Annotated[
     list[str] | None, typer.Option("--format", help="md, html, csv, tex, svg, png, pdf; repeat it.")
 ]
@@ -130,6 +131,28 @@ def _print_report(found: "Report", files: list[Path]) -> None:
     shown.print(found.rich(shown.width))
     for line in (*found.summary(), *found.problems(), *files):
         print(line)
+
+
+@verb("diff")
+def diff(first: RunName, second: RunName, out: Out = Here, json: Json = False) -> None:
+    """Explain what two runs differ in: spec, machine and result."""
+    from dataclasses import asdict
+
+    from playground.report.diff import differences
+    from playground.train import RunStore
+
+    store = RunStore(runs_folder(out))
+    folders = [
+        Path(name) if Path(name).is_dir() else store.find(name).path for name in (first, second)
+    ]
+    found = differences(*folders)
+    if json:
+        print_json([asdict(one) for one in found])
+        return
+    names = tuple(folder.name[:12] for folder in folders)
+    rows = [(one.part, one.key, text(one.first), text(one.second)) for one in found]
+    print_table(("part", "key", *names), rows, numbers=False)
+    print(f"{len(rows)} differences" if rows else "The two runs do not differ.")
 
 
 @verb("status")

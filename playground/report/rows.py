@@ -1,6 +1,7 @@
 """A sweep as tables: one row per variant, and one row per run."""
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import compress
 
 from playground.report import text
 from playground.report.load import Run, Sweep, Variant
@@ -50,8 +51,13 @@ def comparison(sweep: Sweep) -> Table:
         Column(title="tokens", about="seen in training", optional=True),
     ]
     tests = tests_of(sweep)
-    rows = tuple(_row(sweep, variant, shown, tests) for variant in sweep.variants)
-    return Table(title=sweep.name, columns=tuple(columns), rows=rows)
+    rows = [_row(sweep, variant, shown, tests) for variant in sweep.variants]
+    said = [any(row[i].text != text.NONE for row in rows) for i in range(len(columns))]
+    return Table(  # such as the speed of runs that were trained together: nobody's own
+        title=sweep.name,
+        columns=tuple(compress(columns, said)),
+        rows=tuple(tuple(compress(row, said)) for row in rows),
+    )
 
 
 def _test_columns(sweep: Sweep) -> list[Column]:

@@ -47,7 +47,9 @@ def as_json(capsys: Capture, *words: object):
 
 def test_help_names_every_verb(capsys: Capture):
     said = call(capsys, "--help")
-    verbs = "new check explain train eval generate export sweep report status verify cite doctor"
+    verbs = (
+        "new check explain train eval generate export sweep report diff status verify cite doctor"
+    )
     assert said.code == 0
     assert all(f"  {verb} " in said.out for verb in [*verbs.split(), "schema"])
     assert "..." not in said.out.split("Commands:")[1]
@@ -172,6 +174,11 @@ def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture
     assert as_json(capsys, "report", spec, *out)["variants"] == found["variants"]
     assert len(as_json(capsys, "status", *out)) >= 5
     assert "lmm" in call(capsys, "status", *out).out
+    first, second = (row["run"] for row in as_json(capsys, "status", *out)[:2])
+    different = as_json(capsys, "diff", first, second, *out)
+    assert {row["part"] for row in different} >= {"spec", "result"}
+    assert "spec" in call(capsys, "diff", first, second, *out).out
+    assert "do not differ" in call(capsys, "diff", first, first, *out).out
 
 
 def test_verify_prints_every_law(capsys: Capture):
