@@ -155,6 +155,10 @@ class Pool:
                 self._queue.add(half)
             if kind == "memory":
                 self._tell("retried", bundle, text=f"{content}; tried again as two halves")
+        elif kind == "error" and len(bundle.jobs) > 1:  # such as a rule that vmap cannot trace
+            for job in bundle.jobs:
+                self._queue.add(Bundle(jobs=(job,)))
+            self._tell("retried", bundle, text=f"{content}; tried again one by one")
         elif kind in ("busy", "stopped"):
             self._later.append((time.monotonic() + BUSY_WAIT_S, bundle))
         elif kind in ("memory", "error"):

@@ -76,7 +76,7 @@ def make_program(members: Sequence[Member]) -> Program:
     programs = [Together(members, weights, form) for form in forms]
     if len(programs) == 1:
         return programs[0]
-    shape = (canonical_json(host), first.spec.task, first.spec.train.batch, len(members))
+    shape = (stack_key(first.spec), canonical_json(host), len(members))
     return Faster(*programs, steps=first.steps - first.step, shape=shape)
 
 

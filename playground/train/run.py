@@ -110,10 +110,8 @@ def _stored(folder: RunFolder, retry: bool) -> Result | None:
 def _train(runs: Sequence[tuple[RunSpec, Task, RunFolder]], progress: Progress) -> None:
     device = pick_device(runs[0][0].device)
     members = [_member(*run, device, alone=len(runs) == 1) for run in runs]
-    notes = {member: member.resume() for member in members}
-    while len({member.step for member in members}) > 1:  # a kill came between two checkpoints
-        least = min(member.step for member in members)
-        notes |= {m: m.resume(least) for m in members if m.step > least}
+    newest = _common_step([folder for _, _, folder in runs]) if len(runs) > 1 else None
+    notes = {member: member.resume(newest) for member in members}
     for member in members:
         progress(_event(member, "start", facts=member.task.describe()))
         for text in notes[member]:
@@ -122,6 +120,17 @@ def _train(runs: Sequence[tuple[RunSpec, Task, RunFolder]], progress: Progress) 
         program = make_program(members)
         run_loop(program, progress=progress, stop=stop)
         _finish(program, progress, stop)
+
+
+def _common_step(folders: Sequence[RunFolder]) -> int:
+    """The last step that all runs can go on from: a kill may come between two checkpoints."""
+    newest: int | None = None
+    while True:
+        found = [folder.checkpoints.load(newest)[0] for folder in folders]
+        steps = {0 if checkpoint is None else checkpoint.step for checkpoint in found}
+        newest = min(steps)
+        if len(steps) == 1:
+            return newest
 
 
 def _member(

@@ -67,25 +67,49 @@ def test_an_unfinished_sweep_is_bundled_as_a_new_one():
     assert left[0].jobs == whole[0].jobs[1:]
 
 
-@pytest.mark.parametrize("vectorize", ["auto", False])
-def test_a_sweep_of_stacks_ends_as_one_of_single_runs(tmp_path: Path, vectorize: bool | str):
+def test_a_sweep_of_stacks_ends_as_one_of_single_runs(tmp_path: Path):
     bad = VariantSpec(overrides={"train.optim.lr": 1e30, "train.optim.clip": 0.0})
-    spec = replace(
-        STACKED,
-        variants={"slow": STACKED.variants["slow"], "bad": bad},
-        run=EngineSpec(vectorize=vectorize),  # pyright: ignore[reportArgumentType]
-        dtype="fp64",
-        seeds=2,
-    )
+    variants = {"slow": STACKED.variants["slow"], "bad": bad}
+    spec = replace(STACKED, variants=variants, dtype="fp64", seeds=2)
+    losses = []
+    for vectorize, programs in (("auto", 1), (False, 6)):
+        engine = EngineSpec(vectorize=vectorize)  # pyright: ignore[reportArgumentType]
+        store, events = RunStore(tmp_path / str(vectorize)), []
+        plan = plan_sweep(replace(spec, run=engine), "stacked", store)
+        folder = tmp_path / f"report-{vectorize}"
+        run_sweep(plan, store=store, folder=folder, workers=1, watch=events.append)
+        assert sorted(kinds(events, "done", "failed")) == ["done"] * 4 + ["failed"] * 2
+        assert len(kinds(events, "started")) == programs
+        found = build(folder, store.root)
+        assert len(found.problems()) == 2
+        losses.append([run.value("test/loss") for run in found.sweep.runs()])
+        results = [store.run(job.fingerprint).result() for job in plan.jobs]
+        assert {r.replicas for r in results if r is not None} == {6 // programs}
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+
+
+RULE = """
+from memory_rules.linear_attention import LinearAttention
+
+class Counting(LinearAttention):
+    kind = "counting"
+
+    def step(self, state, x):
+        if float(x.k.sum()) > 1e9:  # a look at numbers, which vmap does not allow
+            raise ValueError
+        return super().step(state, x)
+"""
+
+
+def test_runs_that_cannot_be_stacked_are_tried_one_by_one(tmp_path: Path):
+    (tmp_path / "rule.py").write_text(RULE)
+    changes = {"block.memory.kind": f"{tmp_path / 'rule.py'}:Counting"}
+    base = BaseSpec(extends=STACKED.base.extends, overrides=changes)
+    slow = {"slow": STACKED.variants["slow"]}
+    spec = replace(STACKED, base=base, variants=slow, seeds=1, lowering="recurrent")
     store, events = RunStore(tmp_path / "runs"), []
-    plan = plan_sweep(spec, "stacked", store)
-    folder = tmp_path / "stacked"
-    run_sweep(plan, store=store, folder=folder, workers=1, watch=events.append)
-    assert sorted(kinds(events, "done", "failed")) == ["done"] * 4 + ["failed"] * 2
-    assert len(kinds(events, "started")) == (1 if vectorize else 6)
-    found = build(folder, store.root)
-    assert len(found.problems()) == 2
-    losses = found.sweep.base.values("test/loss")
-    assert losses == pytest.approx({0: 3.4, 1: 3.4}, abs=0.4)
-    results = [store.run(job.fingerprint).result() for job in plan.jobs]
-    assert {r.replicas for r in results if r is not None} == ({6} if vectorize else {1})
+    plan = plan_sweep(spec, "counting", store)
+    run_sweep(plan, store=store, folder=tmp_path / "s", workers=1, watch=events.append)
+    assert kinds(events, "retried", "done", "failed") == ["retried", "done", "done"]
+    (told,) = [event.text for event in events if event.kind == "retried"]
+    assert "one by one" in told
