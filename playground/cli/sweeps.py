@@ -169,7 +169,7 @@ def status(out: Out = Here, json: Json = False) -> None:
         [tuple(text(row[key]) for key in _STATUS) for row in rows],
         numbers=False,
     )
-    print(f"{len(rows)} runs in {runs_folder(out)}")
+    print(f"{len(rows)} {'run' if len(rows) == 1 else 'runs'} in {runs_folder(out)}")
 
 
 _STATUS = ("run", "status", "model", "task", "seed", "step", "loss")
