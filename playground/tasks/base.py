@@ -140,6 +140,7 @@ def evaluate(
     state, device = None, device_of(model)
 
     def answer(asks: Sequence[Ask]) -> list[Tensor]:
+        """What the model says to the one question."""
         nonlocal state
         (ask,) = asks
         batch = ask.batch.to(device)

@@ -97,6 +97,7 @@ class Together:
         first, state = self.members[0], None
 
         def answer(asks: Sequence[Ask]) -> Sequence[Tensor]:
+            """What every member says to its question."""
             nonlocal state
             batch = _stack([ask.batch for ask in asks]).to(first.device)
             if not asks[0].carry:
