@@ -69,7 +69,7 @@ RULE_NAMES = [
 ]
 
 
-# a run of Moneta alone, its embedding moved by 1e-15, is 2e-11 away after 12 steps and 2e-5 after 48
+# a run of Moneta alone, its embedding moved by 1e-15, is 2e-11 off after 12 steps, 2e-5 after 48
 STEPS = {"moneta": 6}
 
 
