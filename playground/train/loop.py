@@ -5,7 +5,7 @@ optimizer, rows, checkpoints and failures belong to each member by itself.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -23,7 +23,11 @@ from playground.train.signals import RunInterrupted, StopRequest
 
 
 def run_loop(
-    program: Program, *, progress: Progress = ignore, stop: StopRequest | None = None
+    program: Program,
+    *,
+    progress: Progress = ignore,
+    stop: StopRequest | None = None,
+    failed: Callable[[Member], None] = lambda member: None,
 ) -> None:
     """Train every member to its last step, or to its `failure`.
 
@@ -31,6 +35,7 @@ def run_loop(
         program: of members that stand at the same step and have as many to go.
         progress: told of every step and evaluation.
         stop: looked at after every step.
+        failed: told of a member at the step in which it got its `failure`; the others go on.
 
     Raises:
         RunInterrupted: `stop` was asked; every member has a checkpoint of this step.
@@ -47,16 +52,21 @@ def run_loop(
         for member in active:
             with _failing(member):
                 _checkpoint_due(member)
+            if member.failure is not None:
+                failed(member)
         if stop is not None and stop.requested:
-            _interrupt(active)
+            _interrupt(active, failed)
 
 
-def _interrupt(members: Sequence[Member]) -> None:
+def _interrupt(members: Sequence[Member], failed: Callable[[Member], None]) -> None:
     """Put all that have steps left away."""
-    left = [member for member in members if member.active]
-    for member in left:
-        member.checkpoint()
-    if left:
+    for member in members:
+        if member.active:
+            with _failing(member):
+                member.checkpoint()
+            if member.failure is not None:
+                failed(member)
+    if left := [member for member in members if member.active]:
         raise RunInterrupted(left[0].folder.path, left[0].step, left[0].steps)
 
 

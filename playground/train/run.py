@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -118,7 +119,7 @@ def _train(runs: Sequence[tuple[RunSpec, Task, RunFolder]], progress: Progress) 
             progress(_event(member, "note", text=text))
     with stop_on_signal() as stop:
         program = make_program(members)
-        run_loop(program, progress=progress, stop=stop)
+        run_loop(program, progress=progress, stop=stop, failed=partial(_end, progress, len(runs)))
         _finish(program, progress, stop)
 
 
@@ -169,7 +170,7 @@ def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
 
 
 def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
-    """The final evaluation, on the whole test split, and every member's result."""
+    """The final evaluation, on the whole test split, and the results of all that reached it."""
     members = program.members
 
     def tell(done: int, batches: int) -> None:
@@ -177,13 +178,21 @@ def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
             raise RunInterrupted(members[0].folder.path, members[0].step, members[0].steps)
         progress(replace(_event(members[0], "test"), step=done, steps=batches))
 
-    test: list[dict[str, float]] = [{}] * len(members)
-    if any(member.failure is None for member in members):
-        test = program.evaluate("test", progress=tell)
+    if all(member.failure is not None for member in members):
+        return
+    test = program.evaluate("test", progress=tell)
     for member, scores in zip(members, test, strict=True):
-        result = _result(member, named_scores(scores), len(members))
-        member.folder.finish(result)
-        progress(_event(member, "done", metrics=dict(result.metrics)))
+        if member.failure is None:
+            _end(progress, len(members), member, named_scores(scores))
+
+
+def _end(
+    progress: Progress, replicas: int, member: Member, test: dict[str, float] | None = None
+) -> None:
+    """A run is over: its result is there from now on, whatever becomes of the others."""
+    result = _result(member, test or {}, replicas)
+    member.folder.finish(result)
+    progress(_event(member, "done", metrics=dict(result.metrics)))
 
 
 def _result(member: Member, test: dict[str, float], replicas: int) -> Result:
