@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import torch
 from blocks.spec import Attention, AttentionSpec, FeedForwardSpec, Lmm, MemorySpec
 from memory_rules import RULES
 from playground.compile import build, stack
-from playground.compile.masks import host_of
+from playground.compile.masks import GATES, LEARNED, host_of
 from playground.errors import SpecError
 from playground.spec import ModelSpec, RunSpec, Text
 from playground.train import Event, RunInterrupted, RunStore, replicas, train
@@ -103,6 +103,38 @@ def test_ablations_that_are_masks_are_one_program(network: str, tmp_path: Path):
     compare([*specs, replace(specs[1], seed=1)], tmp_path, near=1e-9)
 
 
+SMALL = {"chunk_size": 4, "window": 2, "expand": 1.0}
+CHOICES = [
+    {"per_layer": False},
+    {"decay_towards": "start", "lr_scale": "none"},
+    {"network": "linear", "plain": True, "anchor": "token", "surprise_at": "decayed_memory"},
+]
+
+
+def maskable() -> list[tuple[str, str, dict[str, object]]]:
+    """Every rule with a part that can be masked, and such choices of Titans."""
+    found: list[tuple[str, str, dict[str, object]]] = []
+    for kind in sorted(RULES):
+        default = {f.name: f.default for f in fields(RULES[kind])}  # pyright: ignore
+        chosen = {name: value for name, value in SMALL.items() if name in default}
+        needed = ("momentum",) if kind == "atlas" else ()  # its last step orthogonalises it
+        parts = [p for p in GATES if default.get(p) in LEARNED and p not in needed]
+        found += [(kind, part, chosen) for part in parts]
+    every = [("titans", part, SMALL | choice) for part in GATES for choice in CHOICES]
+    return found + [(k, p, {n: v for n, v in c.items() if n != "window"}) for k, p, c in every]
+
+
+@pytest.mark.parametrize(("kind", "part", "chosen"), maskable())
+def test_a_masked_part_is_a_part_that_is_not_there(
+    kind: str, part: str, chosen: dict[str, object], tmp_path: Path
+):
+    spec = replace(BASE, model=replace(model_with(kind, **chosen), depth=1), dtype="fp64")
+    spec = replace(spec, train=replace(spec.train, steps=4, eval_every=4, checkpoint_every=4))
+    other = without(spec, part)
+    assert stack_key(spec) == stack_key(other)
+    compare([spec, other], tmp_path, near=1e-10)
+
+
 def test_what_nobody_has_is_not_computed():
     spec = without(BASE, "momentum", "conv")
     assert host_of([spec.model]) == spec.model
@@ -154,6 +186,22 @@ def test_runs_that_are_cut_off_go_on_from_where_the_slowest_stood(tmp_path: Path
         stores = (RunStore(tmp_path / name).run(one.fingerprint) for name in ("whole", "cut"))
         first, second = (losses(folder) for folder in stores)
         assert first == second
+
+
+def test_a_run_that_failed_holds_nobody_back_when_the_others_go_on(tmp_path: Path):
+    wild = with_optim(replace(BASE, seed=9), lr=1e30, clip=0.0)
+    specs = [BASE, replace(BASE, seed=1), wild]
+
+    def press(event: Event) -> None:
+        if event.kind == "step" and event.step == 7:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(RunInterrupted, match="step 7"):
+        train_together(specs, tmp_path, press)
+    notes: list[str] = []
+    found = train_together(specs, tmp_path, lambda event: notes.append(event.text))
+    assert [result.ok for result in found] == [True, True, False]
+    assert sum("after step 7" in text for text in notes) == 2
 
 
 def test_what_is_finished_is_left_out_and_a_checkpoint_serves_both_ways(tmp_path: Path):
