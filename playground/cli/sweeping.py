@@ -1,6 +1,5 @@
 """How a sweep looks while it goes, what is left of it, and the list of kept runs."""
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
     from search.job import Job
     from search.plan import SweepPlan
     from search.pool import JobEvent
+
+TIMED = 200  # finished runs that an estimate goes by
 
 
 def carry_out(
@@ -112,10 +113,12 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
 
     store = RunStore(runs)
     todo, known = plan.todo(store), [*plan.tuning, *plan.jobs]
+    left = {job.fingerprint for job in todo}
+    timed = [job for job in known if job.fingerprint not in left][:TIMED]
     team, parts = teamed(plan, todo, workers)
     speeds = [
         result.metrics["tokens_per_s"]
-        for job in known
+        for job in timed
         if (result := store.run(job.fingerprint).result()) and "tokens_per_s" in result.metrics
     ]
     waiting = plan.waiting * _tokens(plan.runs[0].spec)
@@ -135,29 +138,3 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
 def _tokens(spec: Any) -> int:
     train = spec.train
     return train.steps * train.batch * train.accumulate * getattr(spec.task, "length", 0)
-
-
-def run_rows(runs: Path) -> list[dict[str, Any]]:
-    """One row per kept run."""
-    from playground.train import RunStore
-
-    rows = []
-    for run in RunStore(runs).runs():
-        spec = json.loads((run.path / "resolved.json").read_text(encoding="utf-8"))["spec"]
-        result = run.result()
-        trained = [row for row in run.rows() if row.get("kind") == "train"]
-        last = trained[-1] if trained else {}
-        loss = result.metrics.get("test/loss") if result and result.ok else last.get("loss")
-        block = spec["model"].get("block")
-        rows.append(
-            {
-                "run": run.fingerprint[:12],
-                "status": result.status if result else "open",
-                "model": block["kind"] if block else "layers",
-                "task": spec["task"]["kind"],
-                "seed": spec["seed"],
-                "step": f"{last.get('step', 0)}/{spec['train']['steps']}",
-                "loss": loss,
-            }
-        )
-    return rows

@@ -1,5 +1,8 @@
 """Verbs about sweeps: sweep, status, report."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,10 +32,22 @@ Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes
 Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed before.")]
 Name = Annotated[str | None, typer.Option("--name", help="Of the sweep's folder.")]
 SweepName = Annotated[Path, typer.Argument(help="A sweep's name, folder or YAML file.")]
+Most = Annotated[int, typer.Option("--most", min=1, help="Runs to list.")]
+Every = Annotated[bool, typer.Option("--all", help="List every run.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, or how its fingerprint begins.")]
 Formats = Annotated[
     list[str] | None, typer.Option("--format", help="md, html, csv, tex, svg, png, pdf; repeat it.")
 ]
+
+
+@contextmanager
+def many_objects() -> Iterator[None]:
+    """Among very many objects that all stay, the search for garbage takes most of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @verb("sweep")
@@ -56,10 +71,11 @@ def sweep(
     found = load(spec, *overrides(words, no_compile))
     if not isinstance(found, SweepSpec):
         raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a sweep, or use train.")
-    plan = plan_sweep(found, name or spec.stem, RunStore(runs_folder(out)))
-    if dry_run:
-        _print_plan(plan, estimate(plan, runs_folder(out), workers), json)
-        return 0
+    with many_objects():
+        plan = plan_sweep(found, name or spec.stem, RunStore(runs_folder(out)))
+        if dry_run:
+            _print_plan(plan, estimate(plan, runs_folder(out), workers), json)
+            return 0
     carry_out(plan, out, workers=workers, retry=retry)
     return _report(sweeps_folder(out) / plan.name, out, None, json)
 
@@ -101,8 +117,9 @@ def _report(folder: Path, out: Path, formats: list[str] | None, json: bool) -> i
     """Print the table, write the files; 1 when a run does not count."""
     from playground.report import build, write
 
-    found = build(folder, runs_folder(out))
-    files = write(found, folder, formats or ())
+    with many_objects():
+        found = build(folder, runs_folder(out))
+        files = write(found, folder, formats or ())
     if json:
         print_json(_as_json(found, files))
     else:
@@ -115,7 +132,7 @@ def _as_json(found: "Report", files: list[Path]) -> dict[str, Any]:
         "name": found.sweep.name,
         "baseline": found.sweep.baseline,
         "variants": [cells_of(row) for row in found.table.rows],
-        "runs": [cells_of(row) for row in found.runs.rows],
+        "runs": found.runs(),
         "problems": found.problems(),
         "files": [str(path) for path in files],
     }
@@ -156,20 +173,23 @@ def diff(first: RunName, second: RunName, out: Out = Here, json: Json = False) -
 
 
 @verb("status")
-def status(out: Out = Here, json: Json = False) -> None:
-    """List the runs that are kept, and how far they are."""
-    from playground.cli.sweeping import run_rows
+def status(most: Most = 40, every: Every = False, out: Out = Here, json: Json = False) -> None:
+    """List the runs that are kept, open and failed ones first."""
+    from playground.report.status import run_rows
 
-    rows = run_rows(runs_folder(out))
+    rows, counts = run_rows(runs_folder(out), None if every else most)
     if json:
-        print_json(rows)
+        print_json({"runs": rows, "counts": counts})
         return
     print_table(
         ("run", "status", "model", "task", "seed", "step", "loss"),
         [tuple(text(row[key]) for key in _STATUS) for row in rows],
         numbers=False,
     )
-    print(f"{len(rows)} {'run' if len(rows) == 1 else 'runs'} in {runs_folder(out)}")
+    said = ", ".join(f"{count} {name}" for name, count in counts.items())
+    print(f"{said or 'no runs'} in {runs_folder(out)}")
+    if len(rows) < sum(counts.values()):
+        print(f"{sum(counts.values()) - len(rows)} are not shown: give --all.")
 
 
 _STATUS = ("run", "status", "model", "task", "seed", "step", "loss")

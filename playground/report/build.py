@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playground.errors import SpecError
 from playground.report import text
 from playground.report.load import Sweep, load_sweep
-from playground.report.rows import all_runs, below_floor, comparison, difference, floor_of, tests_of
+from playground.report.rows import below_floor, comparison, run_values
 from playground.report.stats import CONFIDENCE, summarize
-from playground.report.table import Table
+from playground.report.table import Table, csv_of
 from playground.report.tuning import tuning_lines
 
 if TYPE_CHECKING:
@@ -27,12 +28,10 @@ class Report:
     Attributes:
         sweep: the results it was made from.
         table: one row per variant.
-        runs: one row per planned run, also those that failed or never ran.
     """
 
     sweep: Sweep
     table: Table
-    runs: Table
 
     def summary(self) -> list[str]:
         """A few sentences: what finished, how the baseline stands, what the variants did."""
@@ -42,8 +41,12 @@ class Report:
 
     def problems(self) -> list[str]:
         """One line for every run that does not count, with the reason."""
+        return list(self._problems)
+
+    @cached_property
+    def _problems(self) -> tuple[str, ...]:
         lines = ((run, run.problem(self.sweep.primary)) for run in self.sweep.runs())
-        return [f"{run.variant}, seed {run.seed}: {line}" for run, line in lines if line]
+        return tuple(f"{run.variant}, seed {run.seed}: {line}" for run, line in lines if line)
 
     def markdown(self) -> str:
         """The summary, the table, what went wrong, and what each variant changed."""
@@ -70,7 +73,11 @@ class Report:
 
     def runs_csv(self) -> str:
         """Numbers of every run."""
-        return self.runs.to_csv()
+        return csv_of(self.runs())
+
+    def runs(self) -> list[dict[str, float | int | str | None]]:
+        """What is known of every planned run, also of those that failed or never ran."""
+        return [run_values(self.sweep, run) for run in self.sweep.runs()]
 
     def tex(self) -> str:
         """The table for a paper (booktabs)."""
@@ -88,7 +95,7 @@ class Report:
 
     def _finished(self) -> str:
         sweep, runs = self.sweep, list(self.sweep.runs())
-        good = sum(not run.problem(sweep.primary) for run in runs)
+        good = len(runs) - len(self._problems)
         seeds = len({run.seed for run in runs})
         return (
             f"{len(sweep.variants)} variants with {seeds} paired seeds; "
@@ -101,7 +108,7 @@ class Report:
         if found is None:
             return f"No run of the baseline {sweep.baseline} counts, so nothing can be compared."
         line = f"Baseline {sweep.baseline}: {sweep.primary} {text.spread(found.mean, found.sd)}"
-        floor, below = floor_of(sweep), below_floor(sweep, sweep.base)
+        floor, below = sweep.floor, below_floor(sweep, sweep.base)
         if floor is None or below is None:
             return line + "."
         line += f"; {below[0]} of {below[1]} runs below the {floor[0]} floor of "
@@ -126,13 +133,13 @@ class Report:
 
     def _verdicts(self) -> str:
         sweep = self.sweep
-        pairs = [difference(sweep, variant, sweep.primary) for variant in sweep.variants[1:]]
+        pairs = [sweep.difference(variant) for variant in sweep.variants[1:]]
         verdicts = [pair.verdict(sweep.primary) for pair in pairs if pair is not None]
         line = (
             f"Compared with it, by the 95 % intervals: {verdicts.count('better')} better, "
             f"{verdicts.count('worse')} worse, {verdicts.count('unclear')} not told apart."
         )
-        p = [test.p for test in tests_of(sweep).values() if test.p is not None]
+        p = [test.p for test in sweep.tests.values() if test.p is not None]
         if sweep.test == "none" or not p:
             return line
         how = ", corrected for the number of variants," if sweep.correct == "holm" else ""
@@ -151,7 +158,7 @@ def build(sweep_dir: Path | str, store_dir: Path | str) -> Report:
         DataError: there is no sweep in that folder.
     """
     sweep = load_sweep(Path(sweep_dir), Path(store_dir))
-    return Report(sweep=sweep, table=comparison(sweep), runs=all_runs(sweep))
+    return Report(sweep=sweep, table=comparison(sweep))
 
 
 def write(report: Report, folder: Path | str, formats: Iterable[str] = ()) -> list[Path]:

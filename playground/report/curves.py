@@ -9,7 +9,6 @@ import numpy as np
 from playground.report import text
 from playground.report.draw import PAPER, SERIES, WIDTH, Palette, color_of, frame, line_at, style
 from playground.report.load import Run, Sweep, Variant
-from playground.report.rows import difference, floor_of
 from playground.report.stats import Paired
 
 if TYPE_CHECKING:
@@ -17,7 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
-MAX_POINTS = 200  # of one curve; more cannot be seen
+# What can be told apart in one figure; a report says where it leaves something out.
+MAX_POINTS = 200  # of one curve
+MAX_RUNS = 64  # of one variant, the first
+MAX_CURVES = 16  # variants with a learning curve
+MAX_ROWS = 60  # variants with a paired difference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,8 @@ def curve_metric(sweep: Sweep) -> str:
 
 def x_key(sweep: Sweep) -> str:
     """What curves are drawn over: tokens, if every row counts them."""
-    rows = [row for run in sweep.runs() for row in run.curve]
+    runs = [run for variant in sweep.foremost(MAX_CURVES) for run in variant.runs[:MAX_RUNS]]
+    rows = [row for run in runs for row in run.curve]
     return "tokens" if rows and all("tokens" in row for row in rows) else "step"
 
 
@@ -49,7 +53,8 @@ def run_curve(run: Run, metric: str, key: str) -> tuple[np.ndarray, np.ndarray]:
 
 def mean_curve(variant: Variant, metric: str, key: str) -> Curve | None:
     """Mean and sd at the points that every run that is ok has; None without any."""
-    runs = [run_curve(run, metric, key) for run in variant.runs if run.status == "ok"]
+    shown = variant.runs[:MAX_RUNS]
+    runs = [run_curve(run, metric, key) for run in shown if run.status == "ok"]
     tables = [dict(zip(x.tolist(), y.tolist(), strict=True)) for x, y in runs if len(x)]
     shared = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
     if not shared:
@@ -64,15 +69,15 @@ def mean_curve(variant: Variant, metric: str, key: str) -> Curve | None:
 def overview(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     """All variants in one frame, mean with a band of one sd; None if no run left a curve."""
     metric, key = curve_metric(sweep), x_key(sweep)
-    found = {v.name: mean_curve(v, metric, key) for v in sweep.variants}
+    found = {v.name: mean_curve(v, metric, key) for v in sweep.foremost(MAX_CURVES)}
     curves = {name: curve for name, curve in found.items() if curve is not None}
     if not curves:
         return None
     with style(palette):
         figure, axes = frame(WIDTH, 3.3 + 0.2 * -(-len(curves) // 3))
-        for index, name in enumerate(found):  # a variant has one colour in all figures
-            if name in curves:
-                _draw(axes, curves[name], name, sweep, index, palette)
+        for index, variant in enumerate(sweep.variants):  # one colour in all figures
+            if variant.name in curves:
+                _draw(axes, curves[variant.name], variant.name, sweep, index, palette)
         _finish(axes, sweep, list(curves.values()), palette)
         columns = 3 if max(map(len, curves)) < 16 else 2
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=columns)
@@ -83,7 +88,7 @@ def against_baseline(sweep: Sweep, variant: Variant, palette: Palette = PAPER) -
     """One variant over the baseline, with every single run thin; None without any point."""
     metric, key = curve_metric(sweep), x_key(sweep)
     index = [v.name for v in sweep.variants].index(variant.name)
-    runs = [(run, *run_curve(run, metric, key)) for run in variant.runs]
+    runs = [(run, *run_curve(run, metric, key)) for run in variant.runs[:MAX_RUNS]]
     mine, base = mean_curve(variant, metric, key), mean_curve(sweep.base, metric, key)
     if not any(len(x) for _, x, _ in runs):
         return None
@@ -105,8 +110,8 @@ def against_baseline(sweep: Sweep, variant: Variant, palette: Palette = PAPER) -
 
 def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     """Paired difference of every variant with its 95 % interval and each seed's own."""
-    others = sweep.variants[1:]
-    found = {v.name: difference(sweep, v, sweep.primary) for v in others}
+    others = sweep.foremost(MAX_ROWS)[1:]
+    found = {v.name: sweep.difference(v) for v in others}
     known = {name: pair for name, pair in found.items() if pair is not None}
     if not known:
         return None
@@ -132,7 +137,8 @@ def _dot(axes: "Axes", row: int, pair: Paired | None, metric: str, palette: Pale
     verdict = pair.verdict(metric)
     color = {"better": palette.good, "worse": palette.bad, "unclear": palette.muted}[verdict]
     each = list(pair.each.values())
-    axes.plot(each, [row] * len(each), "o", color=color, ms=3.5, alpha=0.45, mew=0, zorder=2)
+    if len(each) <= MAX_RUNS:  # more would be a stroke
+        axes.plot(each, [row] * len(each), "o", color=color, ms=3.5, alpha=0.45, mew=0, zorder=2)
     if pair.low is not None and pair.high is not None:
         axes.plot([pair.low, pair.high], [row, row], color=color, lw=2, zorder=3)
     axes.plot(pair.mean, row, "o", color=color, ms=7, zorder=4)
@@ -166,7 +172,7 @@ def _finish(axes: "Axes", sweep: Sweep, curves: Sequence[Curve], palette: Palett
     tails = [curve.mean[curve.x >= curve.x[0] + 0.15 * np.ptp(curve.x)] for curve in curves]
     tops = [float(tail.max()) for tail in tails]
     high = max(tops) if metric != "accuracy" else max(float(c.mean.max()) for c in curves)
-    floor = floor_of(sweep)
+    floor = sweep.floor
     if floor is not None and metric == "loss" and low < floor[1] < high + 0.5 * (high - low):
         high = max(high, floor[1])
         line_at(axes, floor[1], f"{floor[0]} {text.number(floor[1])}", palette)

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from playground.report import curves, text, tuning
 from playground.report.draw import PAGE, inline_svg
+from playground.report.load import Sweep
 from playground.report.look import STYLE
-from playground.report.rows import below_floor, floor_of
+from playground.report.rows import all_runs, below_floor
 from playground.report.stats import summarize
 from playground.report.table import Table
 
 if TYPE_CHECKING:
     from playground.report.build import Report
+
+MAX_ROWS = 2000  # runs in the page; a browser is slow with more
 
 
 def page(report: "Report") -> str:
@@ -27,9 +30,7 @@ def page(report: "Report") -> str:
         _problems(report),
         _section("What each variant changes", _variants(report)),
         _section("Task", _facts(sweep.task)) if sweep.task else "",
-        _section(
-            "All runs", f"<details><summary>Show them</summary>{_table(report.runs)}</details>"
-        ),
+        _runs(report),
     ]
     body = "\n".join(part for part in sections if part)
     return (
@@ -60,7 +61,7 @@ def _tiles(report: "Report") -> Iterable[tuple[str, str, str]]:
     yield "seeds", str(len({run.seed for run in runs})), ""
     if found := summarize(sweep.base.values(sweep.primary).values()):
         yield f"{sweep.baseline}: {sweep.primary}", text.number(found.mean), ""
-    floor, below = floor_of(sweep), below_floor(sweep, sweep.base)
+    floor, below = sweep.floor, below_floor(sweep, sweep.base)
     if floor and below:
         beaten = below[0] == below[1]
         verdict = "beaten by the baseline" if beaten else "not beaten by every baseline run"
@@ -76,6 +77,7 @@ def _differences(report: "Report") -> str:
         f"Difference in {sweep.primary} to {sweep.baseline}, paired by seed: mean, 95 % t "
         "interval, and each seed as a faint dot. Coloured where the interval excludes zero."
     )
+    about += _left_out(sweep, curves.MAX_ROWS)
     label = f"Paired differences in {sweep.primary}"
     return _section("What each change does", _figure(inline_svg(figure, label), about))
 
@@ -86,9 +88,10 @@ def _curves(report: "Report") -> str:
     if whole is None:
         return ""
     about = "Mean over seeds with a band of one standard deviation; the first steps are cut off."
+    about += _left_out(sweep, curves.MAX_CURVES)
     parts = [_figure(inline_svg(whole, "Learning curves of all variants"), about)]
     singles = []
-    for variant in sweep.variants[1:]:
+    for variant in sweep.foremost(curves.MAX_CURVES)[1:]:
         figure = curves.against_baseline(sweep, variant, PAGE)
         if figure is not None:
             svg = inline_svg(figure, f"Learning curve of {variant.name}")
@@ -99,6 +102,13 @@ def _curves(report: "Report") -> str:
         parts.append(f'<p class="note">{escape(caption)}</p><div class="grid">')
         parts.append("\n".join(singles) + "</div>")
     return _section("Learning curves", *parts)
+
+
+def _left_out(sweep: Sweep, most: int) -> str:
+    """Which variants a figure shows, where it does not show all."""
+    if len(sweep.variants) <= most:
+        return ""
+    return f" {sweep.baseline} and the {most - 1} variants that are best by {sweep.primary}."
 
 
 def _tuning(report: "Report") -> str:
@@ -121,6 +131,13 @@ def _problems(report: "Report") -> str:
         return ""
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return _section("Runs that do not count", f'<ul class="bad">{items}</ul>')
+
+
+def _runs(report: "Report") -> str:
+    left = max(0, sum(len(variant.runs) for variant in report.sweep.variants) - MAX_ROWS)
+    note = f'<p class="note">{left} more are in runs.csv.</p>' if left else ""
+    rows = _table(all_runs(report.sweep, MAX_ROWS))
+    return _section("All runs", f"<details><summary>Show them</summary>{rows}{note}</details>")
 
 
 def _variants(report: "Report") -> str:

@@ -4,10 +4,12 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from playground.errors import DataError
+from playground.report.stats import Paired, Tested, corrected, direction, paired, summarize
 
 Status = Literal["ok", "failed", "missing"]
 DEFAULT_METRICS = ("test/loss",)
@@ -20,7 +22,6 @@ class Run:
     Attributes:
         status: "ok"; "failed" (it stopped, or its files cannot be read); "missing" (no result).
         reason: why it is not ok; "" if it is.
-        curve: the rows of metrics.jsonl with kind "eval" and split "val", by step.
         params: count; state_bytes: of one sequence; flops_per_token: forward; tokens: seen.
     """
 
@@ -31,12 +32,17 @@ class Run:
     reason: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     floors: Mapping[str, float] = field(default_factory=dict)
-    curve: tuple[Mapping[str, float], ...] = ()
+    folder: str = ""
     params: float | None = None
     state_bytes: float | None = None
     flops_per_token: float | None = None
     tokens: float | None = None
     wall_s: float | None = None
+
+    @cached_property
+    def curve(self) -> tuple[Mapping[str, float], ...]:
+        """The rows of metrics.jsonl with kind "eval" and split "val", by step."""
+        return _load_curve(Path(self.folder)) if self.folder else ()
 
     def value(self, metric: str) -> float | None:
         """The metric of a run that is ok, if it is a finite number."""
@@ -62,8 +68,14 @@ class Variant:
 
     def values(self, metric: str) -> dict[int, float]:
         """Seed -> metric of the runs that count."""
-        found = {run.seed: run.value(metric) for run in self.runs}
-        return {seed: value for seed, value in found.items() if value is not None}
+        if metric not in self._known:
+            found = {run.seed: run.value(metric) for run in self.runs}
+            self._known[metric] = {s: value for s, value in found.items() if value is not None}
+        return self._known[metric]
+
+    @cached_property
+    def _known(self) -> dict[str, dict[int, float]]:
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +123,46 @@ class Sweep:
     def base(self) -> Variant:
         """The variant all others are compared with."""
         return next(v for v in self.variants if v.name == self.baseline)
+
+    @cached_property
+    def tests(self) -> Mapping[str, Tested]:
+        """Tests of every variant that shares seeds with the baseline, on the primary metric."""
+        return corrected({n: p for n, p in self._pairs.items() if p is not None}, self.correct)
+
+    def difference(self, variant: Variant) -> Paired | None:
+        """Of a variant to the baseline in the primary metric, over the seeds that both have."""
+        return self._pairs.get(variant.name)
+
+    @cached_property
+    def _pairs(self) -> dict[str, Paired | None]:
+        base = self.base.values(self.primary)
+        others = (v for v in self.variants if v.name != self.baseline)
+        return {v.name: paired(v.values(self.primary), base) for v in others}
+
+    @cached_property
+    def floor(self) -> tuple[str, float] | None:
+        """Name and value of the floor that is printed: bigram, or else the lowest there is."""
+        for run in self.runs():
+            if "bigram" in run.floors:
+                return "bigram", run.floors["bigram"]
+            if run.floors:
+                name = min(run.floors, key=lambda floor: run.floors[floor])
+                return name.replace("_", " "), run.floors[name]
+        return None
+
+    def foremost(self, count: int) -> tuple[Variant, ...]:
+        """The baseline, and the others if there are not more than so many, else the best."""
+        base, *others = self.variants
+        if len(others) < count:
+            return self.variants
+        sign = direction(self.primary) or -1
+        means = {v.name: summarize(v.values(self.primary).values()) for v in others}
+        ranked = sorted(
+            (v for v in others if means[v.name] is not None),
+            key=lambda v: -sign * (found.mean if (found := means[v.name]) else 0.0),
+        )
+        best = {v.name for v in ranked[: count - 1]}
+        return (base, *(v for v in others if v.name in best))
 
     def runs(self) -> Iterator[Run]:
         """All runs, variant by variant."""
@@ -179,9 +231,19 @@ def _tuned(entry: Mapping[str, Any]) -> Tuned:
     )
 
 
+def read_result(folder: str | Path) -> dict[str, Any]:
+    """What a run's result.json holds.
+
+    Raises:
+        OSError, ValueError: it is not there, or it is not JSON.
+    """
+    with open(f"{folder}/result.json", "rb", buffering=0) as file:  # noqa: PTH123 (of very many)
+        return json.loads(file.read())
+
+
 def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
     seed, fingerprint = int(entry["seed"]), str(entry["fingerprint"] or "")
-    folder = store_dir / fingerprint
+    folder = f"{store_dir}/{fingerprint}" if fingerprint else ""
 
     def stopped(status: Status, reason: str) -> Run:
         """A run without a final result: what is known of it."""
@@ -191,15 +253,13 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
             fingerprint=fingerprint,
             status=status,
             reason=reason,
-            curve=_load_curve(folder) if fingerprint else (),
+            folder=folder,
         )
 
     if not fingerprint:
         return stopped("missing", "its values are still being tuned")
-    if not folder.is_dir():
-        return stopped("missing", "not started")
     try:
-        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        result = read_result(folder)
         status: Status = "ok" if result["status"] == "ok" else "failed"
         return Run(
             variant=variant,
@@ -209,11 +269,12 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
             reason=str(result.get("reason") or ""),
             metrics=_numbers(result.get("metrics")),
             floors=_numbers(result.get("floors")),
-            curve=_load_curve(folder),
+            folder=folder,
             **{name: result.get(name) for name in _SIZES},
         )
     except FileNotFoundError:
-        return stopped("missing", "not finished: it has no result.json")
+        begun = Path(folder).is_dir()
+        return stopped("missing", "not finished: it has no result.json" if begun else "not started")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return stopped("failed", f"result.json cannot be read ({type(error).__name__}: {error})")
 

@@ -1,18 +1,15 @@
 """A sweep as tables: one row per variant, and one row per run."""
 
-from collections.abc import Callable, Iterable, Mapping
-from itertools import compress
+from collections.abc import Callable, Iterable
+from itertools import compress, islice
 
 from playground.report import text
 from playground.report.load import Run, Sweep, Variant
 from playground.report.stats import (
     TOO_SMALL,
     Paired,
-    Tested,
     Verdict,
-    corrected,
     direction,
-    paired,
     summarize,
 )
 from playground.report.table import Cell, Column, Table, Tone
@@ -38,7 +35,7 @@ def comparison(sweep: Sweep) -> Table:
         Column(title=f"{_DELTA} {sweep.primary} [95 %]", about=about),
         *_test_columns(sweep),
     ]
-    if found := floor_of(sweep):
+    if found := sweep.floor:
         name, value = found
         about = "runs with a loss below what counting reaches"
         columns.append(Column(title=f"below {name} {text.number(value)}", about=about))
@@ -50,8 +47,7 @@ def comparison(sweep: Sweep) -> Table:
         Column(title="tokens/s", about="in training", optional=True),
         Column(title="tokens", about="seen in training", optional=True),
     ]
-    tests = tests_of(sweep)
-    rows = [_row(sweep, variant, shown, tests) for variant in sweep.variants]
+    rows = [_row(sweep, variant, shown) for variant in sweep.variants]
     said = [any(row[i].text != text.NONE for row in rows) for i in range(len(columns))]
     return Table(  # such as the speed of runs that were trained together: nobody's own
         title=sweep.name,
@@ -73,9 +69,7 @@ def _test_columns(sweep: Sweep) -> list[Column]:
     ]
 
 
-def _row(
-    sweep: Sweep, variant: Variant, shown: list[str], tests: Mapping[str, Tested]
-) -> tuple[Cell, ...]:
+def _row(sweep: Sweep, variant: Variant, shown: list[str]) -> tuple[Cell, ...]:
     is_base = variant.name == sweep.baseline
     good, planned = len(variant.values(sweep.primary)), len(variant.runs)
     cells = [
@@ -89,10 +83,10 @@ def _row(
     cells += [_metric_cell(variant, metric) for metric in shown]
     cells.append(_difference_cell(sweep, variant))
     if sweep.test != "none":
-        tested = tests.get(variant.name)
+        tested = sweep.tests.get(variant.name)
         cells.append(_p_cell(sweep, variant, "p", tested and tested.p))
         cells.append(_p_cell(sweep, variant, "sign flip", tested and tested.flip))
-    if floor_of(sweep):
+    if sweep.floor:
         cells.append(_floor_cell(sweep, variant))
     return (*cells, *_cost_cells(sweep, variant))
 
@@ -108,7 +102,7 @@ def _metric_cell(variant: Variant, metric: str) -> Cell:
 def _difference_cell(sweep: Sweep, variant: Variant) -> Cell:
     if variant.name == sweep.baseline:
         return Cell(text="baseline", tone="muted")
-    found = difference(sweep, variant, sweep.primary)
+    found = sweep.difference(variant)
     if found is None:
         return Cell(text="no pairs", tone="muted")
     values: dict[str, float | int | str | None] = {
@@ -130,19 +124,6 @@ def _p_cell(sweep: Sweep, variant: Variant, name: str, p: float | None) -> Cell:
     return Cell(text=shown, values={name: p}, tone="muted" if p is None else "")
 
 
-def tests_of(sweep: Sweep) -> dict[str, Tested]:
-    """Tests of every variant that shares seeds with the baseline, on the primary metric."""
-    others = (v for v in sweep.variants if v.name != sweep.baseline)
-    family = {v.name: difference(sweep, v, sweep.primary) for v in others}
-    differences = {name: found for name, found in family.items() if found is not None}
-    return corrected(differences, sweep.correct)
-
-
-def difference(sweep: Sweep, variant: Variant, metric: str) -> Paired | None:
-    """Of `variant` to the baseline over the seeds that both have."""
-    return paired(variant.values(metric), sweep.base.values(metric))
-
-
 def difference_text(found: Paired) -> str:
     """`+0.0123 [+0.0100, +0.0146]`."""
     mean = text.number(found.mean, signed=True)
@@ -152,20 +133,9 @@ def difference_text(found: Paired) -> str:
     return f"{mean} [{ends}]"
 
 
-def floor_of(sweep: Sweep) -> tuple[str, float] | None:
-    """Name and value of the floor that is printed: bigram, or else the lowest there is."""
-    for run in sweep.runs():
-        if "bigram" in run.floors:
-            return "bigram", run.floors["bigram"]
-        if run.floors:
-            name = min(run.floors, key=lambda floor: run.floors[floor])
-            return name.replace("_", " "), run.floors[name]
-    return None
-
-
 def below_floor(sweep: Sweep, variant: Variant) -> tuple[int, int] | None:
     """How many of how many runs have a loss below the floor."""
-    found = floor_of(sweep)
+    found = sweep.floor
     metric = next((m for m in FLOOR_METRICS if variant.values(m)), None)
     if found is None or metric is None:
         return None
@@ -178,7 +148,7 @@ def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
     if found is None:
         return Cell(text=text.NONE, tone="muted")
     below, n = found
-    name, value = floor_of(sweep) or ("", 0.0)
+    name, value = sweep.floor or ("", 0.0)
     word = "yes" if below == n else "some" if below else "no"
     return Cell(
         text=f"{word} {below}/{n}",
@@ -219,8 +189,8 @@ def _title(metric: str) -> str:
     return metric + {1: " (higher is better)", -1: "", 0: ""}[direction(metric)]
 
 
-def all_runs(sweep: Sweep) -> Table:
-    """Every planned run with its seed, status and metrics."""
+def all_runs(sweep: Sweep, most: int | None = None) -> Table:
+    """Every planned run with its seed, status and metrics; `most` keeps the first ones only."""
     columns = (
         Column(title="variant", left=True),
         Column(title="seed"),
@@ -229,27 +199,31 @@ def all_runs(sweep: Sweep) -> Table:
         Column(title="seconds"),
         Column(title="fingerprint", left=True),
     )
-    rows = tuple(_run_row(sweep, run) for run in sweep.runs())
+    rows = tuple(_run_row(sweep, run) for run in islice(sweep.runs(), most))
     return Table(title=f"{sweep.name}: runs", columns=columns, rows=rows)
+
+
+def run_values(sweep: Sweep, run: Run) -> dict[str, float | int | str | None]:
+    """What is known of a run, by name."""
+    return {
+        "variant": run.variant,
+        "seed": run.seed,
+        "status": run.status,
+        "reason": run.reason or run.problem(sweep.primary),
+        **{metric: run.metrics.get(metric) for metric in sweep.metrics},
+        "wall_s": run.wall_s,
+        "fingerprint": run.fingerprint,
+    }
 
 
 def _run_row(sweep: Sweep, run: Run) -> tuple[Cell, ...]:
     problem = run.problem(sweep.primary)
-    status = Cell(
-        text=problem or "ok",
-        values={"status": run.status, "reason": run.reason or problem},
-        tone="bad" if problem else "good",
+    values = (run.metrics.get(metric) for metric in sweep.metrics)
+    return (
+        Cell(text=run.variant),
+        Cell(text=str(run.seed)),
+        Cell(text=problem or "ok", tone="bad" if problem else "good"),
+        *(Cell(text=text.NONE if value is None else text.number(value)) for value in values),
+        Cell(text=text.NONE if run.wall_s is None else f"{run.wall_s:.0f}"),
+        Cell(text=run.fingerprint[:12]),
     )
-    cells = [
-        Cell(text=run.variant, values={"variant": run.variant}),
-        Cell(text=str(run.seed), values={"seed": run.seed}),
-        status,
-    ]
-    for metric in sweep.metrics:
-        value = run.metrics.get(metric)
-        shown = text.NONE if value is None else text.number(value)
-        cells.append(Cell(text=shown, values={metric: value}))
-    seconds = text.NONE if run.wall_s is None else f"{run.wall_s:.0f}"
-    cells.append(Cell(text=seconds, values={"wall_s": run.wall_s}))
-    fingerprint = Cell(text=run.fingerprint[:12], values={"fingerprint": run.fingerprint})
-    return (*cells, fingerprint)

@@ -1,7 +1,7 @@
 """Means, spreads and paired differences over seeds."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,8 @@ CONFIDENCE = 0.95
 # Below this many pairs even the exact sign-flip test cannot reach 0.05, so no p is printed.
 MIN_PAIRS_FOR_P = 6
 TOO_SMALL = "n too small"
+EXACT_PAIRS = 16  # up to so many all sign flips are counted
+DRAWS, DRAWN_AT_ONCE = 1 << 16, 1 << 12
 
 _LOWER = frozenset({"loss", "bits_per_byte", "perplexity"})
 _HIGHER = frozenset({"accuracy", "solved", "tokens_per_s"})
@@ -126,14 +128,23 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return found
 
 
-def sign_flip(differences: Iterable[float]) -> float:
-    """Two-sided p of the mean difference if every sign were a fair coin.
+def sign_flips(family: Sequence[Sequence[float]]) -> list[float]:
+    """Two-sided p of each mean difference if every sign were a fair coin.
 
-    Exact up to 16 pairs; beyond, from 65,536 draws with a fixed seed.
+    Exact up to 16 pairs; beyond, from 65,536 draws with a fixed seed, the same for all that have
+    as many pairs.
     """
+    drawn: dict[int, list[float]] = {}
+    for n in {len(each) for each in family if len(each) > EXACT_PAIRS}:
+        drawn[n] = _drawn_flips(np.array([each for each in family if len(each) == n]))
+    return [drawn[len(each)].pop(0) if len(each) in drawn else _flip(each) for each in family]
+
+
+def _flip(differences: Sequence[float]) -> float:
+    """The exact test of one."""
     from scipy import stats
 
-    each = np.array(list(differences), np.float64)
+    each = np.array(differences, np.float64)
     if not each.any():
         return 1.0
     result = stats.permutation_test(
@@ -141,10 +152,19 @@ def sign_flip(differences: Iterable[float]) -> float:
         lambda x, axis: x.mean(axis=axis),
         permutation_type="samples",
         vectorized=True,
-        n_resamples=1 << 16,
-        rng=np.random.default_rng(0),
+        n_resamples=1 << EXACT_PAIRS,
     )
     return float(result.pvalue)
+
+
+def _drawn_flips(each: np.ndarray) -> list[float]:
+    """Of each row: how many of the draws have a sum as far from zero as it has."""
+    rng = np.random.default_rng(0)
+    reached, far = np.abs(each.sum(1)) * (1 - 1e-12), np.zeros(len(each))
+    for _ in range(DRAWS // DRAWN_AT_ONCE):
+        signs = rng.integers(0, 2, (DRAWN_AT_ONCE, each.shape[1]), np.int8) * 2.0 - 1.0
+        far += (np.abs(signs @ each.T) >= reached).sum(0)
+    return ((far + 1) / (DRAWS + 1)).tolist()
 
 
 def corrected(family: Mapping[str, Paired], correct: str = "holm") -> dict[str, Tested]:
@@ -157,9 +177,9 @@ def corrected(family: Mapping[str, Paired], correct: str = "holm") -> dict[str, 
     adjust, size = (holm, len(family)) if correct == "holm" else (dict, 1)
     p = adjust({name: found.p for name, found in family.items() if found.p is not None})
     speaking = {
-        name: sign_flip(found.each.values())
+        name: list(found.each.values())
         for name, found in family.items()
         if size * 2.0 ** (1 - found.n) <= 1 - CONFIDENCE
     }
-    flip = adjust(speaking)
+    flip = adjust(dict(zip(speaking, sign_flips(list(speaking.values())), strict=True)))
     return {name: Tested(p=p.get(name), flip=flip.get(name)) for name in family}

@@ -59,13 +59,7 @@ class Table:
 
     def to_csv(self) -> str:
         """Raw numbers, one column for each named value; empty where a row has none."""
-        rows = [_merged(row) for row in self.rows]
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        out = io.StringIO()
-        writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return out.getvalue()
+        return csv_of([_merged(row) for row in self.rows])
 
     def to_tex(self) -> str:
         """A tabular for the package booktabs."""
@@ -129,6 +123,16 @@ class Table:
         """Characters of a column: its widest cell, or the widest word of its title."""
         words = self.columns[at].title.split()
         return max(map(len, [*words, *(row[at].text for row in self.rows)]))
+
+
+def csv_of(rows: Sequence[Mapping[str, float | int | str | None]]) -> str:
+    """Raw numbers, one column for each name; empty where a row has none."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
 
 
 def _merged(row: Sequence[Cell]) -> dict[str, float | int | str | None]:

@@ -44,4 +44,5 @@ def read_json(path: Path) -> Any:
         ValueError: it is not JSON.
         OSError: it cannot be read.
     """
-    return json.loads(path.read_text(encoding="utf-8"))
+    with path.open("rb", buffering=0) as file:  # stores hold very many small files
+        return json.loads(file.read())

@@ -13,6 +13,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,11 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.fingerprint = path.name
-        self.checkpoints = Checkpoints(path / "checkpoints")
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """checkpoints/"""
+        return Checkpoints(self.path / "checkpoints")
 
     @property
     def metrics_path(self) -> Path:
@@ -85,10 +90,10 @@ class RunFolder:
     def result(self) -> Result | None:
         """The outcome, None while there is none."""
         path = self.path / "result.json"
-        if not path.exists():
-            return None
         try:
             return Result.from_dict(read_json(path))
+        except FileNotFoundError:
+            return None
         except (ValueError, TypeError) as error:
             log.warning("%s cannot be read (%s): the run counts as unfinished", path, error)
             return None
@@ -135,6 +140,16 @@ class RunStore:
     def run(self, fingerprint: str) -> RunFolder:
         """The folder of a run, whether it exists or not."""
         return RunFolder(self.root / fingerprint)
+
+    def status(self, fingerprint: str) -> str | None:
+        """ "ok" or "failed" of a run that is over, else None; quick, for stores of many runs."""
+        try:
+            with open(f"{self.root}/{fingerprint}/result.json", "rb", buffering=0) as file:  # noqa: PTH123
+                return json.loads(file.read())["status"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError):
+            return None if self.run(fingerprint).result() is None else "failed"  # warns
 
     def runs(self) -> list[RunFolder]:
         """All runs, by fingerprint."""

@@ -172,9 +172,11 @@ def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture
     shown = call(capsys, "report", "sweep", *out)
     assert "no-conv" in shown.out
     assert as_json(capsys, "report", spec, *out)["variants"] == found["variants"]
-    assert len(as_json(capsys, "status", *out)) >= 5
+    kept = as_json(capsys, "status", *out)
+    assert sum(kept["counts"].values()) == len(kept["runs"]) >= 5
+    assert len(as_json(capsys, "status", "--most", 2, *out)["runs"]) == 2
     assert "lmm" in call(capsys, "status", *out).out
-    first, second = (row["run"] for row in as_json(capsys, "status", *out)[:2])
+    first, second = (row["run"] for row in kept["runs"][:2])
     different = as_json(capsys, "diff", first, second, *out)
     assert {row["part"] for row in different} >= {"spec", "result"}
     assert "spec" in call(capsys, "diff", first, second, *out).out

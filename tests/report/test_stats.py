@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from playground.report.stats import corrected, direction, holm, paired, sign_flip, summarize
+from playground.report.stats import (
+    _drawn_flips,
+    corrected,
+    direction,
+    holm,
+    paired,
+    sign_flips,
+    summarize,
+)
 
 
 def pairs(n: int, shift: float = 0.3) -> tuple[dict[int, float], dict[int, float]]:
@@ -96,7 +104,7 @@ def test_the_sign_flip_test_on_darwins_maize() -> None:
     # Fisher, The Design of Experiments (1935), section 21: 15 pairs of plants, eighths of an inch;
     # 1,726 of the 2^15 ways to choose signs give a sum as far from zero: p = 0.05267
     maize = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
-    assert sign_flip(maize) == pytest.approx(1726 / 2**15, abs=1e-9)
+    assert sign_flips([maize]) == pytest.approx([1726 / 2**15], abs=1e-9)
 
 
 def test_the_sign_flip_test_speaks_only_where_it_could_be_heard() -> None:
@@ -137,3 +145,15 @@ def test_a_paired_effect_of_two_sd_is_found() -> None:
         p = holm({name: pair.p for name, pair in family.items() if pair.p is not None})
         found += p["0"] < 0.05
     assert found >= 0.9 * 200, found
+
+
+def test_many_pairs_are_flipped_by_drawing_and_give_nearly_the_exact_value():
+    rng = np.random.default_rng(3)
+    family = [rng.normal(mean, 1.0, 16).tolist() for mean in (0.0, 0.3, 0.6)]
+    exact, drawn = sign_flips(family), _drawn_flips(np.array(family))
+    assert drawn == pytest.approx(exact, abs=0.01)
+    longer = [[*each, 0.1] for each in family]
+    mixed = sign_flips([longer[0], family[1], longer[2]])
+    assert mixed[1] == exact[1]
+    assert [mixed[0], mixed[2]] == [sign_flips([each])[0] for each in (longer[0], longer[2])]
+    assert sign_flips([[0.0] * 20, [1.0] * 20]) == pytest.approx([1.0, 0.0], abs=1e-3)

@@ -1,0 +1,73 @@
+"""The runs of a store, and how far they are."""
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from playground.report.load import read_result
+
+
+def run_rows(store: Path, most: int | None) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """A row for each of the last runs, and how many runs there are by status.
+
+    Args:
+        store: the folder with one folder per run.
+        most: how many rows; None for all. Open runs come first, then those that failed, then the
+            newest.
+    """
+    entries = [entry for entry in os.scandir(store) if entry.is_dir()] if store.is_dir() else []
+    found = [_seen(entry) for entry in entries]
+    known = [one for one in found if one is not None]
+    counts = Counter(status for status, _, _ in known)
+    order = {"open": 0, "failed": 1}
+    known.sort(key=lambda one: (order.get(one[0], 2), -one[1]))
+    return [_row(status, Path(folder)) for status, _, folder in known[:most]], dict(counts)
+
+
+def _seen(entry: "os.DirEntry[str]") -> tuple[str, float, str] | None:
+    """Status, when a file of it last came or went, and folder; None for what is no run."""
+    try:
+        status = str(read_result(entry.path)["status"])
+    except FileNotFoundError:
+        if not (Path(entry.path) / "resolved.json").is_file():
+            return None
+        status = "open"
+    except (OSError, ValueError, KeyError, TypeError):  # a report says what is wrong with it
+        status = "open"
+    return status, entry.stat().st_mtime, entry.path
+
+
+def _row(status: str, folder: Path) -> dict[str, Any]:
+    spec = _read(folder / "resolved.json").get("spec") or {}
+    rows = _rows(folder / "metrics.jsonl")
+    last = next((row for row in reversed(rows) if row.get("kind") == "train"), {})
+    loss = last.get("loss")
+    if status == "ok":
+        loss = (read_result(folder).get("metrics") or {}).get("test/loss", loss)
+    model = spec.get("model") or {}
+    return {
+        "run": folder.name[:12],
+        "status": status,
+        "model": (model.get("block") or {"kind": "layers"})["kind"] if model else "?",
+        "task": (spec.get("task") or {}).get("kind", "?"),
+        "seed": spec.get("seed"),
+        "step": f"{last.get('step', 0)}/{(spec.get('train') or {}).get('steps', '?')}",
+        "loss": loss,
+    }
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    """Whole rows; a kill leaves half a line at the end."""
+    rows = []
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows

@@ -1,0 +1,31 @@
+"""The list of kept runs: what is open or failed is seen first."""
+
+import json
+from pathlib import Path
+
+from playground.report.status import run_rows
+from tests.report.conftest import Store
+
+
+def test_open_runs_come_first_then_failed_ones_and_all_are_counted(store: Store):
+    for folder in store.runs.iterdir():
+        (folder / "resolved.json").write_text(json.dumps({"spec": {"seed": 1}}))
+    rows, counts = run_rows(store.runs, None)
+    assert [row["status"] for row in rows[:2]] == ["open", "failed"]
+    assert counts == {"open": 1, "failed": 1, "ok": len(rows) - 2}
+    assert rows[0]["step"] == "1/?"
+    assert rows[0]["seed"] == 1
+    few, same = run_rows(store.runs, 3)
+    assert (few, same) == (rows[:3], counts)
+
+
+def test_what_is_no_run_is_not_listed_and_no_store_is_an_empty_one(tmp_path: Path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "a.txt").write_text("")
+    assert run_rows(tmp_path, None) == run_rows(tmp_path / "none", None) == ([], {})
+
+
+def test_a_result_that_cannot_be_read_leaves_its_run_open(store: Store):
+    folder = store.runs / f"{'full-0'.ljust(64, '0')}"
+    (folder / "result.json").write_text("{")
+    assert run_rows(store.runs, 1)[0][0]["run"] == "full-0000000"
