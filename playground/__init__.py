@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from playground.errors import SpecError as SpecError
     from playground.report.stats import direction as direction
     from playground.spec import BaseSpec as BaseSpec
+    from playground.spec import EngineSpec as EngineSpec
     from playground.spec import LayersSpec as LayersSpec
     from playground.spec import MatchSpec as MatchSpec
     from playground.spec import ModelSpec as ModelSpec
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from playground.spec import Text as Text
     from playground.spec import TrainSpec as TrainSpec
     from playground.spec import VariantSpec as VariantSpec
+    from playground.spec import convert as convert
     from playground.spec import fingerprint as fingerprint
+    from playground.spec import fingerprints as fingerprints
     from playground.spec import load as load
     from playground.spec import load_model as load_model
     from playground.spec import load_run as load_run
@@ -67,6 +70,7 @@ if TYPE_CHECKING:
 NAMES = {
     "BaseSpec": "playground.spec",
     "DataError": "playground.errors",
+    "EngineSpec": "playground.spec",
     "Event": "playground.train",
     "Inputs": "memory_rules",
     "LayersSpec": "playground.spec",
@@ -94,11 +98,13 @@ NAMES = {
     "VariantSpec": "playground.spec",
     "build": "playground.compile",
     "compile": "playground.compile",
+    "convert": "playground.spec",
     "direction": "playground.report.stats",
     "costs_of_spec": "playground.train.costs",
     "evaluate": "playground.train",
     "export": "playground.train",
     "fingerprint": "playground.spec",
+    "fingerprints": "playground.spec",
     "generate": "playground.train",
     "load": "playground.spec",
     "load_model": "playground.spec",
@@ -125,8 +131,11 @@ class _Playground(ModuleType):
 
     Importing `playground.compile` makes Python set that attribute to the subpackage. The public
     `compile` is the function inside it; the subpackage stays reachable by `from playground.compile
-    import ...`.
+    import ...`. A function that names this package can be sent to another process.
     """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return import_module, (self.__name__,)
 
     def __setattr__(self, name: str, value: object) -> None:
         if name in NAMES and isinstance(value, ModuleType):

@@ -1,6 +1,6 @@
 """One run of a sweep, and the identity under which its result is kept."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ class Job:
         fingerprint: identity of the run.
         graph: the same for runs whose compiled programs are the same (they differ in seed or
             schedule only): a worker that has compiled one is quick with the others.
+        stack: see `playground.stack_key`.
         tried: the values of a tuning run; empty for a run of the comparison.
     """
 
@@ -23,6 +24,7 @@ class Job:
     spec: pg.RunSpec
     fingerprint: str
     graph: str
+    stack: str | None
     tried: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -44,20 +46,32 @@ class Jobs:
             self._tasks[spec.task] = pg.make_task(spec.task)
         return self._tasks[spec.task]
 
-    def job(self, variant: str, spec: pg.RunSpec, tried: Mapping[str, Any] | None = None) -> Job:
-        """A run of a variant as a job.
+    def jobs(
+        self,
+        variant: str,
+        specs: Sequence[pg.RunSpec],
+        tried: Mapping[str, Any] | None = None,
+    ) -> list[Job]:
+        """Runs of a variant as jobs; they differ in nothing but the seed.
 
         Raises:
             SpecError, DataError: its data cannot be used.
         """
-        return Job(
-            variant=variant,
-            seed=spec.seed,
-            spec=spec,
-            fingerprint=pg.fingerprint(spec, self.task(spec).data_sha()),
-            graph=_graph(spec),
-            tried=tried or {},
-        )
+        spec, seeds = specs[0], [spec.seed for spec in specs]
+        names = pg.fingerprints(spec, seeds, self.task(spec).data_sha())
+        graph, stack = _graph(spec), pg.stack_key(spec)
+        return [
+            Job(
+                variant=variant,
+                seed=one.seed,
+                spec=one,
+                fingerprint=name,
+                graph=graph,
+                stack=stack,
+                tried=tried or {},
+            )
+            for one, name in zip(specs, names, strict=True)
+        ]
 
 
 def _graph(spec: pg.RunSpec) -> str:

@@ -1,5 +1,6 @@
 """`import playground`: cheap, lazy, and sure of its neighbours."""
 
+import pickle
 import subprocess
 import sys
 from importlib import import_module
@@ -90,3 +91,7 @@ def test_a_distribution_installed_over_ours_is_found_out(tmp_path):
         (tmp_path / name).mkdir()
     with pytest.raises(ShadowedError):
         check_siblings(tmp_path / "playground")
+
+
+def test_the_package_can_be_pickled_as_functions_of_a_notebook_need():
+    assert pickle.loads(pickle.dumps(playground)) is playground

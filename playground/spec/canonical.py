@@ -3,8 +3,8 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import is_dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -110,11 +110,30 @@ def fingerprint(spec: Spec, data_sha: str = "") -> str:
     Of a file on disk (a rule of one's own, a corpus) the name and the content count, not the
     folder it lies in.
     """
+    return _sha(_identity(spec, data_sha))
+
+
+def fingerprints(spec: RunSpec, seeds: Sequence[int], data_sha: str = "") -> list[str]:
+    """The identities of one run with several seeds, as `fingerprint` gives them one by one."""
+    text = _identity(replace(spec, seed=_NO_SEED), data_sha)
+    before, found, after = text.partition(f'"seed":{_NO_SEED},')
+    if not found or f'"seed":{_NO_SEED}' in after:  # such a number stands elsewhere too
+        return [fingerprint(replace(spec, seed=seed), data_sha) for seed in seeds]
+    return [_sha(f'{before}"seed":{seed},{after}') for seed in seeds]
+
+
+_NO_SEED = 8_640_216_397_503_291  # stands for the seed while a text is made
+
+
+def _identity(spec: Spec, data_sha: str) -> str:
     written = cast(Raw, json.loads(canonical_json(spec)))
     counted = {key: value for key, value in written.items() if key not in EXCLUDED}
     files = sorted(set(_rule_shas(spec)))
     identity = [_portable("", counted), data_sha, files, NUMERICS_VERSION]
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return json.dumps(identity, sort_keys=True, separators=(",", ":"))
+
+
+def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 

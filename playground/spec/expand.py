@@ -26,7 +26,6 @@ class _Variant:
 
 def expand(sweep: SweepSpec) -> list[SweepRun]:
     """Every run of a sweep; see `SweepSpec.expand`."""
-    check_available(sweep)
     return [
         SweepRun(
             variant=variant.name,
@@ -37,20 +36,6 @@ def expand(sweep: SweepSpec) -> list[SweepRun]:
         for variant in check(sweep)
         for seed in sweep.seed_list()
     ]
-
-
-def check_available(sweep: SweepSpec) -> None:
-    """Refuse what a sweep may say but nothing carries out yet.
-
-    Raises:
-        SpecError: naming the first such field. Whoever builds one of these removes its line.
-    """
-    asked = {
-        "run.engine": (sweep.run.engine != "local", "Write engine: local."),
-    }
-    for path, (wanted, fix) in asked.items():
-        if wanted:
-            raise SpecError(path, "this is not available yet.", fix=fix)
 
 
 def check(sweep: SweepSpec) -> list[_Variant]:

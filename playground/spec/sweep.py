@@ -92,18 +92,22 @@ class EngineSpec:
 
     engine: Literal["local", "ray"] = "local"
     workers: int | Literal["auto"] = "auto"
-    retries: int = 2
+    threads: int | Literal["auto"] = "auto"  # of each worker
+    retries: int = 2  # of runs whose worker died and that got no further than before
+    silence_s: float = 3600.0  # a worker that says nothing for so long is killed; 0 for never
     vectorize: bool | int | Literal["auto"] = "auto"  # replicas trained in one stack
+    address: str = ""  # of a running Ray cluster, or auto; empty starts one on this machine
+    gpus: float = 0.0  # of a Ray worker; a fraction lets several share one
 
     def __post_init__(self) -> None:
-        workers = self.workers
-        require(
-            workers == "auto" or workers >= 1,
-            "workers",
-            f"{workers} is not a positive count.",
-            "Write 1 or more, or auto.",
-        )
-        require(self.retries >= 0, "retries", f"{self.retries} is negative.", "Write 0 or more.")
+        for name in ("workers", "threads"):
+            count = getattr(self, name)
+            fix = "Write 1 or more, or auto."
+            good = count == "auto" or count >= 1
+            require(good, name, f"{count} is not a positive count.", fix)
+        for name in ("retries", "silence_s", "gpus"):
+            value = getattr(self, name)
+            require(value >= 0, name, f"{value} is negative.", "Write 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +159,7 @@ class SweepSpec:
         """Every run of the sweep, the baseline first, each variant with the same seeds.
 
         Raises:
-            SpecError: a variant that cannot be built, changes nothing, or repeats another;
-                a field that asks for what is not available yet.
+            SpecError: a variant that cannot be built, changes nothing, or repeats another.
         """
         from playground.spec.expand import expand  # that module reads this one
 

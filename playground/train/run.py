@@ -98,7 +98,7 @@ def record_failure(spec: RunSpec, store: Path | str, reason: str) -> Result:
     """Write down that a run could not be carried out, so that a report has a row for it."""
     folder = RunStore(store).run(identity(spec, make_task(spec.task)))
     result = Result(fingerprint=folder.fingerprint, status="failed", reason=reason, seed=spec.seed)
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write_spec(to_yaml(spec))
     folder.finish(result)
     return result
 

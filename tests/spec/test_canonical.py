@@ -1,6 +1,7 @@
 """The canonical form: round trips, one identity per spec, and what counts for it."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from playground.spec import (
     canonical_json,
     convert,
     fingerprint,
+    fingerprints,
     load,
     to_dict,
     to_yaml,
@@ -271,3 +273,11 @@ def test_a_rule_that_is_in_no_file_is_refused_with_a_reason():
     with pytest.raises(SpecError, match="is in no file"):
         canonical_json(model)
     assert AttentionSpec().heads == 4
+
+
+def test_the_identities_of_many_seeds_are_those_of_each():
+    spec = convert(RunSpec, {**RUN, "model": {"block": BLOCK_SPECS[0]}})
+    seeds = (0, 1, 7, 1_000_000)
+    each = [fingerprint(replace(spec, seed=seed), "data") for seed in seeds]
+    assert fingerprints(spec, seeds, "data") == each
+    assert len(set(each)) == len(seeds)

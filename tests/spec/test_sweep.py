@@ -153,19 +153,6 @@ def test_tune_match_and_the_rest_are_read_in_full(tmp_path):
     assert spec.run == EngineSpec(engine="ray", workers="auto")
 
 
-@pytest.mark.parametrize(
-    ("path", "changes"),
-    [
-        ("run.engine", {"run": {"engine": "ray"}}),
-    ],
-)
-def test_what_nothing_carries_out_yet_is_refused_when_the_runs_are_planned(tmp_path, path, changes):
-    spec = sweep(tmp_path, **changes)
-    with pytest.raises(SpecError, match="not available yet") as caught:
-        spec.expand()
-    assert caught.value.path == path
-
-
 def test_a_sweep_built_in_python_gives_the_runs_of_its_yaml(tmp_path):
     loaded = sweep(tmp_path)
     twin = SweepSpec(
