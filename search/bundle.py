@@ -53,7 +53,7 @@ def bundles(jobs: Sequence[Job], vectorize: bool | int | str, workers: int) -> l
     unique = list({job.fingerprint: job for job in jobs}.values())
     groups: dict[str, list[Job]] = {}
     for job in unique:
-        key = None if vectorize is False else pg.stack_key(job.spec)
+        key = None if vectorize is False else job.stack
         groups.setdefault(key or job.fingerprint, []).append(job)
     parts = {
         key: -(-len(group) // _most(group[0].spec, vectorize)) for key, group in groups.items()

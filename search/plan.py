@@ -1,7 +1,8 @@
 """A sweep as the list of its runs, as far as they are known."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 import playground as pg
@@ -46,8 +47,8 @@ class SweepPlan:
         """The runs that have no result yet, each once; with `retry` also those that failed."""
         open_jobs: dict[str, Job] = {}
         for job in (*self.tuning, *self.jobs):
-            result = store.run(job.fingerprint).result()
-            if result is None or (retry and not result.ok):
+            status = store.status(job.fingerprint)
+            if status is None or (retry and status != "ok"):
                 open_jobs.setdefault(job.fingerprint, job)
         return list(open_jobs.values())
 
@@ -114,15 +115,15 @@ def _planned(plan: SweepPlan, store: pg.RunStore | None) -> SweepPlan:
     """The plan with its jobs: those of the comparison once the values of a variant are chosen."""
     found: dict[str, Tuned] = {}
     jobs: list[Job] = []
-    for run in plan.runs:
+    for variant, runs in groupby(plan.runs, lambda run: run.variant):
+        of_variant = list(runs)
         chosen: Mapping[str, Any] | None = {}
         if plan.spec.tune is not None:
-            if run.variant not in found:
-                found[run.variant] = tuned(run, plan.spec, plan.made, store)
-            chosen = found[run.variant].chosen
+            found[variant] = tuned(of_variant[0], plan.spec, plan.made, store)
+            chosen = found[variant].chosen
         if chosen is not None:
-            spec = with_values(run, chosen) if chosen else run.spec
-            jobs.append(plan.made.job(run.variant, spec))
+            specs = [with_values(run, chosen) if chosen else run.spec for run in of_variant]
+            jobs += plan.made.jobs(variant, specs)
     return replace(plan, jobs=tuple(jobs), tuned=found)
 
 
@@ -152,9 +153,3 @@ def _flat(raw: Mapping[str, Any], above: str = "") -> dict[str, Any]:
         else:
             flat[path] = value
     return flat
-
-
-def write_specs(jobs: Iterable[Job], store: pg.RunStore) -> None:
-    """Put every run's spec into its folder: where a worker, or a person, finds it."""
-    for job in jobs:
-        store.run(job.fingerprint).write_spec(pg.to_yaml(job.spec))

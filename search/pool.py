@@ -1,25 +1,23 @@
-"""Worker processes that carry out runs; one that dies is replaced and its runs tried again."""
+"""Runs handed to workers until all are over; where one dies, another takes its place."""
 
 import logging
-import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
 import playground as pg
 from search.bundle import Bundle
+from search.engine import Engine, Order, Team, Worker
 from search.job import Job
 from search.queue import Queue
-from search.worker import work
 
 log = logging.getLogger(__name__)
 
 BUSY_WAIT_S = 2.0  # between looks at a run that another process is training
-STOP_WAIT_S = 60.0  # for workers to end their step and write a checkpoint
+LISTEN_S = 5.0  # between looks at workers that say nothing
+STILLBORN = 10  # workers in a row that died before they said anything: no run is to blame for that
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,25 +43,33 @@ Watch = Callable[[JobEvent], None]
 
 
 @dataclass(kw_only=True)
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
+class _Seat:
+    """A worker's place in the team, and what it is busy with."""
+
+    worker: Worker
     bundle: Bundle | None = None
     graph: str = ""
+    heard_s: float = 0.0  # when it last said something
+    silent: bool = False  # it was killed for its silence
+    step: int = 0  # the last it told of
 
 
-@dataclass(kw_only=True)
+@dataclass
 class Pool:
-    """Carries out runs in `workers` processes of `threads` threads each.
+    """Carries out runs.
 
     A run that another driver is training is waited for, not repeated.
+
+    Attributes:
+        rules: its retries and its silence are what holds here.
+        retry: also take up runs that failed before.
     """
 
     store: pg.RunStore
-    workers: int
-    threads: int
-    retries: int
-    retry_failed: bool = False
+    engine: Engine[Any]
+    team: Team
+    rules: pg.EngineSpec
+    retry: bool = False
     watch: Watch = field(default=lambda event: None)
 
     def run(self, bundles: Sequence[Bundle]) -> None:
@@ -71,27 +77,25 @@ class Pool:
 
         Raises:
             KeyboardInterrupt: asked to stop; every run in progress has a checkpoint.
+            PlaygroundError: no worker comes to life.
         """
         self._queue = Queue(bundles)
         self._attempts: Counter[str] = Counter()  # by the first run of a bundle
+        self._reached: dict[str, int] = {}  # the furthest step at which its worker died
         self._later: list[tuple[float, Bundle]] = []
-        self._team = [self._hire() for _ in range(min(self.workers, len(bundles)))]
+        self._seats: list[_Seat] = []
+        self._stillborn = 0
         try:
+            for _ in range(min(self.team.workers, len(bundles))):
+                self._seats.append(_Seat(worker=self.engine.hire(self.team.threads)))
             while self._assign():
                 self._listen()
         except KeyboardInterrupt:
-            self._stop()
+            for seat in self._seats:
+                seat.worker.stop()
             raise
         finally:
-            self._dismiss()
-
-    def _hire(self) -> _Worker:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, self.threads))
-        process.start()
-        theirs.close()
-        return _Worker(process=process, pipe=ours)
+            self.engine.dismiss([seat.worker for seat in self._seats])
 
     def _assign(self) -> bool:
         """Hand waiting runs to free workers; whether anything is left to wait for."""
@@ -99,54 +103,56 @@ class Pool:
         for at, bundle in [entry for entry in self._later if entry[0] <= now]:
             self._later.remove((at, bundle))
             self._queue.add(bundle)
-        for worker in self._team:
-            if worker.bundle is None and len(self._queue):
-                elsewhere = [w.graph for w in self._team if w.bundle is not None]
-                self._hand(worker, self._queue.take(worker.graph, elsewhere))
-        return any(worker.bundle for worker in self._team) or bool(self._later)
+        for seat in self._seats:
+            if seat.bundle is None and len(self._queue):
+                elsewhere = [other.graph for other in self._seats if other.bundle is not None]
+                self._hand(seat, self._queue.take(seat.graph, elsewhere))
+        return any(seat.bundle for seat in self._seats) or bool(self._later)
 
-    def _hand(self, worker: _Worker, bundle: Bundle) -> None:
-        worker.bundle, worker.graph = bundle, bundle.graph
-        files = [str(self.store.run(job.fingerprint).spec_path) for job in bundle.jobs]
-        try:
-            worker.pipe.send((files, str(self.store.root), bundle.graph, self.retry_failed))
-        except OSError:
-            return  # it died while idle: its sentinel tells, and the runs are tried again
+    def _hand(self, seat: _Seat, bundle: Bundle) -> None:
+        seat.bundle, seat.graph, seat.step = bundle, bundle.graph, 0
+        seat.heard_s = time.monotonic()
+        order = Order(
+            specs=tuple(pg.to_dict(job.spec) for job in bundle.jobs),
+            store=str(self.store.root.resolve()),
+            graph=bundle.graph,
+            retry=self.retry,
+        )
         self._tell("started", bundle)
+        seat.worker.give(order)
 
     def _tell(self, kind: Any, bundle: Bundle, job: Job | None = None, **more: Any) -> None:
         self.watch(JobEvent(kind=kind, bundle=bundle, job=job or bundle.jobs[0], **more))
 
     def _listen(self) -> None:
-        """Take in what workers say, and notice those that died."""
-        sources: dict[Any, _Worker] = {}
-        for worker in self._team:
-            sources[worker.pipe] = worker
-            sources[worker.process.sentinel] = worker
-        ready = wait(list(sources), timeout=BUSY_WAIT_S if self._later else None)
-        for worker in {id(sources[r]): sources[r] for r in ready}.values():
-            if not self._hear(worker) and not worker.process.is_alive():
-                self._replace(worker)
+        """Take in what workers say, and notice those that died or fell silent."""
+        seats = {id(seat.worker): seat for seat in self._seats}
+        timeout_s = BUSY_WAIT_S if self._later else LISTEN_S
+        for worker, (kind, content) in self.engine.listen(
+            [seat.worker for seat in self._seats], timeout_s
+        ):
+            seat = seats[id(worker)]
+            seat.heard_s = time.monotonic()
+            if kind == "died":
+                self._replace(seat, content)
+                continue
+            self._stillborn = 0
+            if seat.bundle is not None:
+                self._hear(seat, seat.bundle, kind, content)
+        for seat in self._seats:
+            quiet_s = time.monotonic() - seat.heard_s
+            if self.rules.silence_s and seat.bundle is not None and quiet_s > self.rules.silence_s:
+                seat.silent = True
+                seat.worker.kill()
 
-    def _hear(self, worker: _Worker) -> bool:
-        """Whether the worker said something."""
-        try:
-            if not worker.pipe.poll():
-                return False
-            kind, content = worker.pipe.recv()
-        except (EOFError, OSError):
-            worker.process.join(1.0)
-            return False
-        bundle = worker.bundle
-        if bundle is None:
-            return True
+    def _hear(self, seat: _Seat, bundle: Bundle, kind: str, content: Any) -> None:
         if kind == "event":
+            seat.step = max(seat.step, content.step if content.kind == "step" else 0)
             self._tell("event", bundle, event=content)
-            return True
-        worker.bundle = None
+            return
+        seat.bundle = None
         self._tell("left", bundle)
         self._ended(bundle, kind, content)
-        return True
 
     def _ended(self, bundle: Bundle, kind: str, content: str) -> None:
         """What becomes of runs that a worker is done with."""
@@ -180,35 +186,31 @@ class Pool:
                 pg.record_failure(job.spec, self.store.root, reason)
             self._over(bundle, job)
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, seat: _Seat, how: str) -> None:
         """A worker died: another takes its place, and its runs are tried again or given up."""
-        bundle, code = worker.bundle, worker.process.exitcode
-        worker.pipe.close()
-        self._team[self._team.index(worker)] = self._hire()
+        bundle, silent, step = seat.bundle, seat.silent, seat.step
+        self._stillborn += 1
+        if self._stillborn >= STILLBORN:
+            raise pg.PlaygroundError(
+                f"{STILLBORN} workers in a row died before they said anything ({how}). "
+                "Nothing is lost: when they can start again, so can the same command."
+            )
+        self.engine.dismiss([seat.worker])
+        seat.worker, seat.bundle, seat.silent = self.engine.hire(self.team.threads), None, False
+        seat.step = 0
         if bundle is None:
             return
         first = bundle.jobs[0].fingerprint
+        if step > self._reached.get(first, 0):  # it got further than ever: begin counting again
+            self._reached[first], self._attempts[first] = step, 0
         self._attempts[first] += 1
-        how = f"{'signal' if (code or 0) < 0 else 'exit code'} {abs(code or 0)}"
         reason = f"its worker died ({how})"
+        if silent:
+            reason = f"timeout: its worker said nothing for {self.rules.silence_s:.0f} s"
         log.warning("%s: %s", bundle.label, reason)
         self._tell("left", bundle)
-        if self._attempts[first] > self.retries:
+        if self._attempts[first] > self.rules.retries:
             self._fail(bundle, f"{reason}, {self._attempts[first]} times")
         else:
             self._queue.add(bundle)
             self._tell("retried", bundle, text=f"{reason}; tried again")
-
-    def _dismiss(self) -> None:
-        for worker in self._team:
-            worker.pipe.close()  # its next read ends it
-        for worker in self._team:
-            worker.process.join(STOP_WAIT_S)
-            if worker.process.is_alive():
-                worker.process.kill()
-
-    def _stop(self) -> None:
-        """Ask every worker to write a checkpoint and end."""
-        for worker in self._team:
-            if worker.process.is_alive():
-                worker.process.terminate()

@@ -114,9 +114,8 @@ def _points(
     for combination in itertools.product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
         at = with_values(run, values)
-        here = tuple(
-            jobs.job(run.variant, replace(at, seed=seed), values) for seed in spec.tune_seeds()
-        )
+        specs = [replace(at, seed=seed) for seed in spec.tune_seeds()]
+        here = tuple(jobs.jobs(run.variant, specs, values))
         score = None if store is None else _score(here, spec.tune.select, store)
         found.append(Point(values=values, jobs=here, score=score))
     return tuple(found)

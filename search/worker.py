@@ -6,19 +6,23 @@ This file imports nothing heavy: threads and cache are set before torch is loade
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 SHOW_EVERY_S = 0.25  # how often a run's progress is passed on
 
 
-def work(pipe: Connection, threads: int) -> None:
-    """Take (spec files, store, graph, retry) from the pipe until None or its end.
+def work(pipe: Connection, threads: int, carry_out: Callable[..., tuple[str, str]]) -> None:
+    """Take an `Order` after another from the pipe until its end.
 
     Sends ("event", Event) while runs go and one of ("done", ""), ("busy", ""), ("stopped", ""),
     ("memory", reason), ("error", reason) when they are over.
+
+    Args:
+        pipe: our end of it.
+        threads: to compute with.
+        carry_out: trains an order's runs, telling events to its second argument.
     """
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
@@ -27,12 +31,11 @@ def work(pipe: Connection, threads: int) -> None:
 
     torch.set_num_threads(threads)
     last_graph = ""
-    while (job := _next(pipe)) is not None:
-        spec_files, store, graph, retry = job
-        if last_graph not in ("", graph):
+    while (order := _next(pipe)) is not None:
+        if last_graph not in ("", order.graph):
             torch.compiler.reset()  # its tables hold few variants of one function
-        last_graph = graph
-        _tell(pipe, _train(pipe, [Path(file) for file in spec_files], Path(store), retry))
+        last_graph = order.graph
+        _tell(pipe, carry_out(order, _Shown(pipe)))
 
 
 def _next(pipe: Connection) -> Any:
@@ -42,12 +45,13 @@ def _next(pipe: Connection) -> Any:
         return None
 
 
-def _train(pipe: Connection, files: Sequence[Path], store: Path, retry: bool) -> tuple[str, str]:
+def train_runs(order: Any, shown: Callable[[Any], None]) -> tuple[str, str]:
+    """Train the runs of an order together; what became of them."""
     import playground as pg
 
-    shown = _Shown(pipe)
     try:
-        pg.train_together([pg.load_run(file) for file in files], store, shown, retry=retry)
+        specs = [pg.convert(pg.RunSpec, raw) for raw in order.specs]
+        pg.train_together(specs, order.store, shown, retry=order.retry)
     except pg.RunBusy:
         return "busy", ""
     except (pg.RunInterrupted, KeyboardInterrupt):

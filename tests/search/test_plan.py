@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from playground.spec import BaseSpec, EngineSpec, SweepSpec, VariantSpec, fingerprint, load_run
+from playground.spec import BaseSpec, EngineSpec, SweepSpec, VariantSpec, fingerprint
 from playground.tasks import make_task
 from playground.train import Result, RunStore
 from search.bundle import Bundle
-from search.plan import SweepPlan, changes, plan_sweep, write_specs
+from search.local import Local
+from search.plan import SweepPlan, changes, plan_sweep
 from search.queue import Queue
-from search.sweep import team_for
 from tests.train.small import ATTENTION, RUN, TASK, TRAIN
 
 SWEEP = SweepSpec(
@@ -78,13 +78,6 @@ def test_what_is_finished_is_not_done_again(plan: SweepPlan, tmp_path: Path):
     assert len(plan.todo(store, retry=True)) == 5
 
 
-def test_a_runs_spec_lies_in_its_folder(plan: SweepPlan, tmp_path: Path):
-    store = RunStore(tmp_path)
-    write_specs(plan.jobs, store)
-    for job in plan.jobs:
-        assert load_run(store.run(job.fingerprint).spec_path) == job.spec
-
-
 def test_a_worker_stays_with_the_programs_it_has_compiled(plan: SweepPlan):
     queue = Queue(Bundle(jobs=(job,)) for job in plan.jobs)
     first = queue.take("")
@@ -100,9 +93,9 @@ def test_a_worker_stays_with_the_programs_it_has_compiled(plan: SweepPlan):
 
 def test_workers_are_as_many_as_asked_and_never_more_than_runs():
     asked = replace(SWEEP, run=EngineSpec(workers=3))
-    assert team_for(asked, runs=10).workers == 3
-    assert team_for(asked, runs=2).workers == 2
-    assert team_for(asked, runs=10, workers=1).workers == 1
-    team = team_for(SWEEP, runs=100)
+    assert Local().team(asked, runs=10).workers == 3
+    assert Local().team(asked, runs=2).workers == 2
+    assert Local().team(asked, runs=10, workers=1).workers == 1
+    team = Local().team(SWEEP, runs=100)
     assert team.workers >= 1
     assert team.threads >= 1

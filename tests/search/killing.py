@@ -1,0 +1,140 @@
+"""A sweep as a command whose processes are killed at random moments, and what is left of it."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SWEEP = """
+kind: sweep
+base:
+  vocab: 64
+  dim: 16
+  depth: 1
+  block:
+    {kind: lmm, memory: {kind: titans, network: linear, heads: 2, chunk_size: 8, conv: 0}}
+task: {kind: mqar, vocab: 64, length: 32, pairs: 3, test_examples: 64}
+train: {steps: 60, batch: 8, log_every: 5, eval_every: 20, checkpoint_every: 5}
+variants:
+  no-momentum: {block.memory.momentum: none}
+  no-decay: {block.memory.decay: none}
+  wide: {block.feedforward.expand: 3.0}
+tune: {grid: {train.optim.lr: [1e-3, 3e-3]}, seeds: 1, edge: warn}
+seeds: 3
+dtype: fp64
+device: cpu
+compile: false
+report: {metrics: [test/loss, test/accuracy]}
+run: {workers: 2, threads: 1, vectorize: 4}
+"""
+WAIT_S = (0.2, 6.0)  # between two kills
+TARGETS = ("worker", "driver", "tree")
+
+
+@dataclass(kw_only=True)
+class Command:
+    """`playground sweep` over and over, until it has ended by itself."""
+
+    folder: Path
+    words: Sequence[str] = ()
+    kills: Counter[str] = field(default_factory=Counter)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """The same command as ever, in a process group of its own."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        spec = self.folder / "small.yaml"
+        spec.write_text(SWEEP)
+        command = [sys.executable, "-m", "playground", "sweep", str(spec), *self.words]
+        with (self.folder / "said.txt").open("ab") as said:
+            return subprocess.Popen(
+                [*command, "--out", str(self.folder)],
+                stdout=said,
+                stderr=said,
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+
+    def undisturbed(self) -> None:
+        """To its end."""
+        process = self.start()
+        assert process.wait(300) == 0, (self.folder / "said.txt").read_text()
+
+    def disturbed(self, kills: int, seed: int, workers: Callable[[int], list[int]]) -> None:
+        """To its end, with so many kills before.
+
+        Args:
+            kills: at most; the sweep may end before all are spent.
+            seed: of moments and victims.
+            workers: pid of the driver -> pids of its workers.
+        """
+        rng, process = random.Random(seed), self.start()
+        while self.kills.total() < kills:
+            time.sleep(rng.uniform(*WAIT_S))
+            if process.poll() is not None:
+                break
+            target = rng.choice(TARGETS)
+            found = workers(process.pid)
+            if target == "worker" and not found:
+                continue
+            self.kills[target] += 1
+            if target == "worker":
+                kill(rng.choice(found))
+                continue
+            for pid in [process.pid, *(found if target == "tree" else [])]:
+                kill(pid)
+            process.wait()
+            process = self.start()
+        assert process.wait(300) == 0, (self.folder / "said.txt").read_text()
+
+    def table(self) -> str:
+        """The report, without its columns of time."""
+        return (self.folder / "sweeps" / "small" / "report.md").read_text()
+
+    def results(self) -> Mapping[str, Mapping[str, float]]:
+        """Every run's metrics, time left out."""
+        found = {}
+        for file in sorted((self.folder / "runs").glob("*/result.json")):
+            result = json.loads(file.read_text())
+            assert result["status"] == "ok", result
+            timeless = {k: v for k, v in result["metrics"].items() if not k.endswith("_per_s")}
+            found[file.parent.name] = timeless
+        return found
+
+    def steps(self) -> list[list[int]]:
+        """The steps of every run's training rows, in the order they lie in its file."""
+        files = sorted((self.folder / "runs").glob("*/metrics.jsonl"))
+        rows = [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+        return [[row["step"] for row in each if row["kind"] == "train"] for each in rows]
+
+
+def kill(pid: int) -> None:
+    """kill -9; it may have ended by itself a moment ago."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def children(pid: int, name: str = "multiprocessing.spawn") -> list[int]:
+    """Processes of the same session as `pid` whose command line has a name in it."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or folder.name == str(pid):
+            continue
+        try:
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            stat = (folder / "stat").read_text()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+        fields = re.sub(r"^.*\) ", "", stat).split()
+        if int(fields[3]) == pid and name in line and fields[0] != "Z":
+            found.append(int(folder.name))
+    return found
