@@ -124,7 +124,7 @@ def kill(pid: int) -> None:
 
 
 def children(pid: int, name: str = "multiprocessing.spawn") -> list[int]:
-    """Processes of the same session as `pid` whose command line has a name in it."""
+    """Processes of the session of `pid` (0 for any) whose command line has a name in it."""
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or folder.name == str(pid):
@@ -135,6 +135,13 @@ def children(pid: int, name: str = "multiprocessing.spawn") -> list[int]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         fields = re.sub(r"^.*\) ", "", stat).split()
-        if int(fields[3]) == pid and name in line and fields[0] != "Z":
+        if int(fields[3]) in (pid, pid or int(fields[3])) and name in line and fields[0] != "Z":
             found.append(int(folder.name))
     return found
+
+
+def assert_same(found: Command, whole: Command) -> None:
+    """Every run is there once, with its own numbers, and the report is the same."""
+    assert found.results() == whole.results()
+    assert found.steps() == whole.steps()
+    assert found.table() == whole.table()

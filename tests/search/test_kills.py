@@ -5,24 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.killing import Command, children
+from tests.search.killing import Command, assert_same, children
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    """The sweep that nobody disturbs."""
-    command = Command(folder=tmp_path_factory.mktemp("whole") / "out")
-    command.undisturbed()
-    return command
-
-
-def assert_same(found: Command, whole: Command) -> None:
-    """Every run is there once, with its own numbers, and the report is the same."""
-    assert found.results() == whole.results()
-    assert found.steps() == whole.steps()
-    assert found.table() == whole.table()
 
 
 def test_a_sweep_that_is_killed_ends_in_the_same_table(tmp_path: Path, whole: Command):
