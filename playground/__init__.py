@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from playground.errors import RunFailed as RunFailed
     from playground.errors import SpecError as SpecError
     from playground.report.stats import direction as direction
+    from playground.spec import SEARCH_SEED as SEARCH_SEED
     from playground.spec import BaseSpec as BaseSpec
     from playground.spec import EngineSpec as EngineSpec
     from playground.spec import LayersSpec as LayersSpec
@@ -33,7 +34,10 @@ if TYPE_CHECKING:
     from playground.spec import ModelSpec as ModelSpec
     from playground.spec import Mqar as Mqar
     from playground.spec import OptimSpec as OptimSpec
+    from playground.spec import RangeSpec as RangeSpec
+    from playground.spec import RungSpec as RungSpec
     from playground.spec import RunSpec as RunSpec
+    from playground.spec import SearchSpec as SearchSpec
     from playground.spec import SweepRun as SweepRun
     from playground.spec import SweepSpec as SweepSpec
     from playground.spec import Text as Text
@@ -68,6 +72,10 @@ if TYPE_CHECKING:
     from playground.train.costs import costs_of_spec as costs_of_spec
 
 NAMES = {
+    "SEARCH_SEED": "playground.spec",
+    "SearchSpec": "playground.spec",
+    "RungSpec": "playground.spec",
+    "RangeSpec": "playground.spec",
     "BaseSpec": "playground.spec",
     "DataError": "playground.errors",
     "EngineSpec": "playground.spec",

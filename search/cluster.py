@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import playground as pg
-from search.engine import Order, Said, Team
+from search.engine import Order, Planned, Said, Team
 from search.local import Local
 from search.worker import train_runs
 
@@ -90,7 +90,7 @@ class Cluster:
             ) from None
         self._ray, self._spec, self._carry_out = ray, spec, carry_out
 
-    def check(self, spec: pg.SweepSpec) -> None:
+    def check(self, spec: Planned) -> None:
         """See `Engine`."""
         if spec.device.startswith("cuda") and not self._has("GPU"):
             fix = "Write device: auto, or add a node with one."
@@ -99,7 +99,7 @@ class Cluster:
             fix = "Write run.gpus: 1, or 0.5 for two workers on each."
             raise pg.SpecError("run.gpus", "a worker gets no GPU, but runs need one.", fix=fix)
 
-    def team(self, spec: pg.SweepSpec, runs: int, workers: int | None = None) -> Team:
+    def team(self, spec: Planned, runs: int, workers: int | None = None) -> Team:
         """See `Engine`: as many as the cluster has room for, with one thread each, if `auto`."""
         threads = 1 if spec.run.threads == "auto" else spec.run.threads
         room = int(self._has("CPU") // threads)

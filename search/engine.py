@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 import playground as pg
 
+Planned = pg.SweepSpec | pg.SearchSpec
 Said = tuple[str, Any]  # see `search.worker.work`; and ("died", how)
 
 
@@ -56,7 +57,7 @@ W = TypeVar("W", bound=Worker)
 class Engine(Protocol[W]):
     """Where workers live."""
 
-    def check(self, spec: pg.SweepSpec) -> None:
+    def check(self, spec: Planned) -> None:
         """Refuse a sweep none of whose runs can be carried out here.
 
         Raises:
@@ -64,7 +65,7 @@ class Engine(Protocol[W]):
         """
         ...
 
-    def team(self, spec: pg.SweepSpec, runs: int, workers: int | None = None) -> Team:
+    def team(self, spec: Planned, runs: int, workers: int | None = None) -> Team:
         """How many workers so many runs get; `workers` is asked for, None is what the spec says."""
         ...
 

@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 import playground as pg
-from search.engine import Order, Said, Team
+from search.engine import Order, Planned, Said, Team
 from search.worker import train_runs, work
 
 MOST_WORKERS = 8  # each has its own torch and compiled programs in memory
@@ -64,13 +64,13 @@ class Local:
         self._carry_out = carry_out
         self._context = multiprocessing.get_context("spawn")
 
-    def check(self, spec: pg.SweepSpec) -> None:
+    def check(self, spec: Planned) -> None:
         """See `Engine`."""
         pg.pick_device(spec.device)
         if spec.compile:
             pg.require_compiler()
 
-    def team(self, spec: pg.SweepSpec, runs: int, workers: int | None = None) -> Team:
+    def team(self, spec: Planned, runs: int, workers: int | None = None) -> Team:
         """See `Engine`.
 
         `auto` is a process per core on a CPU, up to 8: small models gain more from runs side by

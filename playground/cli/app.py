@@ -14,7 +14,8 @@ from playground.errors import PlaygroundError
 P = ParamSpec("P")
 
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
-VERBS = ("specs", "runs", "sweeps", "rules", "machine")  # files of verbs, in the order of --help
+# Files of verbs, in the order of --help.
+VERBS = ("specs", "runs", "sweeps", "searching", "rules", "machine")
 DEBUG = "--debug"  # shows tracebacks; for whoever works on the playground itself
 
 app = typer.Typer(

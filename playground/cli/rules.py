@@ -117,11 +117,13 @@ def _rules_in(name: str) -> "list[type[AbstractMemoryRule]]":
     """The rules that one argument names: itself, or those of a spec."""
     if not name.endswith((".yaml", ".yml")):
         return [rule_class(name)]
-    from playground.spec import ModelSpec, SweepSpec, load
+    from playground.spec import ModelSpec, SearchSpec, SweepSpec, load
 
     spec = load(name)
     if isinstance(spec, SweepSpec):
         models = [run.spec.model for run in spec.expand()]
+    elif isinstance(spec, SearchSpec):
+        models = [spec.first().model]
     else:
         models = [spec if isinstance(spec, ModelSpec) else spec.model]
     memories = [getattr(block, "memory", None) for model in models for block in model.blocks()]

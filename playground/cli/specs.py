@@ -46,12 +46,14 @@ def new(name: NewName, to: NewFile = None) -> None:
 @verb("check")
 def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     """Validate a spec and say what it costs; nothing is computed."""
-    from playground.spec import RunSpec, SweepSpec, load
+    from playground.spec import RunSpec, SearchSpec, SweepSpec, load
 
     found = load(spec, *overrides(words))
     if isinstance(found, SweepSpec):
         _check_sweep(found, json)
         return
+    if isinstance(found, SearchSpec):
+        found = found.first()
     model = found.model if isinstance(found, RunSpec) else found
     facts = {"spec": str(spec), "kind": found.kind, **costs(model)}
     if isinstance(found, RunSpec):

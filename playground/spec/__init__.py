@@ -21,6 +21,12 @@ from playground.spec.run import OptimSpec as OptimSpec
 from playground.spec.run import RunSpec as RunSpec
 from playground.spec.run import TrainSpec as TrainSpec
 from playground.spec.schema import json_schema as json_schema
+from playground.spec.search import COSTS as COSTS
+from playground.spec.search import SEARCH_SEED as SEARCH_SEED
+from playground.spec.search import RangeSpec as RangeSpec
+from playground.spec.search import RungSpec as RungSpec
+from playground.spec.search import SamplerSpec as SamplerSpec
+from playground.spec.search import SearchSpec as SearchSpec
 from playground.spec.sweep import BaseSpec as BaseSpec
 from playground.spec.sweep import EngineSpec as EngineSpec
 from playground.spec.sweep import MatchSpec as MatchSpec

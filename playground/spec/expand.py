@@ -11,6 +11,7 @@ from playground.spec.merge import apply, is_path, resolve
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, is_mapping
 from playground.spec.run import RunSpec
+from playground.spec.search import SearchSpec
 from playground.spec.sweep import SweepRun, SweepSpec, VariantSpec, Written
 
 
@@ -121,6 +122,18 @@ def _model(sweep: SweepSpec, variant: VariantSpec) -> tuple[Raw, tuple[str, ...]
     full = [(resolve(ModelSpec, whole, key), value) for key, value in overrides]
     dropped = tuple(key for key, _ in full if not is_path(ModelSpec, model, key))
     return apply(ModelSpec, model, [o for o in full if o[0] not in dropped]), dropped
+
+
+def run_of(spec: SearchSpec) -> RunSpec:
+    """The base of a search as a run."""
+    whole = to_dict(spec)
+    run = {key: whole[key] for key in ("task", "train", "device", "dtype", "lowering", "compile")}
+    overrides = list(flat(spec.base.overrides))
+    try:
+        run["model"] = apply(ModelSpec, dict(spec.base.extends), overrides)
+    except SpecError as error:
+        raise error.under("base") from None
+    return convert(RunSpec, run)
 
 
 def override(run: RunSpec, values: Written) -> RunSpec:

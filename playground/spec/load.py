@@ -16,12 +16,15 @@ from playground.spec.merge import apply, merge, resolve
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, absolute, is_mapping, parse_override, read_file
 from playground.spec.run import RunSpec
+from playground.spec.search import SearchSpec
 from playground.spec.sweep import SweepSpec
 
-Spec = ModelSpec | RunSpec | SweepSpec
-S = TypeVar("S", bound=ModelSpec | RunSpec | SweepSpec)
+Spec = ModelSpec | RunSpec | SweepSpec | SearchSpec
+S = TypeVar("S", bound=ModelSpec | RunSpec | SweepSpec | SearchSpec)
 
-KINDS: dict[str, type[Spec]] = {cls.kind: cls for cls in (ModelSpec, RunSpec, SweepSpec)}
+KINDS: dict[str, type[Spec]] = {
+    cls.kind: cls for cls in (ModelSpec, RunSpec, SweepSpec, SearchSpec)
+}
 COMMAND_LINE = "key=value on the command line"
 
 
@@ -122,6 +125,8 @@ def _finish(cls: type[S], document: Document, words: Iterable[str]) -> S:
         spec = convert(cls, raw)
         if isinstance(spec, SweepSpec):
             check(spec)
+        elif isinstance(spec, SearchSpec):
+            spec.first()
     except SpecError as error:
         raise layered.blame(error) from None
     return spec
@@ -204,7 +209,7 @@ def _models_inside(
     if kind == RunSpec.kind and _names_model(own.get("model")):
         inner = _model_at("model", own["model"], folder, chain)
         return {**own, "model": inner.raw}, inner.below("model").layers
-    if kind == SweepSpec.kind:
+    if kind in (SweepSpec.kind, SearchSpec.kind):
         own = dict(own)
         if "base" in own:
             own["base"] = _compared("base", own["base"], folder, chain)

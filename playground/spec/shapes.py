@@ -40,13 +40,15 @@ def shape_of(hint: object, raw: Raw) -> Shape | None:
         SpecError: the `kind` that decides is missing or unknown.
     """
     arms = [arm for arm in arms_of(hint) if arm is not type(None)]
+    if len(arms) > 1:
+        arms = [arm for arm in arms if is_spec(arm) or _is_mapping_type(arm)]
     table = choices(arms)
     if table is not None:
         return _class_shape(table[_kind(raw, table)])
     if len(arms) != 1:
         return None
     arm = arms[0]
-    if get_origin(arm) in (dict, Mapping, types.MappingProxyType) or get_origin(arm) is _MAPPING:
+    if _is_mapping_type(arm):
         key, value = get_args(arm)
         return Shape(title="mapping", slots={}, rest=value, integer_keys=key is int)
     if not is_spec(arm):
@@ -56,6 +58,10 @@ def shape_of(hint: object, raw: Raw) -> Shape | None:
 
 
 _MAPPING = get_origin(Mapping[str, str])
+
+
+def _is_mapping_type(hint: object) -> bool:
+    return get_origin(hint) in (dict, Mapping, types.MappingProxyType, _MAPPING)
 
 
 def is_spec(hint: object) -> TypeGuard[type]:

@@ -48,7 +48,8 @@ def as_json(capsys: Capture, *words: object):
 def test_help_names_every_verb(capsys: Capture):
     said = call(capsys, "--help")
     verbs = (
-        "new check explain train eval generate export sweep report diff status verify cite doctor"
+        "new check explain train eval generate export sweep report diff status search verify cite "
+        "doctor"
     )
     assert said.code == 0
     assert all(f"  {verb} " in said.out for verb in [*verbs.split(), "schema"])
@@ -61,7 +62,7 @@ def test_every_verb_has_help_of_its_own():
         assert shown.exit_code == 0
         assert info.callback is not None
         assert (info.callback.__doc__ or "").splitlines()[0] in shown.output
-    assert len(VERBS) == 5
+    assert len(VERBS) == 6
 
 
 def test_new_writes_a_spec_that_check_takes(tmp_path: Path, capsys: Capture):

@@ -7,10 +7,10 @@ import torch
 
 from memory_rules import RULES, load_rule
 from playground.errors import SpecError
-from playground.spec import STARTS, ModelSpec, RunSpec, SweepSpec, load, starting_spec
+from playground.spec import STARTS, ModelSpec, RunSpec, SearchSpec, SweepSpec, load, starting_spec
 
 SPECS = Path(__file__).parents[2] / "specs"
-KINDS = {"models": ModelSpec, "runs": RunSpec, "sweeps": SweepSpec}
+KINDS = {"models": ModelSpec, "runs": RunSpec, "sweeps": SweepSpec, "searches": SearchSpec}
 
 
 @pytest.mark.parametrize("name", [name for name in STARTS if name != "rule"])

@@ -1,0 +1,164 @@
+"""A search from its spec to a folder of results: arms propose, rungs train, the best go on."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import playground as pg
+from search.arm import Arm, Candidate, objectives_of
+from search.bundle import bundles
+from search.engine import Engine, engine_for
+from search.front import best
+from search.job import Job, Jobs
+from search.pool import Pool, Watch
+from search.static import Static
+from search.suites import overrides_of
+
+RUNG_SEEDS = 1000  # between the first seeds of two rungs
+Say = Callable[[str], None]
+
+
+@dataclass(kw_only=True)
+class Search:
+    """A search and where it is kept.
+
+    Attributes:
+        store: results of runs: the truth about what was done.
+        folder: for search.json, and for what the first rung measured.
+        engine: what carries the runs out.
+        watch: told of every run that starts, moves on and ends.
+        say: told a sentence now and then.
+    """
+
+    name: str
+    spec: pg.SearchSpec
+    store: pg.RunStore
+    folder: Path
+    engine: Engine[Any] | None = None
+    workers: int | None = None
+    watch: Watch = field(default=lambda event: None)
+    say: Say = field(default=lambda line: None)
+
+    def run(self) -> dict[str, Any]:
+        """Carry out what is left of it; what search.json says.
+
+        Raises:
+            SpecError, LoweringError: nothing can run here.
+            KeyboardInterrupt: asked to stop; the same call goes on from the checkpoints.
+        """
+        self._engine = self.engine or engine_for(self.spec.run)
+        self._engine.check(self.spec)
+        self._jobs, self._runs = Jobs(), dict[str, dict[int, list[Job]]]()
+        static = Static(self.spec, self.folder / "static.json")
+        sampler = self.spec.sampler
+        names = [sampler.kind, *([sampler.control] if sampler.control != "none" else [])]
+        names = list(dict.fromkeys(names))
+        arms = [Arm(name, self.spec, static) for name in names]
+        candidates = self._first_rung(arms)
+        on = candidates
+        for rung in range(1, len(self.spec.trained)):
+            on = [c for arm in arms for c in self._best(arm.name, on, rung - 1)]
+            self.say(f"rung {rung + 1} of {len(self.spec.trained)}: {len(on)} candidates")
+            self._train(on, rung)
+        found = self._told(arms, candidates)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(found, indent=2) + "\n"
+        (self.folder / "search.json").write_text(text, encoding="utf-8")
+        return found
+
+    def _first_rung(self, arms: Sequence[Arm]) -> list[Candidate]:
+        """Every arm's candidates, proposed in batches, the arms' batches trained side by side."""
+        sampler, found = self.spec.sampler, list[Candidate]()
+        for begin in range(0, sampler.trials, sampler.population):
+            count = min(sampler.population, sampler.trials - begin)
+            batch = [(arm, arm.propose(count)) for arm in arms]
+            proposed = [candidate for _, some in batch for candidate in some]
+            self.say(f"candidates {begin + 1} to {begin + count} of {sampler.trials} in each arm")
+            self._train(proposed, 0)
+            for arm, some in batch:
+                for candidate in some:
+                    arm.tell(candidate, self._quality(candidate, 0))
+            found += proposed
+        return found
+
+    def _train(self, candidates: Sequence[Candidate], rung: int) -> None:
+        """Carry out what is left of a rung's runs."""
+        todo = []
+        for candidate in candidates:
+            jobs = self._of(candidate, rung)
+            self._runs.setdefault(candidate.name, {})[rung] = jobs
+            todo += [job for job in jobs if self.store.status(job.fingerprint) is None]
+        if todo:
+            team = self._engine.team(self.spec, len(todo), self.workers)
+            parts = bundles(todo, self.spec.run.vectorize, team.workers)
+            team = self._engine.team(self.spec, len(parts), self.workers)
+            Pool(self.store, self._engine, team, self.spec.run, watch=self.watch).run(parts)
+
+    def _of(self, candidate: Candidate, rung: int) -> list[Job]:
+        """A candidate's runs at a rung; the last rung's seeds begin at 0."""
+        spec = candidate.spec
+        for values in overrides_of(self.spec.trained, rung):
+            spec = pg.override(spec, values)
+        last = rung == len(self.spec.trained) - 1
+        first = 0 if last else pg.SEARCH_SEED + rung * RUNG_SEEDS
+        seeds = range(first, first + self.spec.trained[rung].seeds)
+        return self._jobs.jobs(candidate.name, [replace(spec, seed=seed) for seed in seeds])
+
+    def _quality(self, candidate: Candidate, rung: int) -> float:
+        """Mean over the seeds; NaN if a run failed."""
+        results = [
+            self.store.run(job.fingerprint).result() for job in self._runs[candidate.name][rung]
+        ]
+        return mean(
+            result.metrics.get(self.spec.quality, math.nan)
+            if result is not None and result.ok
+            else math.nan
+            for result in results
+        )
+
+    def _best(self, arm: str, among: Sequence[Candidate], rung: int) -> list[Candidate]:
+        """An arm's candidates that go on, by all objectives."""
+        mine = [candidate for candidate in among if candidate.arm == arm]
+        ways = dict(self.spec.objectives)
+        order = [self.spec.quality, *(name for name in ways if name != self.spec.quality)]
+        points = []
+        for candidate in mine:
+            quality = self._quality(candidate, rung)
+            known = dict(zip(ways, objectives_of(candidate, self.spec, quality), strict=True))
+            points.append([known[name] for name in order])
+        keep = max(1, round(self.spec.trained[rung].keep * len(mine)))
+        chosen = best(points, [ways[name] for name in order], keep)
+        return [mine[i] for i in sorted(chosen)]
+
+    def _told(self, arms: Sequence[Arm], candidates: Sequence[Candidate]) -> dict[str, Any]:
+        """search.json: what a report needs beside the results."""
+        return {
+            "name": self.name,
+            "quality": self.spec.quality,
+            "objectives": dict(self.spec.objectives),
+            "arms": [arm.name for arm in arms],
+            "rejected": {arm.name: dict(arm.rejected) for arm in arms},
+            "space": list(self.spec.space),
+            "rungs": [
+                {"name": rung.suite or f"rung {i + 1}", "seeds": rung.seeds, "keep": rung.keep}
+                for i, rung in enumerate(self.spec.trained)
+            ],
+            "candidates": [self._entry(candidate) for candidate in candidates],
+        }
+
+    def _entry(self, candidate: Candidate) -> Mapping[str, Any]:
+        rungs = self._runs[candidate.name]
+        return {
+            "name": candidate.name,
+            "arm": candidate.arm,
+            "values": candidate.values,
+            "costs": candidate.costs,
+            "rungs": [
+                [{"seed": job.seed, "fingerprint": job.fingerprint} for job in rungs[rung]]
+                for rung in sorted(rungs)
+            ],
+        }

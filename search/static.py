@@ -1,0 +1,131 @@
+"""Before a search trains anything: what a candidate costs, and whether it is sound.
+
+It is built of fake tensors and counted; a small one is computed to see that no output knows later
+tokens and that its lowering gives what the recurrence gives; then its training step is timed.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+import playground as pg
+
+LENGTH = 33  # of the sequence that is checked: odd, so that chunks do not fit
+NEAR = 1e-8  # in fp64, relative to the largest logit
+TIMED = 3  # steps, after one that does not count
+
+Costs = dict[str, float]
+
+
+class Rejected(Exception):
+    """A candidate that is not trained; the text says why."""
+
+
+class Static:
+    """Looks at candidates, each model once.
+
+    Args:
+        spec: its limits hold, and its batch is what is timed.
+        file: where measured numbers are kept, so that a search that goes on sees the same.
+    """
+
+    def __init__(self, spec: pg.SearchSpec, file: Path) -> None:
+        self.spec, self.file = spec, file
+        self._known: dict[str, Any] = {}
+        if file.is_file():
+            self._known = json.loads(file.read_text(encoding="utf-8"))
+
+    def costs(self, run: pg.RunSpec) -> Costs:
+        """Parameters, state bytes, FLOPs per token and training tokens per second.
+
+        Raises:
+            Rejected: it cannot be built, is not sound, or is outside the limits.
+        """
+        key = pg.fingerprint(replace(run, seed=0, train=pg.TrainSpec(batch=run.train.batch)))
+        if key not in self._known:
+            try:
+                self._known[key] = self._looked_at(run)
+            except Rejected as why:
+                self._known[key] = str(why)
+            self._keep()
+        found = self._known[key]
+        if isinstance(found, str):
+            raise Rejected(found)
+        return found
+
+    def _looked_at(self, run: pg.RunSpec) -> Costs:
+        try:
+            costs: Costs = {k: float(v) for k, v in asdict(pg.costs_of_spec(run.model)).items()}
+        except (pg.PlaygroundError, ValueError) as error:
+            raise Rejected(f"cannot be built: {error}") from None
+        self._check_limits(costs)
+        check_sound(run)
+        costs["tokens_per_s"] = tokens_per_s(run)
+        self._check_limits(costs)
+        return costs
+
+    def _check_limits(self, costs: Mapping[str, float]) -> None:
+        for name, (low, high) in self.spec.limits.items():
+            if name in costs and not low <= costs[name] <= high:
+                raise Rejected(f"{name} outside [{low:g}, {high:g}]")
+
+    def _keep(self) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps(self._known), encoding="utf-8")
+        part.replace(self.file)
+
+
+def check_sound(run: pg.RunSpec) -> None:
+    """Causality and equivalence of a freshly initialised model, in fp64 on the CPU.
+
+    Raises:
+        Rejected: an output knows a later token, or the lowering and the recurrence differ.
+    """
+    tokens = torch.arange(LENGTH).remainder(run.model.vocab).unsqueeze(0)
+    changed = tokens.clone()
+    at = LENGTH // 2
+    changed[0, at] = (changed[0, at] + 1) % run.model.vocab
+    forms = ("recurrent", run.lowering)
+    with torch.no_grad():
+        models = [
+            pg.compile(run.model, device="cpu", lowering=form, compile=False).double().eval()
+            for form in forms
+        ]
+        exact, found = (model(tokens) for model in models)
+        after = models[1](changed)
+    if not torch.equal(found[:, :at], after[:, :at]):
+        raise Rejected("not causal: an output knows a later token")
+    if (found - exact).abs().max() > NEAR * exact.abs().max():
+        raise Rejected(f"its lowering is not the recurrence: {(found - exact).abs().max():.1e}")
+
+
+def tokens_per_s(run: pg.RunSpec) -> float:
+    """Tokens per second of forward and backward at the run's batch and length.
+
+    Raises:
+        Rejected: it does not compile, or there is no memory for it.
+    """
+    device = pg.pick_device(run.device)
+    length = getattr(run.task, "length", LENGTH)
+    tokens = torch.zeros(run.train.batch, length, dtype=torch.int64, device=device)
+    seconds = []
+    try:
+        model = pg.compile(
+            run.model, device=str(device), lowering=run.lowering, compile=run.compile
+        )
+        for _ in range(TIMED + 1):
+            began = time.perf_counter()
+            model(tokens).float().logsumexp(-1).mean().backward()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds.append(time.perf_counter() - began)
+    except (RuntimeError, pg.PlaygroundError) as error:
+        raise Rejected(f"does not run: {type(error).__name__}: {error}") from None
+    return tokens.numel() / median(seconds[1:])

@@ -1,0 +1,237 @@
+"""A search over a planted space: its winner is known, and nothing is trained."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import playground as pg
+from playground.errors import SpecError
+from playground.report.searched import Searched, load_search
+from playground.spec import BaseSpec, RungSpec, SamplerSpec, SearchSpec
+from search import static
+from search.engine import Order, Said, Team
+from search.front import best, ranks
+from search.search import Search
+from search.static import Rejected, Static, check_sound, tokens_per_s
+from tests.train.small import MEMORY, RUN, TASK, TRAIN
+
+pytest.importorskip("optuna", reason="optuna is an extra")
+
+# Fields that a model really has; what they are worth is planted, the best value of each first.
+WORTH: dict[str, tuple[Any, ...]] = {
+    "block.memory.momentum": ("none", "token", "head"),
+    "block.memory.decay": ("head", "none", "token"),
+    "block.memory.chunk_size": (8, 2, 4, 16),
+    "block.memory.heads": (4, 1, 2),
+    "block.memory.conv": (3, 0, 2, 4),
+    "block.memory.norm": ("none", "layer"),
+    "block.memory.start": ("zero", "learned"),
+    "block.feedforward.expand": (3.0, 1.0, 2.0, 4.0),
+    "train.optim.lr": (3e-3, 1e-3, 1e-2),
+}
+PLANTED = SearchSpec(
+    base=BaseSpec.of(MEMORY),
+    task=TASK,
+    train=TRAIN,
+    space=WORTH,
+    objectives={"val/loss": "min"},
+    sampler=SamplerSpec(kind="tpe", population=10, trials=150),
+    rungs=(RungSpec(seeds=1, keep=0.05), RungSpec(suite="confirm", seeds=3)),
+    device="cpu",
+    compile=False,
+)
+
+
+def planted_loss(spec: pg.RunSpec) -> float:
+    """Every field away from its best value costs something; noise is a function of the seed."""
+    memory = spec.model.block.memory
+    has = {f"block.memory.{n}": getattr(memory.rule, n, None) for n in vars(memory.rule)}
+    has |= {"block.memory.heads": memory.heads, "block.memory.conv": memory.conv}
+    has |= {"block.feedforward.expand": spec.model.block.feedforward.expand}
+    has |= {"train.optim.lr": spec.train.optim.lr}
+    cost = sum((0.3 + 0.1 * i) * WORTH[key].index(has[key]) for i, key in enumerate(WORTH))
+    return 1.0 + cost + 1e-3 * (spec.seed * 7919 % 13)
+
+
+class Here:
+    """An engine without processes: a run has its planted result at once."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def check(self, spec: Any) -> None: ...
+
+    def team(self, spec: Any, runs: int, workers: int | None = None) -> Team:
+        return Team(workers=1, threads=1)
+
+    def hire(self, threads: int) -> "Desk":
+        return Desk(self)
+
+    def listen(self, workers: Sequence["Desk"], timeout_s: float) -> list[tuple["Desk", Said]]:
+        heard = [(worker, ("done", "")) for worker in workers if worker.busy]
+        for worker in workers:
+            worker.busy = False
+        return heard
+
+    def dismiss(self, workers: Sequence["Desk"]) -> None: ...
+
+
+class Desk:
+    def __init__(self, engine: Here) -> None:
+        self.engine, self.busy = engine, False
+
+    def give(self, order: Order) -> None:
+        self.busy = True
+        for raw in order.specs:
+            spec = pg.convert(pg.RunSpec, raw)
+            name = pg.fingerprint(spec, pg.make_task(spec.task).data_sha())
+            loss = planted_loss(spec)
+            metrics = {"val/loss": loss, "test/loss": loss}
+            result = pg.Result(fingerprint=name, status="ok", seed=spec.seed, metrics=metrics)
+            folder = pg.RunStore(order.store).run(name)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            folder.finish(result)
+            self.engine.given += 1
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at a candidate costs nothing here; it has its own tests below."""
+    costs = {"params": 1.0, "state_bytes": 1.0, "flops_per_token": 1.0, "tokens_per_s": 1.0}
+    monkeypatch.setattr(Static, "costs", lambda self, run: costs)
+
+
+def searched(spec: SearchSpec, folder: Path, engine: Here | None = None) -> Searched:
+    todo = Search(
+        name="planted",
+        spec=spec,
+        store=pg.RunStore(folder / "runs"),
+        folder=folder / "search",
+        engine=engine or Here(),
+    )
+    todo.run()
+    return load_search(folder / "search", folder / "runs")
+
+
+def reached(found: Searched, arm: str) -> float:
+    """How many of the arm's candidates it took to the winner; infinite if it was not found."""
+    mine = [c for c in found.candidates if c.arm == arm]
+    for count, candidate in enumerate(mine, start=1):
+        if all(candidate.values[key] == values[0] for key, values in WORTH.items()):
+            return count
+    return float("inf")
+
+
+@pytest.mark.slow
+def test_the_planted_winner_is_found_and_sooner_than_by_chance(tmp_path: Path):
+    took: dict[str, list[float]] = {"tpe": [], "random": []}
+    for seed in range(10):
+        spec = replace(PLANTED, sampler=replace(PLANTED.sampler, seed=seed))
+        found = searched(spec, tmp_path / str(seed))
+        for arm, counts in took.items():
+            counts.append(reached(found, arm))
+    assert sum(count <= 150 for count in took["tpe"]) >= 9, took
+    capped = {arm: [min(count, 151) for count in counts] for arm, counts in took.items()}
+    assert sum(capped["tpe"]) < sum(capped["random"]), took
+
+
+SHORT = replace(PLANTED, sampler=replace(PLANTED.sampler, kind="nsga2", population=6, trials=12))
+
+
+def test_a_search_that_is_done_again_proposes_the_same_and_trains_nothing(tmp_path: Path):
+    engine = Here()
+    first = searched(SHORT, tmp_path, engine)
+    given = engine.given
+    assert given == 2 * (12 + 3)  # one of twenty goes on, with three seeds
+    second = searched(SHORT, tmp_path, engine)
+    assert engine.given == given
+    assert second == first
+
+
+def test_what_is_confirmed_was_best_before_with_other_seeds(tmp_path: Path):
+    found = searched(SHORT, tmp_path)
+    for arm in found.arms:
+        mine = [c for c in found.candidates if c.arm == arm]
+        (final,) = (c for c in mine if c.test)
+        least = min(next(iter(c.rungs[0].values())) for c in mine)
+        assert next(iter(final.rungs[0].values())) == least
+        assert set(final.test) == {0, 1, 2}
+        assert not set(final.test) & set(final.rungs[0])
+
+
+def test_the_report_says_gain_and_agreement(tmp_path: Path):
+    spec = replace(SHORT, rungs=(RungSpec(seeds=1, keep=0.5), RungSpec(suite="confirm", seeds=3)))
+    found = searched(spec, tmp_path)
+    gain = found.gain()
+    mine, control = found.pick("nsga2"), found.pick("random")
+    assert gain is not None
+    assert mine is not None
+    assert control is not None
+    assert gain.mean == pytest.approx(mine.mean_test() - control.mean_test())
+    (agreement,) = found.agreement()
+    assert agreement.n == 12
+    assert agreement.rho == pytest.approx(1.0)  # the noise is the same for all
+    assert "Gain over an equal budget of chance" in found.markdown()
+    assert found.table().rows[0][1].text == "yes"
+
+
+def test_no_candidate_is_trained_twice_and_a_small_space_ends(tmp_path: Path):
+    space = {"block.memory.conv": (0, 2), "block.memory.heads": (1, 2)}
+    spec = replace(SHORT, space=space, rungs=(RungSpec(seeds=1),))
+    found = searched(spec, tmp_path)
+    for arm in found.arms:
+        values = [repr(c.values) for c in found.candidates if c.arm == arm]
+        assert len(values) == len(set(values)) == 4
+
+
+def test_ranks_are_fronts():
+    points = [(1.0, 5.0), (2.0, 9.0), (3.0, 4.0), (float("nan"), 9.0), (1.0, 9.0)]
+    assert ranks(points, ["min", "max"]) == [1, 1, 2, 3, 0]
+    assert best(points, ["min", "max"], 3) == [4, 0, 1]
+    assert best(points, ["min", "max"], 9) == [4, 0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"space": {}}, "space"),
+        ({"objectives": {"params": "min"}}, "objectives"),
+        ({"objectives": {"test/loss": "min"}}, "objectives"),
+        ({"limits": {"speed": (0.0, 1.0)}}, "limits.speed"),
+        ({"rungs": (RungSpec(suite="static"),)}, "rungs"),
+    ],
+)
+def test_a_search_that_could_find_nothing_is_refused(changes: dict, path: str):
+    with pytest.raises(SpecError) as caught:
+        replace(PLANTED, **changes)
+    assert caught.value.path == path
+
+
+def test_an_unknown_suite_names_the_known_ones(tmp_path: Path):
+    spec = replace(SHORT, rungs=(RungSpec(suite="mqar-max"), RungSpec(suite="confirm")))
+    with pytest.raises(SpecError, match="mqar-mini"):
+        searched(spec, tmp_path)
+
+
+def test_a_sound_model_passes_and_is_timed():
+    check_sound(RUN)
+    assert tokens_per_s(RUN) > 0
+
+
+def test_a_model_whose_forms_differ_is_rejected(monkeypatch: pytest.MonkeyPatch):
+    compiled, seen = pg.compile, []
+
+    def other(*args: Any, **more: Any) -> Any:
+        seen.append(1)
+        return compiled(*args, **more, seed=len(seen))
+
+    monkeypatch.setattr(static.pg, "compile", other)
+    with pytest.raises(Rejected, match="not the recurrence"):
+        check_sound(RUN)
