@@ -7,12 +7,12 @@ kept in the cluster: whoever dies, the run store is the truth.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import playground as pg
-from search.engine import Order, Planned, Said, Team
+from search.engine import CarryOut, Order, Planned, Said, Team
 from search.local import Local
 from search.worker import train_runs
 
@@ -23,7 +23,7 @@ END_WAIT_S = 60.0  # for actors to end their process
 class _Host:
     """The actor: one local worker, driven from afar."""
 
-    def __init__(self, threads: int, carry_out: Callable[..., tuple[str, str]]) -> None:
+    def __init__(self, threads: int, carry_out: CarryOut) -> None:
         self.local = Local(carry_out)
         self.worker = self.local.hire(threads)
 
@@ -76,9 +76,7 @@ class Cluster:
         PlaygroundError: Ray is not installed.
     """
 
-    def __init__(
-        self, spec: pg.EngineSpec, carry_out: Callable[..., tuple[str, str]] = train_runs
-    ) -> None:
+    def __init__(self, spec: pg.EngineSpec, carry_out: CarryOut = train_runs) -> None:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         try:

@@ -1,11 +1,13 @@
 """What carries runs out: workers that are hired, given a program's runs, and listened to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import playground as pg
+from search.worker import train_runs
 
+CarryOut = Callable[..., tuple[str, str]]
 Planned = pg.SweepSpec | pg.SearchSpec
 Said = tuple[str, Any]  # see `search.worker.work`; and ("died", how)
 
@@ -82,8 +84,12 @@ class Engine(Protocol[W]):
         ...
 
 
-def engine_for(spec: pg.EngineSpec) -> Engine[Any]:
+def engine_for(spec: pg.EngineSpec, carry_out: CarryOut = train_runs) -> Engine[Any]:
     """The engine that a sweep asks for.
+
+    Args:
+        spec: which one.
+        carry_out: what a worker does with an order: (order, told of events) -> what became of it.
 
     Raises:
         PlaygroundError: it is an extra that is not installed.
@@ -91,7 +97,7 @@ def engine_for(spec: pg.EngineSpec) -> Engine[Any]:
     if spec.engine == "ray":
         from search.cluster import Cluster  # an extra: ray
 
-        return Cluster(spec)
+        return Cluster(spec, carry_out)
     from search.local import Local
 
-    return Local()
+    return Local(carry_out)

@@ -2,14 +2,14 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 import playground as pg
-from search.engine import Order, Planned, Said, Team
+from search.engine import CarryOut, Order, Planned, Said, Team
 from search.worker import train_runs, work
 
 MOST_WORKERS = 8  # each has its own torch and compiled programs in memory
@@ -60,7 +60,7 @@ class Local:
         carry_out: what a worker does with its runs.
     """
 
-    def __init__(self, carry_out: Callable[..., tuple[str, str]] = train_runs) -> None:
+    def __init__(self, carry_out: CarryOut = train_runs) -> None:
         self._carry_out = carry_out
         self._context = multiprocessing.get_context("spawn")
 

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 import playground as pg
+from search.audit import Audit
 from search.job import Job, Jobs
 from search.match import Matched, matched
 from search.tune import Tuned, tuned, with_values
@@ -20,6 +21,7 @@ class SweepPlan:
         tuned: variant -> the tuning as far as it is, where the sweep asks for one.
         overrides: variant -> what it changes, key by key, against the baseline.
         task: what the baseline's task says of itself.
+        audits: how runs of stacks compare with the same runs alone, once the sweep is done.
         matched: variant -> how its size compares, where the sweep asks for equal sizes.
     """
 
@@ -32,6 +34,7 @@ class SweepPlan:
     made: Jobs
     matched: Mapping[str, Matched] = field(default_factory=dict)
     tuned: Mapping[str, Tuned] = field(default_factory=dict)
+    audits: tuple[Audit, ...] = ()
 
     @property
     def tuning(self) -> list[Job]:
@@ -74,6 +77,7 @@ class SweepPlan:
             "task": dict(self.task),
             "matched": {name: asdict(found) for name, found in self.matched.items()},
             "tuned": {name: found.to_dict() for name, found in self.tuned.items()},
+            "audits": [found.to_dict() for found in self.audits],
             "select": None if self.spec.tune is None else self.spec.tune.select,
             "report": {
                 "metrics": list(report.metrics),

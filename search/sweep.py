@@ -3,10 +3,12 @@
 import json
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import playground as pg
+from search.audit import audit
 from search.bundle import Bundle, bundles
 from search.engine import Engine, Team, engine_for
 from search.job import Job
@@ -52,7 +54,7 @@ def run_sweep(
         todo = [j for j in plan.todo(store, retry=retry) if j.fingerprint not in tried]
         planned(plan, todo)
         if not todo:
-            return plan
+            return _audited(plan, store, folder, watch)
         tried.update(job.fingerprint for job in todo)
         team, parts = teamed(plan, todo, workers, engine)
         Pool(store, engine, team, plan.spec.run, retry=retry, watch=watch).run(parts)
@@ -76,6 +78,15 @@ def teamed(
         parts = (b.without(done) for b in bundles(jobs, plan.spec.run.vectorize, most))
         found += [part for part in parts if part is not None]
     return engine.team(plan.spec, max(1, len(found)), workers), found
+
+
+def _audited(plan: SweepPlan, store: pg.RunStore, folder: Path, watch: Watch) -> SweepPlan:
+    """The plan of a sweep that is done, with what its audits found."""
+    jobs = [*plan.tuning, *plan.jobs]
+    found = audit(jobs, plan.spec, store=store, folder=folder / "audits", watch=watch)
+    plan = replace(plan, audits=tuple(found))
+    _write_plan(plan, folder / "sweep.json")
+    return plan
 
 
 def _write_plan(plan: SweepPlan, path: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 FORMATS = ("md", "html", "csv", "tex", "svg", "png", "pdf")
+NEAR = 1e-5  # relative, of a run in a stack and the same alone
 _FIGURES = ("svg", "png", "pdf")
 
 
@@ -37,7 +38,8 @@ class Report:
         """A few sentences: what finished, how the baseline stands, what the variants did."""
         lines = [self._finished(), self._baseline(), self._verdicts()]
         lines += [self._sizes()] if self.sweep.matched else []
-        return [*lines, self._tuning()] if self.sweep.tuned else lines
+        lines += [self._tuning()] if self.sweep.tuned else []
+        return [*lines, self._audits()] if self.sweep.audits else lines
 
     def problems(self) -> list[str]:
         """One line for every run that does not count, with the reason."""
@@ -130,6 +132,14 @@ class Report:
         if edge:
             line += f" At the edge of its grid, so perhaps not its best: {', '.join(edge)}."
         return line
+
+    def _audits(self) -> str:
+        found = [one["difference"] for one in self.sweep.audits if one["difference"] is not None]
+        near = sum(value <= NEAR for value in found)
+        line = f"Of {len(self.sweep.audits)} runs of stacks trained again alone, {near} agree"
+        steps = max((one["steps"] for one in self.sweep.audits), default=0)
+        line += f" within {NEAR:.0e} in the training loss of the first {steps} steps"
+        return f"{line}; at most {max(found):.0e} apart." if found else f"{line}."
 
     def _verdicts(self) -> str:
         sweep = self.sweep

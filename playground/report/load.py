@@ -112,6 +112,7 @@ class Sweep:
     correct: str = "holm"
     matched: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     tuned: Mapping[str, Tuned] = field(default_factory=dict)
+    audits: tuple[Mapping[str, Any], ...] = ()
     select: str = ""  # what the tuning went by
 
     @property
@@ -187,8 +188,7 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         planned = _variants(plan, store_dir)
         tuned = {name: _tuned(entry) for name, entry in (plan.get("tuned") or {}).items()}
     except FileNotFoundError as error:
-        fix = "Give the folder of a sweep that was started."
-        raise DataError(str(sweep_dir), "it has no sweep.json.", fix) from error
+        raise DataError(str(sweep_dir), "it has no sweep.json.", "Start the sweep.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         fix = "Run the sweep again: finished runs are not repeated."
         problem = f"it is not the plan of a sweep ({type(error).__name__}: {error})."
@@ -208,6 +208,7 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         correct=str(shown.get("correct") or "holm"),
         matched=plan.get("matched") or {},
         tuned=tuned,
+        audits=tuple(plan.get("audits") or ()),
         select=str(plan.get("select") or ""),
     )
 

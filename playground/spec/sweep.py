@@ -96,6 +96,7 @@ class EngineSpec:
     retries: int = 2  # of runs whose worker died and that got no further than before
     silence_s: float = 3600.0  # a worker that says nothing for so long is killed; 0 for never
     vectorize: bool | int | Literal["auto"] = "auto"  # replicas trained in one stack
+    audit: float = 0.05  # part of those that is trained again alone, for 50 steps
     address: str = ""  # of a running Ray cluster, or auto; empty starts one on this machine
     gpus: float = 0.0  # of a Ray worker; a fraction lets several share one
 
@@ -105,7 +106,7 @@ class EngineSpec:
             fix = "Write 1 or more, or auto."
             good = count == "auto" or count >= 1
             require(good, name, f"{count} is not a positive count.", fix)
-        for name in ("retries", "silence_s", "gpus"):
+        for name in ("retries", "silence_s", "audit", "gpus"):
             value = getattr(self, name)
             require(value >= 0, name, f"{value} is negative.", "Write 0 or more.")
 
