@@ -9,6 +9,7 @@ store      seconds and MiB of one process that plans, reports or lists a store o
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -123,6 +124,7 @@ def large_store(runs: int) -> list[dict[str, Any]]:
         (folder / "sweeps" / "large").mkdir(parents=True)
         written = json.dumps(plan.to_dict())
         (folder / "sweeps" / "large" / "sweep.json").write_text(written)
+        os.sync()  # what was just written would be flushed while we read
         verbs = (["sweep", str(file), "--dry-run"], ["report", "large"], ["status"])
         return [timed([*verb, "--out", str(folder)]) | {"runs": len(plan.jobs)} for verb in verbs]
 
@@ -131,11 +133,12 @@ def timed(words: list[str]) -> dict[str, Any]:
     """Seconds and peak MiB of a command."""
     began = time.perf_counter()
     code = (
-        "import resource, sys; from playground.__main__ import main\n"
+        "import sys; from playground.__main__ import main\n"
         "try: main()\n"
         "finally:\n"
-        "    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024\n"
-        "    print('peak', peak, file=sys.stderr)"
+        "    lines = open('/proc/self/status').read().splitlines()\n"
+        "    peak = next(line.split()[1] for line in lines if line.startswith('VmHWM'))\n"
+        "    print('peak', int(peak) // 1024, file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
