@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 WIDE = 220  # characters
 
@@ -30,7 +31,14 @@ def _finite(value: Any) -> Any:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", numbers: bool = True
 ) -> None:
-    """A table on stdout.
+    """A table on stdout; see `table_of`."""
+    console().print(table_of(columns, rows, title=title, numbers=numbers))
+
+
+def table_of(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", numbers: bool = True
+) -> "Table":
+    """A plain table.
 
     Args:
         columns: headings.
@@ -53,7 +61,7 @@ def print_table(
         table.add_column(column, justify="right" if numbers and place else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    console().print(table)
+    return table
 
 
 def console() -> "Console":

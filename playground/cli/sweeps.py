@@ -1,6 +1,7 @@
 """Verbs about sweeps: sweep, status, report."""
 
 import gc
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from playground.cli.options import (
     runs_folder,
     sweeps_folder,
 )
-from playground.cli.show import console, print_json, print_table, size, text
+from playground.cli.show import console, print_json, print_table, size, table_of, text
 from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed 
 Name = Annotated[str | None, typer.Option("--name", help="Of the sweep's folder.")]
 SweepName = Annotated[Path, typer.Argument(help="A sweep's name, folder or YAML file.")]
 Most = Annotated[int, typer.Option("--most", min=1, help="Runs to list.")]
+Follow = Annotated[bool, typer.Option("--watch", help="Keep the list up to date until Ctrl-C.")]
 Every = Annotated[bool, typer.Option("--all", help="List every run.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, or how its fingerprint begins.")]
 Formats = Annotated[
@@ -78,6 +80,20 @@ def sweep(
             return 0
     carry_out(plan, out, workers=workers, retry=retry)
     return _report(sweeps_folder(out) / plan.name, out, None, json)
+
+
+@verb("retry")
+def retry(
+    spec: SweepSpecFile,
+    words: Words = None,
+    workers: Workers = None,
+    name: Name = None,
+    no_compile: NoCompile = False,
+    out: Out = Here,
+    json: Json = False,
+) -> None:
+    """Carry out the failed runs of a sweep again."""
+    sweep(spec, words, False, workers, True, name, no_compile, out, json)
 
 
 def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
@@ -172,24 +188,85 @@ def diff(first: RunName, second: RunName, out: Out = Here, json: Json = False) -
     print(f"{len(rows)} differences" if rows else "The two runs do not differ.")
 
 
+@verb("send")
+def send(
+    runs: Annotated[list[str], typer.Argument(help="Sweeps by name, or how fingerprints begin.")],
+    to: Annotated[str, typer.Option("--to", help="tensorboard, wandb or trackio.")],
+    project: Annotated[str, typer.Option("--project", help="In the tracker.")] = "playground",
+    out: Out = Here,
+) -> None:
+    """Hand kept runs to a tracker."""
+    from playground.report.trackers import send as hand_over
+
+    for folder in _run_folders(runs, out):
+        rows = hand_over(folder, to, project=project, folder=out / "tensorboard")
+        print(f"{folder.name[:12]}: {rows} rows to {to}")
+
+
+def _run_folders(names: list[str], out: Path) -> list[Path]:
+    """The runs of sweeps, and runs by how their fingerprints begin."""
+    from playground.report.load import load_sweep
+
+    found: list[Path] = []
+    for name in names:
+        sweep = _sweep_folder(Path(name), out)
+        if (sweep / "sweep.json").is_file():
+            runs = load_sweep(sweep, runs_folder(out)).runs()
+            found += [Path(run.folder) for run in runs if run.status != "missing"]
+        else:
+            from playground.train import RunStore
+
+            found.append(RunStore(runs_folder(out)).find(name).path)
+    return list(dict.fromkeys(found))
+
+
 @verb("status")
-def status(most: Most = 40, every: Every = False, out: Out = Here, json: Json = False) -> None:
+def status(
+    most: Most = 40,
+    every: Every = False,
+    watch: Follow = False,
+    out: Out = Here,
+    json: Json = False,
+) -> None:
     """List the runs that are kept, open and failed ones first."""
     from playground.report.status import run_rows
 
+    if watch:
+        return _watch(most, out)
     rows, counts = run_rows(runs_folder(out), None if every else most)
     if json:
-        print_json({"runs": rows, "counts": counts})
-        return
-    print_table(
-        ("run", "status", "model", "task", "seed", "step", "loss"),
-        [tuple(text(row[key]) for key in _STATUS) for row in rows],
-        numbers=False,
-    )
-    said = ", ".join(f"{count} {name}" for name, count in counts.items())
-    print(f"{said or 'no runs'} in {runs_folder(out)}")
+        return print_json({"runs": rows, "counts": counts})
+    print_table(_STATUS, _status_cells(rows), numbers=False)
+    print(_counted(counts, out))
     if len(rows) < sum(counts.values()):
         print(f"{sum(counts.values()) - len(rows)} are not shown: give --all.")
+    return None
 
 
+def _watch(most: int, out: Path) -> None:
+    """The list again and again, until Ctrl-C."""
+    from rich.live import Live
+
+    from playground.report.status import run_rows
+
+    with Live(console=console(), auto_refresh=False) as live:
+        while True:
+            rows, counts = run_rows(runs_folder(out), most)
+            title = _counted(counts, out)
+            live.update(
+                table_of(_STATUS, _status_cells(rows), title=title, numbers=False), refresh=True
+            )
+            time.sleep(WATCH_S)
+
+
+def _status_cells(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
+    return [tuple(text(row[key]) for key in _STATUS) for row in rows]
+
+
+def _counted(counts: dict[str, int], out: Path) -> str:
+    said = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{said or 'no runs'} in {runs_folder(out)}"
+
+
+WATCH_S = 2.0
 _STATUS = ("run", "status", "model", "task", "seed", "step", "loss")

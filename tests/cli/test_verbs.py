@@ -48,8 +48,8 @@ def as_json(capsys: Capture, *words: object):
 def test_help_names_every_verb(capsys: Capture):
     said = call(capsys, "--help")
     verbs = (
-        "new check explain train eval generate export sweep report diff status search verify cite "
-        "doctor"
+        "new check explain train eval generate export sweep retry report diff send status "
+        "search verify cite doctor"
     )
     assert said.code == 0
     assert all(f"  {verb} " in said.out for verb in [*verbs.split(), "schema"])
