@@ -4,13 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING
 
 from playground.errors import SpecError
 from playground.report import text
 from playground.report.load import Sweep, load_sweep
 from playground.report.rows import below_floor, comparison, run_values
-from playground.report.stats import CONFIDENCE, summarize
+from playground.report.stats import CONFIDENCE, correlation, summarize
 from playground.report.table import Table, csv_of
 from playground.report.tuning import tuning_lines
 
@@ -36,7 +37,7 @@ class Report:
 
     def summary(self) -> list[str]:
         """A few sentences: what finished, how the baseline stands, what the variants did."""
-        lines = [self._finished(), self._baseline(), self._verdicts()]
+        lines = [self._finished(), self._baseline(), self._verdicts(), *self._pairing()]
         lines += [self._sizes()] if self.sweep.matched else []
         lines += [self._tuning()] if self.sweep.tuned else []
         return [*lines, self._audits()] if self.sweep.audits else lines
@@ -115,6 +116,17 @@ class Report:
             return line + "."
         line += f"; {below[0]} of {below[1]} runs below the {floor[0]} floor of "
         return line + f"{text.number(floor[1])} nats per token."
+
+    def _pairing(self) -> list[str]:
+        """What pairing by seed is worth."""
+        sweep = self.sweep
+        base = sweep.base.values(sweep.primary)
+        every = (correlation(v.values(sweep.primary), base) for v in sweep.variants[1:])
+        found = [one for one in every if one is not None]
+        if not found:
+            return []
+        line = f"Seed by seed variants go with the baseline: mean correlation {mean(found):+.2f}"
+        return [f"{line}; the higher, the narrower are paired intervals."]
 
     def _sizes(self) -> str:
         found = self.sweep.matched

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from itertools import compress, islice
+from statistics import median
 
 from playground.report import text
 from playground.report.load import Run, Sweep, Variant
@@ -15,6 +16,7 @@ from playground.report.stats import (
 from playground.report.table import Cell, Column, Table, Tone
 
 SPEED = "tokens_per_s"
+SOLVED = 0.99  # accuracy
 FLOOR_METRICS = ("test/loss", "val/loss")  # what a floor in nats per token is compared with
 _TONES: dict[Verdict, Tone] = {"better": "good", "worse": "bad", "unclear": ""}
 _DELTA = "\u0394"
@@ -39,7 +41,11 @@ def comparison(sweep: Sweep) -> Table:
         name, value = found
         about = "runs with a loss below what counting reaches"
         columns.append(Column(title=f"below {name} {text.number(value)}", about=about))
+    about = (
+        f"runs with a test accuracy of {SOLVED} or more, and the median step at which val had it"
+    )
     columns += [
+        Column(title="solved", about=about, optional=True),
         Column(title="params", optional=True),
         Column(title="/ base", about="parameters relative to the baseline", optional=True),
         Column(title="state", about="bytes that one sequence carries", optional=True),
@@ -88,7 +94,7 @@ def _row(sweep: Sweep, variant: Variant, shown: list[str]) -> tuple[Cell, ...]:
         cells.append(_p_cell(sweep, variant, "sign flip", tested and tested.flip))
     if sweep.floor:
         cells.append(_floor_cell(sweep, variant))
-    return (*cells, *_cost_cells(sweep, variant))
+    return (*cells, _solved_cell(variant), *_cost_cells(sweep, variant))
 
 
 def _metric_cell(variant: Variant, metric: str) -> Cell:
@@ -155,6 +161,24 @@ def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
         values={f"{name} floor": value, "runs below floor": below},
         tone="good" if below == n else "bad",
     )
+
+
+def _solved_cell(variant: Variant) -> Cell:
+    """Where learning is a jump, a mean hides who made it."""
+    found = variant.values("test/accuracy")
+    if not found:
+        return Cell(text=text.NONE, tone="muted")
+    solved = sum(value >= SOLVED for value in found.values())
+    firsts = (_first_solved(run) for run in variant.runs if run.status == "ok")
+    steps = [step for step in firsts if step is not None]
+    middle = median(steps) if steps else None
+    shown = f"{solved}/{len(found)}" + ("" if middle is None else f" at {middle:.0f}")
+    return Cell(text=shown, values={"solved": solved, "steps to solve": middle})
+
+
+def _first_solved(run: Run) -> float | None:
+    """The first step whose accuracy on val was high enough."""
+    return next((row["step"] for row in run.curve if row.get("accuracy", 0.0) >= SOLVED), None)
 
 
 def _cost_cells(sweep: Sweep, variant: Variant) -> list[Cell]:

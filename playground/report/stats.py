@@ -103,6 +103,17 @@ def paired(variant: Mapping[int, float], baseline: Mapping[int, float]) -> Paire
     )
 
 
+def correlation(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
+    """Pearson's, over the seeds both have; None for fewer than three or where nothing varies."""
+    seeds = sorted(one.keys() & other.keys())
+    pairs = np.array([[one[seed], other[seed]] for seed in seeds], np.float64).reshape(-1, 2)
+    if len(pairs) < 3 or not pairs.std(0).all():
+        return None
+    mine, theirs = (pairs - pairs.mean(0)).T
+    size = float(np.linalg.norm(mine) * np.linalg.norm(theirs))
+    return float(mine @ theirs) / size
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tested:
     """A variant's tests, as a rule corrected for the number of variants compared.

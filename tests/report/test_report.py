@@ -248,3 +248,19 @@ def test_importing_the_package_does_not_import_matplotlib_or_torch() -> None:
     code = "import sys, playground.report; print({'matplotlib', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_task_that_is_solved_in_a_jump_shows_how_often_and_when(empty: Any) -> None:
+    for seed, (accuracy, first) in enumerate([(1.0, 40), (0.995, 60), (0.3, 99)]):
+        folder = empty.plan("full", seed)
+        empty.finish(folder, 1.0, metrics={"test/loss": 1.0, "test/accuracy": accuracy})
+        lines = [
+            {"kind": "eval", "split": "val", "step": step, "accuracy": 0.2 + 0.79 * (step >= first)}
+            for step in (20, 40, 60)
+        ]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    empty.save()
+    found = build(empty.sweep, empty.runs)
+    assert "2/3 at 50" in found.markdown()
+    row = rows(found.csv())["full"]
+    assert (row["solved"], row["steps to solve"]) == ("2", "50.0")

@@ -7,6 +7,7 @@ from scipy import stats
 from playground.report.stats import (
     _drawn_flips,
     corrected,
+    correlation,
     direction,
     holm,
     paired,
@@ -157,3 +158,12 @@ def test_many_pairs_are_flipped_by_drawing_and_give_nearly_the_exact_value():
     assert mixed[1] == exact[1]
     assert [mixed[0], mixed[2]] == [sign_flips([each])[0] for each in (longer[0], longer[2])]
     assert sign_flips([[0.0] * 20, [1.0] * 20]) == pytest.approx([1.0, 0.0], abs=1e-3)
+
+
+def test_correlation_is_over_shared_seeds_and_none_where_it_says_nothing():
+    one = {0: 1.0, 1: 2.0, 2: 4.0, 9: 50.0}
+    other = {0: 2.0, 1: 1.0, 2: 5.0, 3: 7.0}
+    expected = stats.pearsonr([1.0, 2.0, 4.0], [2.0, 1.0, 5.0]).statistic
+    assert correlation(one, other) == pytest.approx(expected)
+    assert correlation(one, {0: 1.0, 1: 2.0}) is None
+    assert correlation(one, {0: 1.0, 1: 1.0, 2: 1.0}) is None
