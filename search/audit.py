@@ -50,13 +50,17 @@ def chosen(jobs: Sequence[Job], store: pg.RunStore, part: float) -> list[Job]:
 def train_alone(order: Any, shown: Callable[[Any], None]) -> tuple[str, str]:
     """A worker's job that ends after the steps that are compared."""
 
+    far = False
+
     def until(event: Any) -> None:
+        nonlocal far
         shown(event)
         if event.kind == "step" and event.step >= STEPS:
+            far = True
             signal.raise_signal(signal.SIGTERM)  # it writes a checkpoint and ends
 
     kind, reason = train_runs(order, until)
-    return ("done" if kind == "stopped" else kind), reason
+    return ("done" if far and kind == "stopped" else kind), reason
 
 
 def audit(
@@ -82,7 +86,8 @@ def audit(
         name = f"audit of {job.variant}"
         (twin,) = made.jobs(name, [replace(job.spec, compile=False)])
         pairs.append((job, twin))
-    todo = [twin for _, twin in pairs if not _losses(alone, twin)]
+    open_twins = [t for _, t in pairs if alone.status(t.fingerprint) is None]
+    todo = [twin for twin in open_twins if not _losses(alone, twin)]
 
     def told(event: JobEvent) -> None:
         if event.kind in ("started", "event", "left"):  # the sweep's own count stays as it is
