@@ -66,6 +66,15 @@ def bundles(jobs: Sequence[Job], vectorize: bool | int | str, workers: int) -> l
     return [part for key, group in groups.items() for part in _cut(group, parts[key])]
 
 
+def unfinished(
+    jobs: Sequence[Job], todo: Sequence[Job], vectorize: bool | int | str, workers: int
+) -> list[Bundle]:
+    """The bundles of `jobs`, with only those runs in them that are in `todo`."""
+    done = {job.fingerprint for job in jobs} - {job.fingerprint for job in todo}
+    parts = (bundle.without(done) for bundle in bundles(jobs, vectorize, workers))
+    return [part for part in parts if part is not None]
+
+
 def _most(spec: pg.RunSpec, vectorize: bool | int | str) -> int:
     """How many runs like this one are trained together."""
     if isinstance(vectorize, int) and not isinstance(vectorize, bool):

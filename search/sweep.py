@@ -9,7 +9,7 @@ from typing import Any
 
 import playground as pg
 from search.audit import audit
-from search.bundle import Bundle, bundles
+from search.bundle import Bundle, unfinished
 from search.engine import Engine, Team, engine_for
 from search.job import Job
 from search.plan import SweepPlan, plan_sweep
@@ -71,12 +71,9 @@ def teamed(
     if not todo:
         return engine.team(plan.spec, 1, workers), []
     most = engine.team(plan.spec, max(1, len(todo)), workers).workers
-    wanted = {job.fingerprint for job in todo}
     found = []
     for jobs in (plan.tuning, plan.jobs):
-        done = {job.fingerprint for job in jobs} - wanted
-        parts = (b.without(done) for b in bundles(jobs, plan.spec.run.vectorize, most))
-        found += [part for part in parts if part is not None]
+        found += unfinished(jobs, todo, plan.spec.run.vectorize, most)
     return engine.team(plan.spec, max(1, len(found)), workers), found
 
 

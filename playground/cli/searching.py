@@ -1,12 +1,23 @@
 """The verb search."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from playground.cli.app import FAILED, verb
-from playground.cli.options import Here, Json, NoCompile, Out, Words, overrides, runs_folder
+from playground.cli.options import (
+    Dry,
+    Here,
+    Json,
+    Name,
+    NoCompile,
+    Out,
+    Words,
+    Workers,
+    overrides,
+    runs_folder,
+)
 from playground.cli.show import console, print_json, print_pairs, size
 from playground.errors import PlaygroundError
 
@@ -15,9 +26,6 @@ if TYPE_CHECKING:
     from playground.spec import SearchSpec
 
 SearchSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind search.")]
-Dry = Annotated[bool, typer.Option("--dry-run", help="Count what there is to do; train nothing.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes side by side.")]
-Name = Annotated[str | None, typer.Option("--name", help="Of the search's folder.")]
 
 
 @verb("search")
@@ -33,55 +41,35 @@ def search(
 ) -> int:
     """Search a space of specs, beside a random search."""
     from playground.spec import SearchSpec, load
+    from search.search import budget
 
     found = load(spec, *overrides(words, no_compile))
     if not isinstance(found, SearchSpec):
         raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a search.")
     if dry_run:
-        (print_json if json else print_pairs)(budget(found))
-        return 0
+        return _print_budget(budget(found), json)
     folder = out / "searches" / (name or spec.stem)
     _carry_out(found, folder, out, workers)
     return _report(folder, out, json)
 
 
-def budget(spec: "SearchSpec") -> dict[str, Any]:
-    """What a search trains at most."""
-    from search.space import Space
-    from search.suites import overrides_of
-
-    arms = 1 if spec.sampler.control in ("none", spec.sampler.kind) else 2
-    count, runs, tokens = spec.sampler.trials, 0, 0
-    for at, rung in enumerate(spec.trained):
-        run = spec.first()
-        for values in overrides_of(spec.trained, at):
-            from playground.spec import override
-
-            run = override(run, values)
-        train = run.train
-        each = train.steps * train.batch * train.accumulate * getattr(run.task, "length", 0)
-        runs += count * rung.seeds
-        tokens += count * rung.seeds * each
-        count = max(1, round(rung.keep * count))
-    candidates = Space(spec.space).size()
-    return {
-        "space": "infinite" if candidates == float("inf") else int(candidates),
-        "arms": arms,
-        "candidates of each arm": spec.sampler.trials,
-        "runs": arms * runs,
-        "tokens": size(arms * tokens),
-    }
+def _print_budget(found: dict[str, float], json: bool) -> int:
+    if json:
+        print_json(found)
+    else:
+        print_pairs({name: size(number) for name, number in found.items()})
+    return 0
 
 
 def _carry_out(spec: "SearchSpec", folder: Path, out: Path, workers: int | None) -> None:
     from playground.cli.progress import bars
     from playground.cli.sweeping import SweepDisplay
     from playground.train import RunStore
-    from search.search import Search
+    from search.search import Search, budget
 
     with bars() as bar:
         display = SweepDisplay(bar)
-        display.todo = budget(spec)["runs"]
+        display.todo = int(budget(spec)["runs"])
         bar.begin("sweep", "runs", display.todo)
         todo = Search(
             name=folder.name,

@@ -108,6 +108,8 @@ def rate(tokens_per_s: float | None) -> str:
 
 def size(count: float) -> str:
     """A count with k, M, G."""
+    if count == float("inf"):
+        return "infinite"
     for step, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= step:
             return f"{count / step:.3g}{unit}"

@@ -11,11 +11,14 @@ import typer
 
 from playground.cli.app import FAILED, verb
 from playground.cli.options import (
+    Dry,
     Here,
     Json,
+    Name,
     NoCompile,
     Out,
     Words,
+    Workers,
     overrides,
     runs_folder,
     sweeps_folder,
@@ -28,10 +31,7 @@ if TYPE_CHECKING:
     from search.plan import SweepPlan
 
 SweepSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind sweep.")]
-Dry = Annotated[bool, typer.Option("--dry-run", help="Plan, count and estimate; train nothing.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes side by side.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed before.")]
-Name = Annotated[str | None, typer.Option("--name", help="Of the sweep's folder.")]
 SweepName = Annotated[Path, typer.Argument(help="A sweep's name, folder or YAML file.")]
 Most = Annotated[int, typer.Option("--most", min=1, help="Runs to list.")]
 Follow = Annotated[bool, typer.Option("--watch", help="Keep the list up to date until Ctrl-C.")]

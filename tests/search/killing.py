@@ -145,3 +145,22 @@ def assert_same(found: Command, whole: Command) -> None:
     assert found.results() == whole.results()
     assert found.steps() == whole.steps()
     assert found.table() == whole.table()
+
+
+def kill_often(
+    kills: int,
+    folder: Path,
+    whole: Command,
+    workers: Callable[[int], list[int]],
+    words: Sequence[str] = (),
+) -> None:
+    """Disturb sweep after sweep until so many kills are spent; each ends as the whole one."""
+    spent = 0
+    for seed in range(100):
+        command = Command(folder=folder / str(seed), words=words)
+        command.disturbed(kills - spent, seed, workers)
+        spent += command.kills.total()
+        assert_same(command, whole)
+        if spent >= kills:
+            return
+    raise AssertionError(f"{spent} kills only")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.killing import Command, assert_same, children
+from tests.search.killing import Command, assert_same, children, kill_often
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
 
@@ -19,12 +19,4 @@ def test_a_sweep_that_is_killed_ends_in_the_same_table(tmp_path: Path, whole: Co
 
 @pytest.mark.slow
 def test_thirty_kills_of_workers_drivers_and_whole_trees(tmp_path: Path, whole: Command):
-    spent = 0
-    for seed in range(100):
-        command = Command(folder=tmp_path / str(seed))
-        command.disturbed(30 - spent, seed, children)
-        spent += command.kills.total()
-        assert_same(command, whole)
-        if spent >= 30:
-            return
-    raise AssertionError(f"{spent} kills only")
+    kill_often(30, tmp_path, whole, children)

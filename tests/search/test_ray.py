@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.killing import Command, assert_same, children
+from tests.search.killing import Command, assert_same, children, kill_often
 
 ray = pytest.importorskip("ray", reason="ray is an extra")
 
@@ -44,12 +44,4 @@ def test_a_cluster_gives_what_this_machine_gives(tmp_path: Path, whole: Command,
 def test_actors_and_drivers_that_are_killed_lose_nothing(
     tmp_path: Path, whole: Command, words: list[str]
 ):
-    spent = 0
-    for seed in range(20):
-        command = Command(folder=tmp_path / str(seed), words=words)
-        command.disturbed(10 - spent, seed, workers)
-        spent += command.kills.total()
-        assert_same(command, whole)
-        if spent >= 10:
-            return
-    raise AssertionError(f"{spent} kills only")
+    kill_often(10, tmp_path, whole, workers, words)
