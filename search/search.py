@@ -10,13 +10,14 @@ from typing import Any
 
 import playground as pg
 from search.arm import Arm, Candidate, objectives_of
-from search.bundle import bundles
+from search.bundle import unfinished
 from search.engine import Engine, engine_for
 from search.front import best
 from search.job import Job, Jobs
 from search.pool import Pool, Watch
+from search.space import Space
 from search.static import Static
-from search.suites import overrides_of
+from search.suites import at_rung
 
 RUNG_SEEDS = 1000  # between the first seeds of two rungs
 Say = Callable[[str], None]
@@ -50,14 +51,12 @@ class Search:
             SpecError, LoweringError: nothing can run here.
             KeyboardInterrupt: asked to stop; the same call goes on from the checkpoints.
         """
+        budget(self.spec)  # every rung can be made, before the first costs anything
         self._engine = self.engine or engine_for(self.spec.run)
         self._engine.check(self.spec)
         self._jobs, self._runs = Jobs(), dict[str, dict[int, list[Job]]]()
-        static = Static(self.spec, self.folder / "static.json")
-        sampler = self.spec.sampler
-        names = [sampler.kind, *([sampler.control] if sampler.control != "none" else [])]
-        names = list(dict.fromkeys(names))
-        arms = [Arm(name, self.spec, static) for name in names]
+        static, sampler = Static(self.spec, self.folder / "static.json"), self.spec.sampler
+        arms = [Arm(name, self.spec, static) for name in sampler.arms()]
         candidates = self._first_rung(arms)
         on = candidates
         for rung in range(1, len(self.spec.trained)):
@@ -87,22 +86,21 @@ class Search:
 
     def _train(self, candidates: Sequence[Candidate], rung: int) -> None:
         """Carry out what is left of a rung's runs."""
-        todo = []
+        every = []
         for candidate in candidates:
             jobs = self._of(candidate, rung)
             self._runs.setdefault(candidate.name, {})[rung] = jobs
-            todo += [job for job in jobs if self.store.status(job.fingerprint) is None]
+            every += jobs
+        todo = [job for job in every if self.store.status(job.fingerprint) is None]
         if todo:
-            team = self._engine.team(self.spec, len(todo), self.workers)
-            parts = bundles(todo, self.spec.run.vectorize, team.workers)
+            team = self._engine.team(self.spec, len(every), self.workers)
+            parts = unfinished(every, todo, self.spec.run.vectorize, team.workers)
             team = self._engine.team(self.spec, len(parts), self.workers)
             Pool(self.store, self._engine, team, self.spec.run, watch=self.watch).run(parts)
 
     def _of(self, candidate: Candidate, rung: int) -> list[Job]:
         """A candidate's runs at a rung; the last rung's seeds begin at 0."""
-        spec = candidate.spec
-        for values in overrides_of(self.spec.trained, rung):
-            spec = pg.override(spec, values)
+        spec = at_rung(candidate.spec, self.spec.trained, rung)
         last = rung == len(self.spec.trained) - 1
         first = 0 if last else pg.SEARCH_SEED + rung * RUNG_SEEDS
         seeds = range(first, first + self.spec.trained[rung].seeds)
@@ -162,3 +160,27 @@ class Search:
                 for rung in sorted(rungs)
             ],
         }
+
+
+def budget(spec: pg.SearchSpec) -> dict[str, float]:
+    """What a search trains at most: candidates there are, arms, candidates of each, runs, tokens.
+
+    Raises:
+        SpecError: a rung cannot be made of the base.
+    """
+    arms, count, runs, tokens = len(spec.sampler.arms()), spec.sampler.trials, 0, 0
+    for at, rung in enumerate(spec.trained):
+        run = at_rung(spec.first(), spec.trained, at)
+        length = getattr(run.task, "length", 0)
+        runs += count * rung.seeds
+        tokens += (
+            count * rung.seeds * run.train.steps * run.train.batch * run.train.accumulate * length
+        )
+        count = max(1, round(rung.keep * count))
+    return {
+        "space": Space(spec.space).size(),
+        "arms": arms,
+        "candidates of each arm": spec.sampler.trials,
+        "runs": arms * runs,
+        "tokens": arms * tokens,
+    }

@@ -62,10 +62,10 @@ class Static:
     def _looked_at(self, run: pg.RunSpec) -> Costs:
         try:
             costs: Costs = {k: float(v) for k, v in asdict(pg.costs_of_spec(run.model)).items()}
+            self._check_limits(costs)
+            check_sound(run)
         except (pg.PlaygroundError, ValueError) as error:
             raise Rejected(f"cannot be built: {error}") from None
-        self._check_limits(costs)
-        check_sound(run)
         costs["tokens_per_s"] = tokens_per_s(run)
         self._check_limits(costs)
         return costs

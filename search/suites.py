@@ -20,16 +20,23 @@ SUITES: Mapping[str, Mapping[str, Any]] = {
 SAME = "confirm"  # as the rung before
 
 
-def overrides_of(rungs: Sequence[pg.RungSpec], at: int) -> Iterator[Mapping[str, Any]]:
-    """What a rung changes of a run, in order.
+def at_rung(run: pg.RunSpec, rungs: Sequence[pg.RungSpec], at: int) -> pg.RunSpec:
+    """A candidate's run as a rung trains it.
 
     Raises:
-        SpecError: there is no such suite.
+        SpecError: there is no such suite, or the run cannot take what the rung changes.
     """
+    for values in _overrides(rungs, at):
+        run = pg.override(run, values)
+    return run
+
+
+def _overrides(rungs: Sequence[pg.RungSpec], at: int) -> Iterator[Mapping[str, Any]]:
+    """What a rung changes of a run, in order."""
     rung = rungs[at]
     if rung.suite == SAME:
         if at > 0:
-            yield from overrides_of(rungs, at - 1)
+            yield from _overrides(rungs, at - 1)
     elif rung.suite:
         if rung.suite not in SUITES:
             path = f"rungs.{at}.suite"

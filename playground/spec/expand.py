@@ -133,6 +133,11 @@ def run_of(spec: SearchSpec) -> RunSpec:
         run["model"] = apply(ModelSpec, dict(spec.base.extends), overrides)
     except SpecError as error:
         raise error.under("base") from None
+    for key in spec.space:
+        try:
+            resolve(RunSpec, run, key, below="model")
+        except SpecError as error:
+            raise error.under("space") from None
     return convert(RunSpec, run)
 
 

@@ -79,6 +79,11 @@ class SamplerSpec:
             count = getattr(self, name)
             require(count >= 1, name, f"{count} is not a positive count.", "Write 1 or more.")
 
+    def arms(self) -> tuple[str, ...]:
+        """The samplers that propose, the control last."""
+        control = () if self.control in ("none", self.kind) else (self.control,)
+        return (self.kind, *control)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RungSpec:
@@ -133,6 +138,11 @@ class SearchSpec:
         for name in self.limits:
             if name not in COSTS:
                 raise SpecError(f"limits.{name}", "it is no cost.", tuple(COSTS), name)
+        for key, one in self.space.items():
+            fractions = isinstance(one, RangeSpec) and not one.sequence and not one.is_whole()
+            fix = "Write the values as a list, or another kind."
+            counted = self.sampler.kind != "grid" or not fractions
+            require(counted, f"space.{key}", "a grid has no range of fractions.", fix)
         scores = [name for name in self.objectives if name not in COSTS]
         fix = "Write objectives: {val/loss: min, tokens_per_s: max}."
         one = f"{len(scores)} of them are scores of a run, not 1."

@@ -10,7 +10,7 @@ import pytest
 import playground as pg
 from playground.errors import SpecError
 from playground.report.searched import Searched, load_search
-from playground.spec import BaseSpec, RungSpec, SamplerSpec, SearchSpec
+from playground.spec import BaseSpec, RangeSpec, RungSpec, SamplerSpec, SearchSpec
 from search import static
 from search.engine import Order, Said, Team
 from search.front import best, ranks
@@ -209,6 +209,13 @@ def test_ranks_are_fronts():
         ({"objectives": {"test/loss": "min"}}, "objectives"),
         ({"limits": {"speed": (0.0, 1.0)}}, "limits.speed"),
         ({"rungs": (RungSpec(suite="static"),)}, "rungs"),
+        (
+            {
+                "sampler": SamplerSpec(kind="grid"),
+                "space": {"train.optim.lr": RangeSpec(low=1e-3, high=1e-2)},
+            },
+            "space.train.optim.lr",
+        ),
     ],
 )
 def test_a_search_that_could_find_nothing_is_refused(changes: dict, path: str):
@@ -217,10 +224,14 @@ def test_a_search_that_could_find_nothing_is_refused(changes: dict, path: str):
     assert caught.value.path == path
 
 
-def test_an_unknown_suite_names_the_known_ones(tmp_path: Path):
-    spec = replace(SHORT, rungs=(RungSpec(suite="mqar-max"), RungSpec(suite="confirm")))
+def test_a_rung_or_key_that_cannot_be_is_refused_before_anything_is_trained(tmp_path: Path):
+    engine = Here()
+    rungs = (RungSpec(seeds=1), RungSpec(suite="mqar-max"), RungSpec(suite="confirm"))
     with pytest.raises(SpecError, match="mqar-mini"):
-        searched(spec, tmp_path)
+        searched(replace(SHORT, rungs=rungs), tmp_path, engine)
+    with pytest.raises(SpecError, match="momentum"):
+        searched(replace(SHORT, space={"block.memory.momentm": ("none",)}), tmp_path, engine)
+    assert engine.given == 0
 
 
 def test_a_sound_model_passes_and_is_timed():
