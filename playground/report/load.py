@@ -294,17 +294,19 @@ def _numbers(found: Mapping[str, Any] | None) -> dict[str, float]:
 
 def _load_curve(folder: Path) -> tuple[Mapping[str, float], ...]:
     """Validation rows by step; a resumed run may have written a step twice: the last one counts."""
-    path = folder / "metrics.jsonl"
-    if not path.is_file():
-        return ()
     rows: dict[int, Mapping[str, float]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for row in read_rows(folder / "metrics.jsonl"):
+        if row.get("kind") == "eval" and row.get("split") == "val" and "step" in row:
+            rows[int(row["step"])] = _numbers(row)
+    return tuple(rows[step] for step in sorted(rows))
+
+
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a metrics.jsonl that can be read; a kill leaves half a line."""
+    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
         try:
             row = json.loads(line)
-            wanted = row["kind"] == "eval" and row["split"] == "val"
-            if wanted:
-                rows[int(row["step"])] = _numbers(row)
-        except (ValueError, KeyError, TypeError):
-            # A killed run leaves half a line; curves are shown as far as they can be read.
+        except ValueError:
             continue
-    return tuple(rows[step] for step in sorted(rows))
+        if isinstance(row, dict):
+            yield row

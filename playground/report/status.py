@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from playground.report.load import read_result
+from playground.report.load import read_result, read_rows
 
 
 def run_rows(store: Path, most: int | None) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -41,7 +41,7 @@ def _seen(entry: "os.DirEntry[str]") -> tuple[str, float, str] | None:
 
 def _row(status: str, folder: Path) -> dict[str, Any]:
     spec = _read(folder / "resolved.json").get("spec") or {}
-    rows = _rows(folder / "metrics.jsonl")
+    rows = list(read_rows(folder / "metrics.jsonl"))
     last = next((row for row in reversed(rows) if row.get("kind") == "train"), {})
     loss = last.get("loss")
     if status == "ok":
@@ -60,14 +60,3 @@ def _row(status: str, folder: Path) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    """Whole rows; a kill leaves half a line at the end."""
-    rows = []
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import PlaygroundError, SpecError
+from playground.report.load import read_rows
 
 Row = tuple[int, Mapping[str, float]]  # step, name -> number
 
@@ -43,11 +44,7 @@ def send(run: Path, to: str, *, project: str, folder: Path) -> int:
 
 def scalars(file: Path) -> Iterator[Row]:
     """Every row's numbers under names such as train/loss, val/loss and memory/layers/0/decay."""
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:  # half a line, left by a kill
-            continue
+    for row in read_rows(file):
         step, kind = row.pop("step", None), row.pop("kind", "")
         numbers = dict(_numbers(row, row.pop("split", kind)))
         if step is not None and numbers:
