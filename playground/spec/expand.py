@@ -1,4 +1,4 @@
-"""A sweep as the list of its runs: overrides on the base, products, checks that all differ."""
+"""The variants of a sweep: overrides on the base, products, checks that all differ."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, is_mapping
 from playground.spec.run import RunSpec
 from playground.spec.search import SearchSpec
-from playground.spec.sweep import SweepRun, SweepSpec, VariantSpec, Written
+from playground.spec.sweep import SweepSpec, VariantSpec, Written
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Variant:
+class Checked:
     """One variant with its run at the first seed."""
 
     name: str
@@ -25,21 +25,7 @@ class _Variant:
     dropped: tuple[str, ...]
 
 
-def expand(sweep: SweepSpec) -> list[SweepRun]:
-    """Every run of a sweep; see `SweepSpec.expand`."""
-    return [
-        SweepRun(
-            variant=variant.name,
-            seed=seed,
-            spec=replace(variant.spec, seed=seed),
-            dropped=variant.dropped,
-        )
-        for variant in check(sweep)
-        for seed in sweep.seed_list()
-    ]
-
-
-def check(sweep: SweepSpec) -> list[_Variant]:
+def check(sweep: SweepSpec) -> list[Checked]:
     """The variants of a sweep, the baseline first; all can be built and all differ.
 
     Raises:
@@ -71,8 +57,8 @@ def _points(sweep: SweepSpec) -> Iterator[Written]:
         yield dict(zip(sweep.grid, values, strict=True))
 
 
-def _check_differ(variants: list[_Variant]) -> None:
-    seen: dict[str, _Variant] = {}
+def _check_differ(variants: list[Checked]) -> None:
+    seen: dict[str, Checked] = {}
     for variant in variants:
         same = seen.setdefault(canonical_json(variant.spec), variant)
         if same is not variant:
@@ -84,10 +70,9 @@ def _check_differ(variants: list[_Variant]) -> None:
 
 def _variant(
     sweep: SweepSpec, name: str, variant: VariantSpec, point: Written, at: str = "variants"
-) -> _Variant:
+) -> Checked:
     path = f"variants.{name}" if at == "variants" else at
-    whole = to_dict(sweep)
-    run = {key: whole[key] for key in ("task", "train", "device", "dtype", "lowering", "compile")}
+    run = _shared(sweep)
     run["model"], dropped = _model(sweep, variant)
     overrides = dict(flat({**variant.overrides, **point}))
     try:
@@ -104,7 +89,13 @@ def _variant(
             error.file,
         )
         raise own.under(path) from None
-    return _Variant(name=name, path=path, spec=spec, dropped=dropped)
+    return Checked(name=name, path=path, spec=spec, dropped=dropped)
+
+
+def _shared(spec: SweepSpec | SearchSpec) -> Raw:
+    """What all runs of a spec have in common but their model."""
+    run: Raw = {"task": to_dict(spec.task), "train": to_dict(spec.train)}
+    return run | {key: getattr(spec, key) for key in ("device", "dtype", "lowering", "compile")}
 
 
 def _model(sweep: SweepSpec, variant: VariantSpec) -> tuple[Raw, tuple[str, ...]]:
@@ -126,9 +117,7 @@ def _model(sweep: SweepSpec, variant: VariantSpec) -> tuple[Raw, tuple[str, ...]
 
 def run_of(spec: SearchSpec) -> RunSpec:
     """The base of a search as a run."""
-    whole = to_dict(spec)
-    run = {key: whole[key] for key in ("task", "train", "device", "dtype", "lowering", "compile")}
-    overrides = list(flat(spec.base.overrides))
+    run, overrides = _shared(spec), list(flat(spec.base.overrides))
     try:
         run["model"] = apply(ModelSpec, dict(spec.base.extends), overrides)
     except SpecError as error:

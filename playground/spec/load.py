@@ -11,7 +11,6 @@ from typing import TypeVar, cast
 
 from playground.errors import SpecError
 from playground.spec.convert import convert
-from playground.spec.expand import check
 from playground.spec.merge import apply, merge, resolve
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, absolute, is_mapping, parse_override, read_file
@@ -124,7 +123,7 @@ def _finish(cls: type[S], document: Document, words: Iterable[str]) -> S:
     try:
         spec = convert(cls, raw)
         if isinstance(spec, SweepSpec):
-            check(spec)
+            _ = spec.checked
         elif isinstance(spec, SearchSpec):
             spec.first()
     except SpecError as error:

@@ -156,16 +156,19 @@ def hints_of(cls: type) -> Mapping[str, object]:
     return {item.name: hints[item.name] for item in spec_fields(cls)}
 
 
+@cache
 def spec_fields(cls: type) -> tuple["Field[object]", ...]:
     """The fields a person may write."""
     return tuple(item for item in fields(cls) if item.init) if is_dataclass(cls) else ()
 
 
+@cache
 def rest_field(cls: type) -> "Field[object] | None":
     """The field that takes the keys which are not fields."""
     return next((item for item in spec_fields(cls) if item.metadata.get("rest")), None)
 
 
+@cache
 def rule_field(cls: object) -> str | None:
     """The field that holds a memory rule: its keys stand beside the others."""
     if not isinstance(cls, type):

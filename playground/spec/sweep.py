@@ -1,13 +1,17 @@
 """What a person writes of a sweep: a base, variants as overrides of it, and how to compare them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from playground.errors import SpecError
 from playground.spec.model import ModelSpec, require
 from playground.spec.run import RunSpec, TrainSpec
 from playground.spec.tasks import TaskSpec
+
+if TYPE_CHECKING:
+    from playground.spec.expand import Checked
 
 TUNE_SEED = 1_000_000  # the first of tuning
 
@@ -162,9 +166,27 @@ class SweepSpec:
         Raises:
             SpecError: a variant that cannot be built, changes nothing, or repeats another.
         """
-        from playground.spec.expand import expand  # that module reads this one
+        return [
+            SweepRun(
+                variant=one.name,
+                seed=seed,
+                spec=replace(one.spec, seed=seed),
+                dropped=one.dropped,
+            )
+            for one in self.checked
+            for seed in self.seed_list()
+        ]
 
-        return expand(self)
+    @cached_property
+    def checked(self) -> "list[Checked]":
+        """The variants, the baseline first; all can be built and all differ.
+
+        Raises:
+            SpecError: naming the variant and the key.
+        """
+        from playground.spec.expand import check  # that module reads this one
+
+        return check(self)
 
 
 @dataclass(frozen=True, kw_only=True)
