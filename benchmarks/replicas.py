@@ -1,10 +1,13 @@
-"""Sixteen runs as stacks and one by one: the same sweep twice on one machine, from nothing.
+"""Sixteen runs as stacks and one by one: the same sweep three times on one machine, from nothing.
 
     python benchmarks/replicas.py [--steps 200] [--out FILE]
 
 Four ablations that are masks (none, no momentum, no decay, no convolution), two seeds, two
-learning rates of a small memory model on text. Both sweeps have as many worker processes as there
-are cores and empty compile caches of their own.
+learning rates of a small memory model on text. Every sweep has an empty compile cache of its own.
+
+stacked    stacks of eight, as many worker processes as there are cores
+alone      each run by itself, compiled, in as many worker processes
+in turn    each run by itself, compiled, one after another with all cores
 
 together   wall seconds of the whole sweep, processes, compiling and evaluations included
 steps      tokens per second of all workers together once programs are settled
@@ -38,6 +41,11 @@ variants:
 grid: {train.optim.lr: [1e-3, 5e-4]}
 seeds: 2
 """
+WAYS: dict[str, dict[str, Any]] = {
+    "stacked": {},
+    "alone": {"vectorize": False},
+    "in turn": {"vectorize": False, "workers": 1, "threads": os.cpu_count()},
+}
 
 
 def measure(spec: pg.SweepSpec, root: Path) -> dict[str, Any]:
@@ -65,8 +73,16 @@ def measure(spec: pg.SweepSpec, root: Path) -> dict[str, Any]:
     }
 
 
+def compared(stacked: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
+    """How many times as fast stacks are: the whole sweep, and its steps."""
+    return {
+        "together": other["seconds"] / stacked["seconds"],
+        "steps": stacked["tokens_per_s"] / other["tokens_per_s"],
+    }
+
+
 def main() -> None:
-    """Measure both ways and print the ratios."""
+    """Measure all ways and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--out", type=Path, help="write the numbers there as JSON")
@@ -77,27 +93,24 @@ def main() -> None:
         file = Path(folder) / "replicas.yaml"
         file.write_text(SWEEP.replace("MODELS", str(models)), encoding="utf-8")
         spec = pg.load(file, f"train.steps={asked.steps}")
-        for name, vectorize in (("stacked", "auto"), ("alone", False)):
-            run: Any = replace(spec.run, vectorize=vectorize)
+        for name, changes in WAYS.items():
+            run: Any = replace(spec.run, **changes)
             found[name] = measure(replace(spec, run=run), Path(folder) / name)
             shown = {key: value for key, value in found[name].items() if key != "losses"}
             print(name, json.dumps(shown), flush=True)
-    pairs = [
-        (a, b)
-        for key, losses in found["stacked"].pop("losses").items()
-        for a, b in zip(losses, found["alone"]["losses"][key], strict=True)
-    ]
-    del found["alone"]["losses"]
-    ratios = {
-        "together": found["alone"]["seconds"] / found["stacked"]["seconds"],
-        "steps": found["stacked"]["tokens_per_s"] / found["alone"]["tokens_per_s"],
-        "apart": max(abs(a - b) / abs(b) for a, b in pairs),
-        "apart, median": median(abs(a - b) / abs(b) for a, b in pairs),
-    }
+    losses = {name: each.pop("losses") for name, each in found.items()}
+    ratios = {name: compared(found["stacked"], found[name]) for name in ("alone", "in turn")}
+    for name in ratios:
+        pairs = [
+            abs(a - b) / abs(b)
+            for key, ours in losses["stacked"].items()
+            for a, b in zip(ours, losses[name][key], strict=True)
+        ]
+        ratios[name] |= {"apart": max(pairs), "apart, median": median(pairs)}
     print(json.dumps(ratios))
     if asked.out is not None:
         asked.out.write_text(
-            json.dumps({"length": asked.steps, **found, **ratios}, indent=1) + "\n"
+            json.dumps({"length": asked.steps, **found, "ratios": ratios}, indent=1) + "\n"
         )
 
 

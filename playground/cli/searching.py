@@ -115,12 +115,12 @@ def _report(folder: Path, out: Path, json: bool) -> int:
 
 def _write(found: "Searched", folder: Path) -> list[Path]:
     from playground.report.draw import PAPER, save
-    from playground.report.searched import scatter
+    from playground.report.searched import figure
 
     texts = {"report.md": found.markdown(), "report.csv": found.table().to_csv()}
     for name, content in texts.items():
         (folder / name).write_text(content, encoding="utf-8")
-    figure = scatter(found, PAPER)
-    figure.set_facecolor("white")
-    save(figure, folder / "front.svg", "svg")
+    drawn = figure(found, PAPER)
+    drawn.set_facecolor("white")
+    save(drawn, folder / "front.svg", "svg")
     return [folder / name for name in (*texts, "front.svg")]

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from playground.report import curves, text, tuning
+from playground.report import curves, pareto, text, tuning
 from playground.report.draw import PAGE, inline_svg
 from playground.report.load import Sweep
 from playground.report.look import STYLE
 from playground.report.rows import all_runs, below_floor
 from playground.report.stats import summarize
 from playground.report.table import Table
+from playground.report.timeline import timeline
 
 if TYPE_CHECKING:
     from playground.report.build import Report
@@ -26,10 +27,12 @@ def page(report: "Report") -> str:
         _differences(report),
         _section("Results", _table(report.table), _notes(report.table)),
         _curves(report),
+        _pareto(report),
         _tuning(report),
         _problems(report),
         _section("What each variant changes", _variants(report)),
         _section("Task", _facts(sweep.task)) if sweep.task else "",
+        _timeline(report),
         _runs(report),
     ]
     body = "\n".join(part for part in sections if part)
@@ -109,6 +112,29 @@ def _left_out(sweep: Sweep, most: int) -> str:
     if len(sweep.variants) <= most:
         return ""
     return f" {sweep.baseline} and the {most - 1} variants that are best by {sweep.primary}."
+
+
+def _pareto(report: "Report") -> str:
+    figure = pareto.pareto(report.sweep, PAGE)
+    if figure is None:
+        return ""
+    about = (
+        f"{report.sweep.primary} with its 95 % interval over what it costs; the larger a dot the "
+        "larger the state of one sequence. A ring: no other variant is as good on all three sides."
+    )
+    about += _left_out(report.sweep, pareto.MOST)
+    return _section("Quality and cost", _figure(inline_svg(figure, "Quality and cost"), about))
+
+
+def _timeline(report: "Report") -> str:
+    figure = timeline(report.sweep, PAGE)
+    if figure is None:
+        return ""
+    about = (
+        "A bar is a program with a stripe for every run in it, from the beginning of its last "
+        "attempt to its result; fainter ones are of tuning, a cross is a failure."
+    )
+    return _section("Timeline", _figure(inline_svg(figure, "Timeline of the sweep"), about))
 
 
 def _tuning(report: "Report") -> str:

@@ -38,6 +38,8 @@ class Run:
     flops_per_token: float | None = None
     tokens: float | None = None
     wall_s: float | None = None
+    began: float | None = None  # of the last attempt, seconds since 1970
+    ended: float | None = None
 
     @cached_property
     def curve(self) -> tuple[Mapping[str, float], ...]:
@@ -86,11 +88,13 @@ class Tuned:
         points: values tried, with the mean score over seeds; None for unfinished or failed.
         chosen: None while the tuning is not finished.
         edges: keys whose chosen value is the first or last of its grid.
+        runs: the values were tried in.
     """
 
     points: tuple[tuple[Mapping[str, Any], float | None], ...]
     chosen: Mapping[str, Any] | None
     edges: tuple[str, ...]
+    runs: tuple[Run, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -186,7 +190,7 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         plan = json.loads(path.read_text(encoding="utf-8"))
         baseline = str(plan["baseline"])
         planned = _variants(plan, store_dir)
-        tuned = {name: _tuned(entry) for name, entry in (plan.get("tuned") or {}).items()}
+        tuned = {n: _tuned(store_dir, n, entry) for n, entry in (plan.get("tuned") or {}).items()}
     except FileNotFoundError as error:
         raise DataError(str(sweep_dir), "it has no sweep.json.", "Start the sweep.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -224,11 +228,13 @@ def _variants(plan: Mapping[str, Any], store_dir: Path) -> dict[str, Variant]:
     }
 
 
-def _tuned(entry: Mapping[str, Any]) -> Tuned:
+def _tuned(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Tuned:
+    runs = (run for point in entry["points"] for run in point.get("runs") or ())
     return Tuned(
         points=tuple((point["values"], point["score"]) for point in entry["points"]),
         chosen=entry["chosen"],
         edges=tuple(entry["edges"]),
+        runs=tuple(_load_run(store_dir, variant, run) for run in runs),
     )
 
 
@@ -280,7 +286,7 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
         return stopped("failed", f"result.json cannot be read ({type(error).__name__}: {error})")
 
 
-_SIZES = ("params", "state_bytes", "flops_per_token", "tokens", "wall_s")
+_SIZES = ("params", "state_bytes", "flops_per_token", "tokens", "wall_s", "began", "ended")
 
 
 def _numbers(found: Mapping[str, Any] | None) -> dict[str, float]:

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -16,15 +17,15 @@ import numpy as np
 
 from playground.errors import DataError
 from playground.report import text
+from playground.report.draw import SERIES, Palette
 from playground.report.load import read_result
+from playground.report.pareto import SPEED, TITLES, Place, scatter, undominated
 from playground.report.rows import difference_text
-from playground.report.stats import CONFIDENCE, Paired, direction, paired
+from playground.report.stats import CONFIDENCE, Paired, direction, interval, paired
 from playground.report.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from playground.report.draw import Palette
 
 Scores = Mapping[int, float]  # seed -> score; failed runs are left out
 
@@ -77,11 +78,7 @@ class Searched:
     def front(self) -> list[Found]:
         """Finalists that no other finalist beats in every objective."""
         final = self.finalists()
-        return [c for c in final if not any(self._beats(other, c) for other in final)]
-
-    def _beats(self, one: Found, other: Found) -> bool:
-        pairs = list(zip(self._points(one), self._points(other), strict=True))
-        return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
+        return list(compress(final, undominated([self._points(c) for c in final])))
 
     def _points(self, found: Found) -> list[float]:
         """Objectives, smaller is better."""
@@ -151,7 +148,7 @@ class Searched:
         return Table(title=self.name, columns=tuple(columns), rows=rows)
 
     def _row(self, found: Found, front: bool) -> tuple[Cell, ...]:
-        spread = paired(found.test, dict.fromkeys(found.test, 0.0))
+        spread = interval(found.test)
         assert spread is not None
         shown = text.number(spread.mean)
         if spread.low is not None and spread.high is not None:
@@ -267,26 +264,18 @@ def _scores(runs: Sequence[Mapping[str, Any]], store: Path, metric: str) -> Scor
     return found
 
 
-def scatter(found: Searched, palette: "Palette") -> "Figure":
-    """Quality on test over speed; a bar is the 95 % interval, a ring the front."""
-    from playground.report.draw import SERIES, WIDTH, frame, style
-
-    front = {c.name for c in found.front()}
-    with style(palette):
-        figure, axes = frame(WIDTH, 3.6)
-        for index, arm in enumerate(found.arms):
-            color = SERIES[index % len(SERIES)]
-            mine = [c for c in found.finalists() if c.arm == arm]
-            for number, c in enumerate(mine):
-                spread = paired(c.test, dict.fromkeys(c.test, 0.0))
-                at = c.costs["tokens_per_s"]
-                label = arm if number == 0 else None
-                axes.plot(at, c.mean_test(), "o", color=color, ms=6, label=label)
-                if spread is not None and spread.low is not None and spread.high is not None:
-                    axes.plot([at, at], [spread.low, spread.high], color=color, lw=1.5)
-                if c.name in front:
-                    axes.plot(at, c.mean_test(), "o", ms=12, mfc="none", color=palette.ink)
-        axes.set_xlabel("tokens per second")
-        axes.set_title(found.tested, loc="left", color=palette.muted)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower left", ncols=3)
-    return figure
+def figure(found: Searched, palette: Palette) -> "Figure":
+    """Quality on test over speed, a colour per arm; a ring is the front."""
+    front, final = {c.name for c in found.front()}, found.finalists()
+    places = [
+        Place(
+            label=c.arm,
+            scores=c.test,
+            cost=c.costs[SPEED],
+            state=c.costs["state_bytes"],
+            color=SERIES[found.arms.index(c.arm) % len(SERIES)],
+            front=c.name in front,
+        )
+        for c in final
+    ]
+    return scatter(places, TITLES[SPEED], found.tested, palette)

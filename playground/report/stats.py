@@ -103,6 +103,11 @@ def paired(variant: Mapping[int, float], baseline: Mapping[int, float]) -> Paire
     )
 
 
+def interval(values: Mapping[int, float]) -> Paired | None:
+    """Mean of one variant's own values with its interval: paired with zeros."""
+    return paired(values, dict.fromkeys(values, 0.0))
+
+
 def correlation(one: Mapping[int, float], other: Mapping[int, float]) -> float | None:
     """Pearson's, over the seeds both have; None for fewer than three or where nothing varies."""
     seeds = sorted(one.keys() & other.keys())

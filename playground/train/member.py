@@ -25,6 +25,7 @@ class Member:
         task: where its batches come from.
         model: fresh or finished, on `device`.
         folder: where its rows and checkpoints go.
+        began: when its program began, seconds since 1970.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class Member:
         model: nn.Module,
         folder: RunFolder,
         device: torch.device,
+        began: float,
     ) -> None:
         self.spec, self.task, self.model, self.folder = spec, task, model, folder
-        self.device = device
+        self.device, self.began = device, began
         self.optimizer = make_optimizer(spec.train.optim, model)
         self.step = 0  # optimizer steps done
         self.tokens = 0  # read in training

@@ -20,6 +20,8 @@ class Result:
         tokens: read in training.
         steps: optimizer steps done.
         wall_s: seconds of all attempts together.
+        began: when the last attempt began, seconds since 1970; runs of one program have the same.
+        ended: when the result was there.
         replicas: how many runs were trained as one program, with this one.
     """
 
@@ -35,6 +37,8 @@ class Result:
     seed: int = 0
     steps: int = 0
     wall_s: float = 0.0
+    began: float = 0.0
+    ended: float = 0.0
     replicas: int = 1
 
     @property

@@ -1,6 +1,7 @@
 """One run from its spec to its result; what was done already is not done again."""
 
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -97,7 +98,15 @@ def identity(spec: RunSpec, task: Task) -> str:
 def record_failure(spec: RunSpec, store: Path | str, reason: str) -> Result:
     """Write down that a run could not be carried out, so that a report has a row for it."""
     folder = RunStore(store).run(identity(spec, make_task(spec.task)))
-    result = Result(fingerprint=folder.fingerprint, status="failed", reason=reason, seed=spec.seed)
+    now = time.time()
+    result = Result(
+        fingerprint=folder.fingerprint,
+        status="failed",
+        reason=reason,
+        seed=spec.seed,
+        began=now,
+        ended=now,
+    )
     folder.write_spec(to_yaml(spec))
     folder.finish(result)
     return result
@@ -109,8 +118,8 @@ def _stored(folder: RunFolder, retry: bool) -> Result | None:
 
 
 def _train(runs: Sequence[tuple[RunSpec, Task, RunFolder]], progress: Progress) -> None:
-    device = pick_device(runs[0][0].device)
-    members = [_member(*run, device, alone=len(runs) == 1) for run in runs]
+    device, began = pick_device(runs[0][0].device), time.time()
+    members = [_member(*run, device, began, alone=len(runs) == 1) for run in runs]
     newest = _common_step([folder for _, _, folder in runs]) if len(runs) > 1 else None
     notes = {member: member.resume(newest) for member in members}
     for member in members:
@@ -135,7 +144,13 @@ def _common_step(folders: Sequence[RunFolder]) -> int:
 
 
 def _member(
-    spec: RunSpec, task: Task, folder: RunFolder, device: torch.device, *, alone: bool
+    spec: RunSpec,
+    task: Task,
+    folder: RunFolder,
+    device: torch.device,
+    began: float,
+    *,
+    alone: bool,
 ) -> Member:
     model = prepare_model(spec if alone else replace(spec, compile=False), task, device)
     folder.describe(
@@ -143,7 +158,7 @@ def _member(
         resolved={"spec": to_dict(spec), "canonical": canonical_json(spec)},
         env=environment(device),
     )
-    return Member(spec=spec, task=task, model=model, folder=folder, device=device)
+    return Member(spec=spec, task=task, model=model, folder=folder, device=device, began=began)
 
 
 def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
@@ -219,6 +234,8 @@ def _result(member: Member, test: dict[str, float], replicas: int) -> Result:
         seed=member.spec.seed,
         steps=member.step,
         wall_s=member.clock.elapsed_s(),
+        began=member.began,
+        ended=time.time(),
         replicas=replicas,
     )
 

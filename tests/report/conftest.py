@@ -12,6 +12,7 @@ SEEDS = (0, 1, 2)
 # variant -> what it adds to the loss of the baseline with the same seed
 EFFECTS = {"full": 0.0, "no-momentum": 0.12, "no-decay": 0.002, "mac": -0.05, "broken": 0.3}
 FLOOR = 2.41
+BEGAN = 1.7e9  # seconds since 1970; all runs began as one program
 
 
 class Store:
@@ -47,6 +48,8 @@ class Store:
             "flops_per_token": 6_400_000,
             "tokens": 320_000,
             "wall_s": 61.0,
+            "began": BEGAN,
+            "ended": BEGAN + 61.0,
         }
         (folder / "result.json").write_text(json.dumps(result | fields))
 

@@ -175,7 +175,8 @@ def test_the_page_is_one_file_that_loads_nothing(page_text: str) -> None:
     page = Page(page_text)
     assert page.open == []
     assert page.tables == 2
-    assert page.svgs == 2 + 4  # differences, overview, and every variant with a curve
+    # differences, overview, every variant with a curve, quality over cost, timeline
+    assert page.svgs == 2 + 4 + 2
     assert all(address.startswith("#") for address in page.addresses)
     assert "<script" not in page_text and "@import" not in page_text
     assert not re.search(r"url\((?!#)", page_text)
@@ -221,7 +222,8 @@ def test_the_terminal_table_leaves_out_what_does_not_fit_and_says_so(report: Rep
 def test_every_format_is_written_and_named(report: Report, tmp_path: Path) -> None:
     paths = write(report, tmp_path / "out", FORMATS)
     expected = {"report.md", "report.html", "report.csv", "runs.csv", "report.tex"}
-    expected |= {f"{figure}.{kind}" for figure in ("differences", "curves") for kind in FORMATS[4:]}
+    figures = ("differences", "curves", "pareto", "timeline")
+    expected |= {f"{figure}.{kind}" for figure in figures for kind in FORMATS[4:]}
     assert {path.name for path in paths} == expected
     assert all(path.stat().st_size > 100 for path in paths)
 

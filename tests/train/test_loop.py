@@ -23,7 +23,9 @@ def member(tmp_path: Path, spec=RUN, name: str = "run") -> Member:
     folder = RunStore(tmp_path).run(name)
     folder.path.mkdir(parents=True, exist_ok=True)
     model = build(spec.model, seed=spec.seed)
-    return Member(spec=spec, task=make_task(spec.task), model=model, folder=folder, device=CPU)
+    return Member(
+        spec=spec, task=make_task(spec.task), model=model, folder=folder, device=CPU, began=0.0
+    )
 
 
 def weights(one: Member) -> dict[str, torch.Tensor]:

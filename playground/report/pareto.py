@@ -1,0 +1,133 @@
+"""Quality against what it costs: which of several models no other beats on every side."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from playground.report import text
+from playground.report.draw import PAPER, WIDTH, Palette, color_of, frame, style
+from playground.report.load import Run, Sweep
+from playground.report.stats import direction, interval, summarize
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SPEED, WORK = "tokens_per_s", "flops_per_token"
+TITLES = {SPEED: "tokens per second", WORK: "FLOPs per token, forward"}
+ACROSS = (5.0, 13.0)  # points across, of the smallest and the largest state
+MOST = 60  # places of one figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a model stands.
+
+    Attributes:
+        label: in the legend; places of one label share it.
+        scores: seed -> quality.
+        cost: the same quantity for all places of a figure.
+        state: bytes that one sequence carries.
+        front: whether no other place is at least as good on every side.
+    """
+
+    label: str
+    scores: Mapping[int, float]
+    cost: float
+    state: float
+    color: str
+    front: bool
+
+
+def undominated(points: Sequence[Sequence[float]]) -> list[bool]:
+    """Which points no other beats: nowhere larger, and somewhere smaller."""
+    return [
+        not any(
+            all(a <= b for a, b in zip(other, one, strict=True)) and tuple(other) != tuple(one)
+            for other in points
+        )
+        for one in points
+    ]
+
+
+def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
+    """The cost that all variants have, and where each stands; none where fewer than two do."""
+    names = [variant.name for variant in sweep.variants]
+    shown = [v for v in sweep.foremost(MOST) if v.values(sweep.primary)]
+    cost = SPEED if all(v.values(SPEED) for v in shown) else WORK
+    costs = {
+        v.name: _mean(v.values(SPEED).values() if cost == SPEED else _known(v.runs, WORK))
+        for v in shown
+    }
+    states = {v.name: _mean(_known(v.runs, "state_bytes")) for v in shown}
+    shown = [v for v in shown if costs[v.name] and not math.isnan(states[v.name])]
+    quality, less = -(direction(sweep.primary) or -1), -1 if cost == SPEED else 1
+    points = [
+        (quality * _mean(v.values(sweep.primary).values()), less * costs[v.name], states[v.name])
+        for v in shown
+    ]
+    return cost, [
+        Place(
+            label=f"{v.name} ({text.memory(states[v.name])})",
+            scores=v.values(sweep.primary),
+            cost=costs[v.name],
+            state=states[v.name],
+            color=color_of(names.index(v.name), palette),
+            front=front,
+        )
+        for v, front in zip(shown, undominated(points), strict=True)
+    ]
+
+
+def _known(runs: Iterable[Run], name: str) -> list[float]:
+    found = (getattr(run, name) for run in runs)
+    return [value for value in found if value is not None]
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = summarize(values)
+    return math.nan if found is None else found.mean
+
+
+def pareto(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
+    """The primary metric of every variant over what it costs; None for fewer than two."""
+    cost, found = places(sweep, palette)
+    return scatter(found, TITLES[cost], sweep.primary, palette) if len(found) > 1 else None
+
+
+def scatter(found: Sequence[Place], cost: str, metric: str, palette: Palette) -> "Figure":
+    """Means with their 95 % intervals; the larger the dot the larger the state; a ring: front."""
+    from matplotlib.ticker import FuncFormatter
+
+    labels = [place.label for place in found]
+    first = [label not in labels[:i] for i, label in enumerate(labels)]
+    with style(palette):
+        figure, axes = frame(WIDTH, 3.3 + 0.2 * -(-sum(first) // 2))
+        for place, new in zip(found, first, strict=True):
+            spread = interval(place.scores)
+            assert spread is not None
+            size = _size(place.state, [one.state for one in found])
+            label = place.label if new else None
+            axes.plot(place.cost, spread.mean, "o", color=place.color, ms=size, mew=0, label=label)
+            if spread.low is not None and spread.high is not None:
+                ends = [spread.low, spread.high]
+                axes.plot([place.cost, place.cost], ends, color=place.color, lw=1.5)
+            if place.front:
+                ring = {"mfc": "none", "color": palette.ink, "ms": size + 6}
+                axes.plot(place.cost, spread.mean, "o", **ring)
+        costs = [place.cost for place in found]
+        if max(costs) > 4 * min(costs) > 0:
+            axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.count(value)))
+        axes.set_xlabel(cost)
+        axes.set_title(metric, loc="left", color=palette.muted)
+        handles, names = axes.get_legend_handles_labels()
+        figure.legend(handles, names, loc="outside lower left", ncols=2, markerscale=0.8)
+    return figure
+
+
+def _size(state: float, states: Sequence[float]) -> float:
+    """By the logarithm of the state, from ACROSS[0] to ACROSS[1]."""
+    low, high = (math.log1p(end) for end in (min(states), max(states)))
+    part = (math.log1p(state) - low) / (high - low) if high > low else 0.5
+    return ACROSS[0] + part * (ACROSS[1] - ACROSS[0])

@@ -1,0 +1,75 @@
+"""Quality over cost: what no other beats on every side."""
+
+from typing import Any
+
+import pytest
+
+from playground.report.build import build
+from playground.report.draw import PAPER
+from playground.report.pareto import pareto, places, undominated
+
+
+def test_undominated_by_hand() -> None:
+    points = [(1, 3), (2, 2), (3, 1), (3, 3), (2, 2)]
+    assert undominated(points) == [True, True, True, False, True]
+    assert undominated([(1, 1), (1, 2)]) == [True, False]
+
+
+def fill(store: Any, numbers: dict[str, tuple[float, float, float]], **fields: Any) -> Any:
+    """Variants with (loss, tokens/s, state bytes), two seeds each."""
+    for name, (loss, speed, state) in numbers.items():
+        for seed in (0, 1):
+            metrics = {"test/loss": loss + 0.01 * seed, "tokens_per_s": speed}
+            metrics = {key: value for key, value in metrics.items() if value}
+            store.finish(
+                store.plan(name, seed, key=name),
+                loss,
+                metrics=metrics,
+                state_bytes=state,
+                flops_per_token=1e9 / (speed or 1e6),
+            )
+    store.save(**fields)
+    return build(store.sweep, store.runs).sweep
+
+
+def test_the_front_counts_quality_speed_and_state(empty: Any) -> None:
+    sweep = fill(
+        empty,
+        {
+            "full": (2.0, 100.0, 1000.0),
+            "worse": (2.1, 100.0, 1000.0),
+            "fast": (2.2, 200.0, 1000.0),
+            "small": (2.3, 90.0, 10.0),
+        },
+    )
+    cost, found = places(sweep, PAPER)
+    assert cost == "tokens_per_s"
+    assert [place.front for place in found] == [True, False, True, True]
+    assert [place.cost for place in found] == [100.0, 100.0, 200.0, 90.0]
+    figure = pareto(sweep)
+    assert figure is not None
+    rings = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == "none"]
+    assert [line.get_xdata()[0] for line in rings] == [100.0, 200.0, 90.0]
+    sizes = [line.get_markersize() for line in figure.axes[0].lines if line.get_label()[0] != "_"]
+    assert sizes[0] > sizes[3]
+
+
+def test_runs_trained_together_have_no_speed_so_work_is_the_cost(empty: Any) -> None:
+    sweep = fill(empty, {"full": (2.0, 100.0, 10.0), "stacked": (2.1, 0.0, 10.0)})
+    cost, found = places(sweep, PAPER)
+    assert cost == "flops_per_token"
+    assert [place.cost for place in found] == pytest.approx([1e7, 1e3])
+    assert [place.front for place in found] == [True, True]
+
+
+def test_higher_may_be_better(empty: Any) -> None:
+    report = {"metrics": ["tokens_per_s"], "formats": ["md"]}
+    sweep = fill(empty, {"full": (2.0, 100.0, 10.0), "slow": (2.0, 50.0, 10.0)}, report=report)
+    assert [place.front for place in places(sweep, PAPER)[1]] == [True, False]
+
+
+def test_one_place_is_no_figure(empty: Any) -> None:
+    empty.finish(empty.plan("full", 0), 2.0)
+    empty.plan("other", 0, depth=3)
+    empty.save()
+    assert pareto(build(empty.sweep, empty.runs).sweep) is None
