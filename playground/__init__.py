@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from playground.spec import convert as convert
     from playground.spec import fingerprint as fingerprint
     from playground.spec import fingerprints as fingerprints
+    from playground.spec import fitting as fitting
     from playground.spec import load as load
     from playground.spec import load_model as load_model
     from playground.spec import load_run as load_run
@@ -118,6 +119,7 @@ NAMES = {
     "load_model": "playground.spec",
     "load_run": "playground.spec",
     "make_task": "playground.tasks",
+    "fitting": "playground.spec",
     "override": "playground.spec",
     "pick_device": "playground.train",
     "record_failure": "playground.train",

@@ -82,6 +82,7 @@ class Arm:
 
     def _candidate(self, values: Values) -> Candidate | None:
         """The candidate of these values; None for one that is known or not allowed."""
+        values = pg.fitting(self._base, values)
         if repr(values) in self._seen:
             return None
         self._seen.add(repr(values))

@@ -8,6 +8,7 @@ from playground.spec.canonical import fingerprints as fingerprints
 from playground.spec.canonical import to_dict as to_dict
 from playground.spec.canonical import to_yaml as to_yaml
 from playground.spec.convert import convert as convert
+from playground.spec.expand import fitting as fitting
 from playground.spec.expand import override as override
 from playground.spec.load import Spec as Spec
 from playground.spec.load import load as load

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from playground.errors import SpecError
 from playground.spec.canonical import canonical_json, to_dict
 from playground.spec.convert import convert
-from playground.spec.merge import apply, is_path, resolve
+from playground.spec.merge import apply, find, is_path, resolve
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, is_mapping
 from playground.spec.run import RunSpec
@@ -122,12 +122,49 @@ def run_of(spec: SearchSpec) -> RunSpec:
         run["model"] = apply(ModelSpec, dict(spec.base.extends), overrides)
     except SpecError as error:
         raise error.under("base") from None
+    every = [run, *_of_all_kinds(run, spec)]
     for key in spec.space:
-        try:
-            resolve(RunSpec, run, key, below="model")
-        except SpecError as error:
-            raise error.under("space") from None
+        tried = [find(RunSpec, raw, key, below="model") for raw in every]
+        if isinstance(tried[0], SpecError) and not any(isinstance(one, str) for one in tried):
+            raise tried[0].under("space")
     return convert(RunSpec, run)
+
+
+def fitting(run: RunSpec, values: Written) -> dict[str, object]:
+    """Those of `values` that the run has a field for, once it is of the kinds among them.
+
+    So in a space with several kinds of rule a candidate has the fields of its own rule only.
+
+    Args:
+        run: what they are put into; not changed.
+        values: dotted key -> value, as for `override`.
+
+    Raises:
+        SpecError: a key that matches several fields.
+    """
+    raw = _with_kinds(to_dict(run), values)
+    fits = (key for key in values if isinstance(find(RunSpec, raw, key, below="model"), str))
+    return {key: values[key] for key in fits}
+
+
+def _of_all_kinds(run: Raw, spec: SearchSpec) -> Iterator[Raw]:
+    """A run of every combination of kinds in the space of a search."""
+    kinds = {k: one for k, one in spec.space.items() if _is_kind(k) and isinstance(one, tuple)}
+    for values in itertools.product(*kinds.values()):
+        yield _with_kinds(run, dict(zip(kinds, values, strict=True)))
+
+
+def _with_kinds(run: Raw, values: Written) -> Raw:
+    """The run of the kinds among the values; a kind of what another kind left out is passed by."""
+    kinds = [key for key in values if _is_kind(key)]
+    for key in sorted(kinds, key=lambda key: key.count(".")):
+        if isinstance(find(RunSpec, run, key, below="model"), str):
+            run = apply(RunSpec, run, [(key, values[key])], below="model")
+    return run
+
+
+def _is_kind(key: str) -> bool:
+    return key.rpartition(".")[2] == "kind"
 
 
 def override(run: RunSpec, values: Written) -> RunSpec:

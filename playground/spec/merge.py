@@ -97,6 +97,18 @@ def resolve(cls: type, raw: Raw, key: str, *, below: str = "") -> str:
     Raises:
         SpecError: it matches nothing, or several paths.
     """
+    found = find(cls, raw, key, below=below)
+    if isinstance(found, SpecError):
+        raise found
+    return found
+
+
+def find(cls: type, raw: Raw, key: str, *, below: str = "") -> str | SpecError:
+    """As `resolve`, but the error of a key that matches nothing is given back.
+
+    Raises:
+        SpecError: it matches several paths.
+    """
     full = f"{below}.{key}" if below else key
     for path in (key, full):
         if _descend(cls, raw, path) is None:
@@ -109,9 +121,7 @@ def resolve(cls: type, raw: Raw, key: str, *, below: str = "") -> str:
         fix = "Write one of the full paths."
         raise SpecError(key, f"matches {len(endings)} fields.", allowed=endings, fix=fix)
     found = _by_start(cls, raw, key, full, paths)
-    if isinstance(found, SpecError):
-        raise _with_near_path(key, paths, found)
-    return found
+    return _with_near_path(key, paths, found) if isinstance(found, SpecError) else found
 
 
 def is_path(cls: type, raw: Raw, path: str) -> bool:

@@ -12,6 +12,7 @@ from playground.errors import SpecError
 from playground.report.searched import Searched, load_search
 from playground.spec import BaseSpec, RangeSpec, RungSpec, SamplerSpec, SearchSpec
 from search import static
+from search.arm import Arm
 from search.engine import Order, Said, Team
 from search.front import best, ranks
 from search.search import Search
@@ -249,3 +250,44 @@ def test_a_model_whose_forms_differ_is_rejected(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(static.pg, "compile", other)
     with pytest.raises(Rejected, match="not the recurrence"):
         check_sound(RUN)
+
+
+def test_a_candidate_has_the_fields_of_its_own_kinds_only(monkeypatch: pytest.MonkeyPatch):
+    space = {
+        "block.kind": ("lmm", "attention"),
+        "block.memory.kind": ("titans", "gated_delta"),
+        "block.memory.momentum": ("none", "token", "head"),
+        "block.memory.heads": (1, 2),
+        "block.window_len": (4, 8),
+        "train.optim.lr": RangeSpec(low=1e-3, high=1e-2),
+    }
+    costs = dict.fromkeys(("params", "state_bytes", "flops_per_token", "tokens_per_s"), 1.0)
+    monkeypatch.setattr(Static, "costs", lambda self, spec: costs)
+    spec = replace(SHORT, space=space)
+    arm = Arm("random", spec, Static(spec, Path("unused")))
+    found = arm.propose(30)
+    assert len(found) == 30 and not arm.rejected
+    seen = set[str]()
+    for candidate in found:
+        block, values = candidate.spec.model.block, candidate.values
+        assert block.kind == values["block.kind"]
+        wanted = {"block.kind", "train.optim.lr"}
+        if block.kind == "lmm":
+            assert block.memory.rule.kind == values["block.memory.kind"]
+            seen.add(block.memory.rule.kind)
+            wanted |= {"block.memory.kind", "block.memory.heads"}
+            wanted |= {"block.memory.momentum"} if block.memory.rule.kind == "titans" else set()
+        else:
+            wanted.add("block.window_len")
+        assert set(values) == wanted
+    assert seen == {"titans", "gated_delta"}
+
+
+def test_a_field_of_another_kind_than_the_base_has_may_be_searched():
+    base = BaseSpec.of(pg.override(PLANTED.first(), {"block.memory.kind": "gated_delta"}).model)
+    space = {"block.memory.momentum": ("none", "token")}
+    with pytest.raises(SpecError, match="momentum"):
+        replace(SHORT, base=base, space=space).first()
+    kinds = {"block.memory.kind": ("titans", "gated_delta")}
+    run = replace(SHORT, base=base, space=kinds | space).first()
+    assert pg.fitting(run, {"block.memory.momentum": "none"}) == {}
