@@ -20,7 +20,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo ablation test test-all bench lint docs clean
+.PHONY: help install demo ablation test test-all aot bench lint docs clean
 
 help:
 	@echo 'make install   the command playground, in .venv'
@@ -28,6 +28,7 @@ help:
 	@echo 'make ablation  the variants of the Titans paper, table 5'
 	@echo 'make test      the tests (15 minutes at most)'
 	@echo 'make test-all  also the slow ones: every rule compiled, 100,000-token streams'
+	@echo 'make aot       kernels compiled for GPUs that need not be here; writes docs/results/aot.md'
 	@echo 'make bench     speed, each time behind a check of the numbers'
 	@echo 'make lint      ruff and pyright'
 	@echo 'make docs      write the generated pages'
@@ -46,6 +47,9 @@ test: .venv/.stamp-test
 
 test-all: .venv/.stamp-test
 	$(ONE_THREAD) $(BIN)/python -m pytest -m 'not gpu' $(ARGS)
+
+aot: .venv/.stamp-test
+	$(BIN)/python -m benchmarks.aot --all --write docs/results/aot.md $(ARGS)
 
 bench: .venv/.stamp-peers
 	$(BIN)/python -m pytest benchmarks $(ARGS)

@@ -32,7 +32,8 @@ COMPARED = 50  # steps over which the losses are compared
 SWEEP = """
 kind: sweep
 base: {extends: MODELS/titans_lmm.yaml, dim: 64, depth: 2, block.memory.network: linear}
-task: {kind: text, corpus: python-stdlib, length: 128, stream_eval: false}
+task:
+  {kind: text, corpus: python-stdlib, length: 128, stream_eval: false, split: [0.98, 0.01, 0.01]}
 train: {batch: 4, log_every: 1, eval_every: 1000, eval_batches: 1, optim: {lr: 1e-3}}
 variants:
   no-momentum: {block.memory.momentum: none}

@@ -15,7 +15,7 @@ from memory_rules.networks import NETWORKS
 from playground.compile import LOWERINGS, Target, classify
 
 BEGIN, END = "<!-- rules: begin -->", "<!-- rules: end -->"
-TARGETS = (Target(device="cpu"), Target(device="cuda", capability=(9, 0)))
+TARGETS = (Target(device="cpu"), Target(device="cuda"))
 # what may move a rule into another class, tried in this order where the rule has the fields
 CHOICES: tuple[dict[str, Any], ...] = (
     {"anchor": "passes:2"},

@@ -43,13 +43,18 @@ class Lanes(NamedTuple):
     mask: Tensor | None  # [N, B, 1, C]
 
 
-class Prepared(NamedTuple):
-    """A chunk as an affine map of its state [memory; momentum], rows stacked: [N, B, H, R, V]."""
+class Solved(NamedTuple):
+    """What tokens write, D, as an affine map of the state at the chunk's start: [N, B, H, ...]."""
 
     f: Filter
     X: Tensor
     fixed: Tensor  # D at a state of zero, [.., C, V]
     by_state: Tensor | None  # D per unit of state, [.., C, R]; None for class A
+
+
+class Moves(NamedTuple):
+    """A chunk as an affine map of its state [memory; momentum], rows stacked."""
+
     move: Tensor  # [.., R, R]
     write: Tensor  # [.., R, V]
 
@@ -82,11 +87,17 @@ class AffineScan:
         memory = state.memory[n] if target is None else state.memory[n] - target
         rows = [memory, state.momentum[n]] if self.rule.has_momentum else [memory]
         rows = [w.mT for w in rows] if self.turned else rows
-        chunks = self.prepare(x, slow, target)
-        states = state_scan(chunks.move, chunks.write, torch.cat(rows, -2).contiguous())
-        y = self.output(x, slow, target, chunks, states[:-1])
+        y, last = self.run(x, slow, target, torch.cat(rows, -2).contiguous())
         y = y.permute(1, 0, 3, 2, 4).flatten(1, 2)[:, :length]
-        return y.to(inputs.v.dtype), self._state(state, states[-1], target, length)
+        return y.to(inputs.v.dtype), self._state(state, last, target, length)
+
+    def run(
+        self, x: Lanes, slow: Leaves, target: Tensor | None, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """What tokens read, [N, B, H, C, V], and the state's rows after the last chunk."""
+        solved, moves = self.prepare(x, slow, target)
+        states = state_scan(moves.move, moves.write, start)
+        return self.output(x, slow, target, solved, states[:-1]), states[-1]
 
     def _state(self, state: State, last: Tensor, target: Tensor | None, length: int) -> State:
         parts = self._parts(last)
@@ -140,7 +151,16 @@ class AffineScan:
 
     # in parallel over chunks
 
-    def _prepare(self, x: Lanes, slow: Leaves, target: Tensor | None) -> Prepared:
+    def _prepare(self, x: Lanes, slow: Leaves, target: Tensor | None) -> tuple[Solved, Moves]:
+        solved = self.solve(x, slow, target)
+        f, X, fixed, by_state = solved
+        move = self._retained(f, X)
+        if by_state is not None:
+            move = move - self._writes(f, X, by_state)
+        return solved, Moves(move, self._writes(f, X, fixed))
+
+    def solve(self, x: Lanes, slow: Leaves, target: Tensor | None) -> Solved:
+        """What tokens write, whatever the state they meet."""
         (_, out), *_ = self.rule.shapes(x.k.shape[-1]).values()
         zero = x.v.new_zeros(*x.v.shape[:-1], out)
         probe = Given(zero, slow)
@@ -149,7 +169,7 @@ class AffineScan:
         signal = error_signal(self.rule, slow, x.k, x.v)
         d = signal(zero)
         if self.kind == "A":
-            return self._class_a(f, X, d)
+            return Solved(f, X, d, None)
         slope = slope_of(signal, zero)
         if target is not None:
             d = d + slope * (X @ target)
@@ -164,16 +184,7 @@ class AffineScan:
             states.append(self._by_row(before.c, X))
         right = torch.cat([d, *[slope * t for t in states]], -1)
         solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
-        fixed, by_state = solved[..., :out], solved[..., out:]
-        return self._class_b(f, X, fixed, by_state)
-
-    def _class_a(self, f: Filter, X: Tensor, d: Tensor) -> Prepared:
-        write = self._writes(f, X, d)
-        return Prepared(f, X, d, None, self._retained(f, X), write)
-
-    def _class_b(self, f: Filter, X: Tensor, fixed: Tensor, by_state: Tensor) -> Prepared:
-        move = self._retained(f, X) - self._writes(f, X, by_state)
-        return Prepared(f, X, fixed, by_state, move, self._writes(f, X, fixed))
+        return Solved(f, X, solved[..., :out], solved[..., out:])
 
     def _writes(self, f: Filter, X: Tensor, D: Tensor) -> Tensor:
         """Sums of outer products that enter memory and momentum, rows stacked: [.., R, V]."""
@@ -209,7 +220,7 @@ class AffineScan:
         return (b.mT if self.rule.side == "key" else b.unsqueeze(-1)) * X
 
     def _output(
-        self, x: Lanes, slow: Leaves, target: Tensor | None, chunks: Prepared, states: Tensor
+        self, x: Lanes, slow: Leaves, target: Tensor | None, chunks: Solved, states: Tensor
     ) -> Tensor:
         D = chunks.fixed
         if chunks.by_state is not None:

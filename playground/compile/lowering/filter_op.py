@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kernels.replicas import register_leading
 from memory_rules.filters import Filter
-from playground.compile.lowering.replicas import register_leading
 
 MEMORY, MOMENTUM = 0, 1  # columns before those of the tokens; the second only with momentum
 

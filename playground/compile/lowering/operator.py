@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from kernels.replicas import into
 from playground.compile.lowering.loop import Loop
-from playground.compile.lowering.replicas import into
 
 LOOPS: dict[str, Loop] = {}
 _INCLUDED = torch._C._dispatch_tls_local_include_set()

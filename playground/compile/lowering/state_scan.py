@@ -7,7 +7,7 @@ gradients to `move` and `write` are then one batched product.
 import torch
 from torch import Tensor
 
-from playground.compile.lowering.replicas import to_front
+from kernels.replicas import to_front
 
 
 @torch.library.custom_op("playground::state_scan", mutates_args=())

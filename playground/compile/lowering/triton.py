@@ -1,24 +1,107 @@
-"""The Triton lowering: kernels for what torch.compile cannot reach. None is written yet."""
+"""The Triton lowering: kernels for what torch.compile cannot reach.
 
-from memory_rules import AbstractMemoryRule, Scan
+Classes A and B: what tokens write is an affine map of the state at their chunk's start, and the
+scan over chunks with all that is read from it is one operator (`kernels.chunk_scan`).
+"""
+
+from __future__ import annotations  # Dynamo must not evaluate nested annotations
+
+import torch
+from torch import Tensor
+
+from kernels.launch import installed, interpreted
+from memory_rules import AbstractGradientRule, AbstractMemoryRule, Scan
+from memory_rules.filters import Filter
+from playground.compile.lowering.affine import AffineScan, Lanes, Leaves, Solved
 from playground.compile.lowering.base import Lowering
 from playground.compile.lowering.classify import classify
 from playground.compile.target import Target
 from playground.errors import LoweringError
 
-KERNELS: frozenset[str] = frozenset()  # classes of rules that have one
+KERNELS = frozenset({"A", "B"})  # classes of rules that have one
+
+
+class KernelScan(AffineScan):
+    """An affine scan whose chunks are run by `kernels.chunk_scan`."""
+
+    def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
+        super().__init__(rule, compiled=compiled)
+        self.solved = torch.compile(self.solve, fullgraph=True) if compiled else self.solve
+
+    def run(
+        self, x: Lanes, slow: Leaves, target: Tensor | None, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See `AffineScan`."""
+        solved = self.solved(x, slow, target)
+        f = solved.f.before() if self.rule.read_at == "before" else solved.f
+        reading = Reading(solved, f, start, slow, target)
+        y = self.rule.read(reading, x.q)
+        return y, reading.last.unflatten(0, start.shape[:2])
+
+
+class Reading:
+    """A `dense` whose one linear map every token reads with its own memory, in a kernel.
+
+    last: the state after the last chunk, [B * H, R, V]; there once the map was called.
+    """
+
+    def __init__(
+        self, solved: Solved, read: Filter, start: Tensor, slow: Leaves, target: Tensor | None
+    ) -> None:
+        self.solved, self.read, self.start = solved, read, start
+        self._slow, self.target, self.last = slow, target, start
+
+    def __call__(self, name: str, x: Tensor) -> Tensor:
+        from kernels.chunk_scan import Chunks, chunk_scan  # triton is an extra
+
+        f, X, fixed, by_state = self.solved
+        ends = [t[..., -1] for t in (f.b, f.c, f.m) if t is not None]
+        ends += [torch.zeros_like(ends[0])] * (3 - len(ends))
+        chunks = Chunks(
+            q=_flat(x),
+            x=_flat(X),
+            d=_flat(fixed),
+            w=None if by_state is None else _flat(by_state),
+            b=_flat(self.read.b),
+            c=None if self.read.c is None else _flat(self.read.c),
+            A=_flat(self.read.A),
+            last=_flat(f.A[..., -1, :]),
+            e=None if f.e is None else _flat(f.e),
+            ends=_flat(torch.stack(ends, -1)),
+        )
+        kind = x.device.type
+        factors = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+        y, self.last = chunk_scan(chunks, self.start.flatten(0, 1), factors)
+        y = y.unflatten(1, x.shape[1:3])
+        return y if self.target is None else y + x @ self.target
+
+    def slow(self, name: str) -> Tensor:
+        return self._slow[name].unsqueeze(-2)
+
+
+def _flat(t: Tensor) -> Tensor:
+    """[N, B, H, ...] -> [N, B * H, ...]."""
+    return t.flatten(1, 2)
 
 
 def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
-    if target.device != "cuda":
+    if target.device != "cuda" and not interpreted():
         return f"needs CUDA, target is {target.device}"
     kind, _ = classify(rule)
-    return "" if kind in KERNELS else f"no kernel for class {kind}"
+    if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
+        return f"no kernel for class {kind}"
+    if rule.side != "scalar":
+        return "no kernel for a decay per channel"
+    here = target.capability is not None or target.device != "cuda"  # else a plan for elsewhere
+    return "triton is not installed" if here and not installed() else ""
 
 
 def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     kind, _ = classify(rule)
-    raise LoweringError(rule.kind, "triton cannot run it.", {"triton": f"no kernel for {kind}"})
+    if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
+        why = {"triton": f"no kernel for class {kind}"}
+        raise LoweringError(rule.kind, "triton cannot run it.", why)
+    return KernelScan(rule, compiled=compiled)
 
 
 TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=_bind)

@@ -1,0 +1,76 @@
+"""The Triton lowering under the laws, in the interpreter, for every rule that it does not refuse.
+
+Two laws are exempt here by name: the interpreter would take hours for a stream of 100,000 tokens,
+and torch.compile meets no kernel on a CPU.
+"""
+
+from typing import Any
+
+import pytest
+
+from memory_rules import RULES, AbstractMemoryRule, Scan
+from memory_rules.testing import RuleConformance
+from playground.compile import Target
+from playground.compile.lowering.triton import TRITON
+from tests.memory_rules.test_laws import small
+
+SERVED = (
+    "delta",
+    "gated_delta",
+    "linear_attention",
+    "longhorn",
+    "momentum_delta",
+    "retention",
+    "ssd",
+)
+LINEAR: dict[str, Any] = {"network": "linear", "plain": True, "anchor": "token"}
+
+
+def test_what_is_served_and_why_the_rest_is_not() -> None:
+    reasons = {name: TRITON.refuses(small(name), Target()) for name in sorted(RULES)}
+    assert tuple(name for name, why in reasons.items() if not why) == SERVED
+    assert reasons["gla"] == "no kernel for a decay per channel"
+    assert reasons["titans"] == "no kernel for class C"
+
+
+EXEMPT = ("bounded", "compile")
+
+
+class KernelConformance(RuleConformance):
+    @pytest.fixture(autouse=True)
+    def exempt(self, request: pytest.FixtureRequest) -> None:
+        if request.node.callspec.params["law"].name in EXEMPT:
+            pytest.skip("not in the interpreter")
+
+    @pytest.fixture
+    def scan(self, rule: AbstractMemoryRule) -> Scan:
+        assert not TRITON.refuses(rule, Target())
+        return TRITON.scan
+
+
+class TestLinearTitans(KernelConformance):
+    """Both classes, with momentum."""
+
+    @pytest.fixture(params=["l2", "dot"])
+    def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
+        return small("titans", **LINEAR, objective=request.param)
+
+
+@pytest.mark.slow
+class TestEveryRule(KernelConformance):
+    @pytest.fixture(params=SERVED)
+    def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
+        return small(request.param)
+
+
+@pytest.mark.slow
+class TestChoicesOfLinearTitans(KernelConformance):
+    @pytest.fixture(
+        params=[
+            {"decay_towards": "start", "surprise_at": "decayed_memory"},
+            {"read_at": "before", "momentum": "none"},
+        ],
+        ids=lambda p: "-".join(p.values()),
+    )
+    def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
+        return small("titans", **LINEAR, **request.param)
