@@ -271,6 +271,7 @@ def reads_bwd(
         _put(g_q_ptr + at * C * K, g_q, c, k, K, in_c, in_k)
         g_weights_ptr = g_b_ptr if part == 0 else g_c_ptr
         tl.store(g_weights_ptr + at * C + c, tl.sum(q * read, 1), mask=in_c)
+        tl.debug_barrier()  # the next part reads what this one has stored
 
 
 @triton.jit
@@ -324,3 +325,4 @@ def writes_bwd(
             tl.store(g_ends_ptr + at * 3 + 1, tl.sum(lent, 0))
         if SOLVED:
             _put(g_w_ptr + at * C * R + row, asked, c, k, R, in_c, in_k)
+        tl.debug_barrier()  # the next part reads what this one has stored

@@ -203,7 +203,9 @@ def _gates(rule: type[AbstractMemoryRule]) -> str:
 def _lowerings(rule: type[AbstractMemoryRule]) -> str:
     lines = ["| lowering | cpu | cuda |", "|---|---|---|"]
     for lowering in LOWERINGS:
-        cells = [lowering.refuses(rule(), target) or "runs" for target in TARGETS]
+        cells = [
+            lowering.refuses(rule(), target) or lowering.by_name or "runs" for target in TARGETS
+        ]
         lines.append(f"| {lowering.name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

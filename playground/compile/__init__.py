@@ -7,7 +7,7 @@ from torch import Tensor
 from blocks.model import Model
 from memory_rules import AbstractMemoryRule, Inputs, State
 from playground.compile.build import compile_bodies, construct, place
-from playground.compile.lowering import LOWERINGS, Lowering, classify
+from playground.compile.lowering import LOWERINGS, Lowering, choose, classify
 from playground.compile.pipeline import PIPELINE, make_plan
 from playground.compile.plan import Node, Plan
 from playground.compile.process import prepare_process, tag_compiled_programs
@@ -118,13 +118,12 @@ def scan(
         LoweringError: the lowering asked for does not exist or refuses; it says why.
     """
     target = Target.of(str(inputs.q.device), compile=compile)
-    reasons = {low.name: low.refuses(rule, target) for low in LOWERINGS}
-    if lowering != "auto" and lowering not in reasons:
-        raise LoweringError("lowering", f"{lowering!r} is none of {', '.join(reasons)}.")
-    usable = [low for low in LOWERINGS if not reasons[low.name] and lowering in ("auto", low.name)]
-    if not usable:
+    names = [low.name for low in LOWERINGS]
+    if lowering != "auto" and lowering not in names:
+        raise LoweringError("lowering", f"{lowering!r} is none of {', '.join(names)}.")
+    best, reasons = choose(rule, target, lowering)
+    if best is None:
         raise LoweringError("scan", f"{lowering} cannot run {rule.kind}.", reasons)
-    best = min(usable, key=lambda low: low.rank)
     return best.bind(rule, compile)(rule, state, inputs)
 
 

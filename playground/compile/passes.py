@@ -16,6 +16,7 @@ from blocks.spec import (
     MemorySpec,
 )
 from playground.compile.lowering import LOWERINGS, classify
+from playground.compile.lowering import choose as pick
 from playground.compile.plan import Node, Plan
 from playground.compile.target import Target
 from playground.errors import LoweringError, SpecError
@@ -111,19 +112,14 @@ def select_lowering(plan: Plan, target: Target, asked: str) -> Plan:
         """The memory with the best lowering that can run it, and why not a better one."""
         assert isinstance(node.spec, MemorySpec)
         rule = node.spec.rule
-        refused = {low.name: why for low in LOWERINGS if (why := low.refuses(rule, target))}
-        usable = [low for low in LOWERINGS if low.name not in refused]
-        if asked != "auto":
-            usable = [low for low in usable if low.name == asked]
-            refused |= {n: f"lowering={asked}" for n in names if n not in refused and n != asked}
-        if not usable:
+        best, refused = pick(rule, target, asked)
+        if best is None:
             raise LoweringError(
                 node.name,
                 f"no lowering can run {rule.kind} on {target.device}.",
                 refused,
                 fix="Write lowering: auto." if asked != "auto" else "",
             )
-        best = min(usable, key=lambda low: low.rank)
         better = [f"not {n}: {why}" for n, why in refused.items() if n != best.name]
         return node.because("; ".join(better), lowering=best.name)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import playground as pg
+from memory_rules import RULES
 from playground.compile import PIPELINE, Plan, Target, make_plan
+from playground.compile.lowering import choose
 from playground.compile.plan import Node, PlanError, verify
 
 SPECS = sorted((Path(__file__).parents[2] / "specs" / "models").glob("*.yaml"))
@@ -76,3 +78,15 @@ def test_a_plan_prints_names_choices_and_reasons() -> None:
     assert "blocks.0.memory" in text
     assert "chunked eager" in text
     assert "class C: gradients at the start of chunks" in text
+
+
+def test_kernels_that_no_gpu_has_run_are_taken_by_name_only() -> None:
+    rule, cuda = RULES["gated_delta"](), Target(device="cuda")
+    best, why = choose(rule, cuda, "auto")
+    assert best is not None and best.name == "chunked"
+    assert "no GPU has run its kernels" in why["triton"]
+    best, why = choose(rule, cuda, "triton")
+    assert best is not None and best.name == "triton"
+    assert why == {"chunked": "lowering=triton", "recurrent": "lowering=triton"}
+    best, why = choose(RULES["titans"](), cuda, "triton")
+    assert best is None and why["triton"] == "no kernel for class C"

@@ -15,12 +15,14 @@ class Lowering:
 
     name: recurrent, chunked or triton; rank: the lowest that does not refuse is preferred;
     refuses: "" or the reason; bind: the scan of one rule, with its bodies compiled or not.
+    by_name: why it is taken only where it is asked for by name; "" if it is not.
     """
 
     name: str
     rank: int
     refuses: Callable[[AbstractMemoryRule, Target], str]
     bind: Callable[[AbstractMemoryRule, bool], Scan]
+    by_name: str = ""
 
     def scan(self, rule: AbstractMemoryRule, state: State, inputs: Inputs) -> tuple[Tensor, State]:
         """Run a rule over tokens, not compiled; y [B, T, H, V] and the state after them."""

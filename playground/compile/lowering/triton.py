@@ -104,4 +104,5 @@ def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     return KernelScan(rule, compiled=compiled)
 
 
-TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=_bind)
+UNTRIED = "no GPU has run its kernels yet; write lowering: triton to use them"
+TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=_bind, by_name=UNTRIED)
