@@ -11,43 +11,21 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
 
-import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels import chunk_scan_kernels
-from kernels.launch import STAGES, kind_of, tile, value_block, warps
+from benchmarks.aot_cases import CASES, Case
+from kernels.launch import STAGES
 
 SHARED = {80: 166_912, 90: 232_448, 100: 232_448}  # bytes of one block, by capability
 TENSOR_CORES = {80: "mma.sync", 90: "wgmma", 100: "tcgen05.mma"}
 FEWEST = 16  # registers of a thread of a kernel that does something
 ROWS = 64  # of a tile, from which on the GPU's own products of tiles are expected
-
-
-@dataclass(frozen=True, kw_only=True)
-class Case:
-    """A kernel at fixed sizes.
-
-    Attributes:
-        kernel: its name.
-        fixed: what it is told at compile time; None for a tensor that is not there.
-    """
-
-    kernel: str
-    sizes: str
-    fixed: Mapping[str, Any]
-
-    @property
-    def warps(self) -> int:
-        """Of a program."""
-        return warps(self.fixed["K"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,32 +48,9 @@ class Compiled:
             return f"spills {self.spills} bytes"
         if self.shared > SHARED[self.capability]:
             return f"needs {self.shared} bytes of shared memory"
-        rows = min(self.case.fixed["BLOCK_C"], self.case.fixed["BLOCK_K"])
-        if not self.tensor_cores and rows >= ROWS:
+        if not self.tensor_cores and self.case.rows >= ROWS:
             return f"has no {TENSOR_CORES[self.capability]}"
         return ""
-
-
-def cases(*, every: bool) -> Iterator[Case]:
-    """The kernels of `chunk_scan` at the sizes that rules use."""
-    widths = (16, 32, 64, 128) if every else (64,)
-    factors = (torch.bfloat16, torch.float32) if every else (torch.bfloat16,)
-    both = (False, True) if every else (True,)
-    for width, dtype, momentum, solved in product(widths, factors, both, both):
-        sizes = {"C": 64, "K": width, "V": width, "BLOCK_C": 64, "BLOCK_K": tile(width)}
-        types = {"T": kind_of(dtype), "ACC": kind_of(torch.float32), "MOMENTUM": momentum}
-        named = f"K = V = {width}, {str(dtype).removeprefix('torch.')}"
-        named += ", momentum" if momentum else ""
-        absent = {} if momentum else dict.fromkeys(("c_ptr", "e_ptr", "g_c_ptr", "g_e_ptr"))
-        for kernel in ("states_fwd", "states_bwd", "writes_bwd"):
-            asked = {} if solved else dict.fromkeys(("w_ptr", "g_w_ptr"))
-            fixed = sizes | types | absent | asked | {"SOLVED": solved}
-            more = ", class B" if solved else ", class A"
-            yield Case(kernel=kernel, sizes=named + more, fixed=fixed)
-        if solved:
-            for kernel in ("reads_fwd", "signals_bwd", "scores_bwd", "reads_bwd"):
-                fixed = sizes | types | absent
-                yield Case(kernel=kernel, sizes=named, fixed=fixed)
 
 
 def compiled(case: Case, capability: int) -> Compiled:
@@ -104,10 +59,8 @@ def compiled(case: Case, capability: int) -> Compiled:
     Raises:
         RuntimeError: ptxas refuses it.
     """
-    function = getattr(chunk_scan_kernels, case.kernel)
-    names = function.arg_names
-    told = {**case.fixed, "BLOCK_V": value_block(case.kernel, case.fixed["V"], capability // 10)}
-    fixed = {name: told[name] for name in names if name in told}
+    names = case.kernel.arg_names
+    fixed = {name: case.fixed[name] for name in names if name in case.fixed}
     signature = {
         name: "constexpr" if name in fixed else "*fp32" if name.endswith("_ptr") else "i32"
         for name in names
@@ -117,7 +70,7 @@ def compiled(case: Case, capability: int) -> Compiled:
         for i, name in enumerate(names)
         if signature[name].startswith("*")
     }
-    source = ASTSource(fn=function, signature=signature, constexprs=fixed, attrs=aligned)
+    source = ASTSource(fn=case.kernel, signature=signature, constexprs=fixed, attrs=aligned)
     target = GPUTarget("cuda", capability, 32)
     made = triton.compile(
         source, target=target, options={"num_warps": case.warps, "num_stages": STAGES}
@@ -172,7 +125,7 @@ def table(rows: list[Compiled]) -> str:
     ]
     for row in rows:
         cells = (
-            row.case.kernel,
+            row.case.name,
             row.case.sizes,
             f"sm_{row.capability}",
             row.case.warps,
@@ -193,11 +146,11 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="a file for the table")
     asked = parser.parse_args()
     rows = []
-    for case, capability in product(cases(every=asked.all), SHARED):
-        rows.append(compiled(case, capability))
-        last = rows[-1]
-        line = f"{last.case.kernel}, {last.case.sizes}, sm_{capability}: {last.problem or 'ok'}"
-        print(line, file=sys.stderr, flush=True)
+    for cases, capability in product(CASES, SHARED):
+        for case in cases(every=asked.all, capability=capability):
+            rows.append(compiled(case, capability))
+            line = f"{case.name}, {case.sizes}, sm_{capability}: {rows[-1].problem or 'ok'}"
+            print(line, file=sys.stderr, flush=True)
     text = table(rows)
     if asked.write:
         asked.write.write_text(text, encoding="utf-8")

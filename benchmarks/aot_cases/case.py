@@ -1,0 +1,29 @@
+"""A kernel at fixed sizes, to be compiled for a GPU that need not be here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A kernel at fixed sizes.
+
+    Attributes:
+        kernel: a `triton.jit` function; arguments named `*_ptr` are tensors of fp32.
+        sizes: what they are, in words.
+        fixed: what it is told at compile time; None for a tensor that is not there.
+        rows: of its smallest tile that enters a product.
+        warps: of a program.
+    """
+
+    kernel: Any
+    sizes: str
+    fixed: Mapping[str, Any]
+    rows: int
+    warps: int
+
+    @property
+    def name(self) -> str:
+        """Of the kernel."""
+        return self.kernel.__name__
