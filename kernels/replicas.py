@@ -20,11 +20,14 @@ def into(t: Tensor, axis: int | None, size: int, at: int) -> Tensor:
 
 
 def register_leading(name: str, operator: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:
-    """Give vmap to an operator that treats all leading axes of its tensors alike."""
+    """Give vmap to an operator that treats all leading axes of its tensors alike.
+
+    Arguments that are no tensors are the same for all replicas.
+    """
 
     def rule(info, axes, *tensors):
         given = (
-            None if t is None else to_front(t, axis, info.batch_size)
+            to_front(t, axis, info.batch_size) if isinstance(t, Tensor) else t
             for t, axis in zip(tensors, axes, strict=True)
         )
         found = operator(*given)

@@ -25,7 +25,8 @@ def test_the_operator_equals_the_definition(size: int, momentum: bool, masked: b
     mask = torch.rand(2, 1, size, generator=generator) > 0.3 if masked else None
     found = []
     args = (lr, gamma, eta if momentum else None, mask)
-    for made in (chunk_filter(*args), filter_rows(*args).filter()):
+    forms = [filter_rows(*args, compiled=compiled).filter() for compiled in (False, True)]
+    for made in (chunk_filter(*args), *forms):
         parts = [t for t in made if t is not None]
         weights = torch.Generator().manual_seed(2)
         total = sum(
@@ -33,13 +34,16 @@ def test_the_operator_equals_the_definition(size: int, momentum: bool, masked: b
         )
         inputs = (lr, gamma, eta) if momentum else (lr, gamma)
         found.append([*parts, *torch.autograd.grad(total, inputs)])
-    for expected, got in zip(*found, strict=True):
-        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+    for expected, *others in zip(*found, strict=True):
+        for got in others:
+            torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_the_operators_are_well_formed() -> None:
     lr, gamma, eta = gates(8)
     live = torch.arange(8).expand(2, 3, 8) % 3 > 0
-    torch.library.opcheck(torch.ops.playground.plain_rows, (lr, gamma))
-    for mask in (None, live):
-        torch.library.opcheck(torch.ops.playground.momentum_rows, (lr, gamma, eta, mask))
+    for compiled in (False, True):
+        torch.library.opcheck(torch.ops.playground.plain_rows, (lr, gamma, compiled))
+        for mask in (None, live):
+            args = (lr, gamma, eta, mask, compiled)
+            torch.library.opcheck(torch.ops.playground.momentum_rows, args)

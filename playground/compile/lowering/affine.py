@@ -68,6 +68,7 @@ class AffineScan:
             raise ValueError(f"{rule.kind}: class {self.kind} has no affine chunk form.")
         (self.name,) = rule.shapes(4)
         self.turned = rule.side == "value"  # gates then act on columns: keep the transpose
+        self.compiled = compiled
         self.prepare, self.output = self._prepare, self._output
         if compiled:
             self.prepare = torch.compile(self._prepare, fullgraph=True, dynamic=True)
@@ -147,7 +148,8 @@ class AffineScan:
 
     def _filter(self, x: Lanes) -> Filter:
         mask = None if x.mask is None else x.mask.squeeze(2)
-        return make_rows(x.lr, x.keep, x.momentum, None, mask).filter()
+        made = make_rows(x.lr, x.keep, x.momentum, None, mask, compiled=self.compiled)
+        return made.filter()
 
     # in parallel over chunks
 

@@ -21,7 +21,7 @@ class LoopScan:
     def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
         self.rule = rule
         name = f"{type(rule).__module__}.{rule!r}|compiled={compiled}"
-        self.wires = {masked: wire_of(rule, masked) for masked in (False, True)}
+        self.wires = {masked: wire_of(rule, masked, compiled=compiled) for masked in (False, True)}
         self.loops = {masked: f"{name}|masked={masked}" for masked in (False, True)}
         for masked, loop in self.loops.items():  # here, not in a call: a trace must find them
             LOOPS.setdefault(loop, Loop(self.wires[masked], compiled=compiled))

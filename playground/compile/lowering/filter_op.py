@@ -5,7 +5,9 @@
 
 are what token t's memory and momentum have of the chunk's first memory (column 0), of its first
 momentum (column 1) and of every token's surprise. All chunks and matrices step to the next row at
-once. Held to the definition by a test; opaque to `torch.compile`, which would unroll it.
+once; in a compiled model on a CPU a loop in C++ makes one table after another in the cache instead
+(`native/rows.py`). Held to the definition by a test; opaque to `torch.compile`, which would unroll
+it.
 """
 
 from typing import NamedTuple
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from kernels.replicas import register_leading
 from memory_rules.filters import Filter
+from playground.compile.native import rows
 
 MEMORY, MOMENTUM = 0, 1  # columns before those of the tokens; the second only with momentum
 
@@ -41,18 +44,30 @@ class Rows(NamedTuple):
 
 
 def filter_rows(
-    lr: Tensor, gamma: Tensor, eta: Tensor | None = None, mask: Tensor | None = None
+    lr: Tensor,
+    gamma: Tensor,
+    eta: Tensor | None = None,
+    mask: Tensor | None = None,
+    *,
+    compiled: bool = False,
 ) -> Rows:
-    """As `chunk_filter`: lr, gamma, eta [..., C]; mask [..., C] bool, broadcastable."""
+    """As `chunk_filter`: lr, gamma, eta [..., C]; mask [..., C] bool, broadcastable.
+
+    compiled: by the loop in C++, where the tensors are on a CPU.
+    """
     if mask is not None:
         lr = torch.where(mask, lr, 0.0)
         gamma = torch.where(mask, gamma, 1.0)
         eta = None if eta is None else torch.where(mask, eta, 1.0)
     if eta is None:
-        return Rows(plain_rows(lr, gamma))
+        return Rows(plain_rows(lr, gamma, compiled))
     live = None if mask is None else mask.expand_as(lr)
-    memory, m, e, _ = momentum_rows(lr, gamma, eta, live)
+    memory, m, e, _ = momentum_rows(lr, gamma, eta, live, compiled)
     return Rows(memory, m, e)
+
+
+def _in_c(compiled: bool, t: Tensor) -> bool:
+    return compiled and t.device.type == "cpu"
 
 
 def _written(lr: Tensor, first: int) -> Tensor:
@@ -87,8 +102,10 @@ def _carry_back(table: Tensor, gate: Tensor, grad: Tensor, start: int) -> Tensor
 
 
 @torch.library.custom_op("playground::plain_rows", mutates_args=())
-def plain_rows(lr: Tensor, gamma: Tensor) -> Tensor:
+def plain_rows(lr: Tensor, gamma: Tensor, compiled: bool) -> Tensor:
     """memory [..., C, 1 + C]."""
+    if _in_c(compiled, lr):
+        return rows.forward(lr, gamma, None, None)[0]
     memory = _written(lr, 1)
     memory[..., 0, MEMORY] = gamma[..., 0]
     _carry_on(memory, gamma)
@@ -96,20 +113,24 @@ def plain_rows(lr: Tensor, gamma: Tensor) -> Tensor:
 
 
 @plain_rows.register_fake
-def _(lr: Tensor, gamma: Tensor) -> Tensor:
+def _(lr: Tensor, gamma: Tensor, compiled: bool) -> Tensor:
     return lr.new_empty(*lr.shape, 1 + lr.shape[-1])
 
 
 @torch.library.custom_op("playground::plain_rows_backward", mutates_args=())
-def plain_rows_backward(gamma: Tensor, memory: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+def plain_rows_backward(
+    gamma: Tensor, memory: Tensor, grad: Tensor, compiled: bool
+) -> tuple[Tensor, Tensor]:
     """Gradients to lr and gamma."""
+    if _in_c(compiled, gamma):
+        return rows.backward(gamma, None, None, memory, None, grad, None, None)[:2]
     grad = grad.clone(memory_format=torch.contiguous_format)
     g_gamma = _carry_back(memory, gamma, grad, MEMORY)
     return grad[..., 1:].diagonal(0, -2, -1).contiguous(), g_gamma
 
 
 @plain_rows_backward.register_fake
-def _(gamma: Tensor, memory: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+def _(gamma: Tensor, memory: Tensor, grad: Tensor, compiled: bool) -> tuple[Tensor, Tensor]:
     return gamma.new_empty(gamma.shape), gamma.new_empty(gamma.shape)
 
 
@@ -118,12 +139,15 @@ def _(gamma: Tensor, memory: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
 
 @torch.library.custom_op("playground::momentum_rows", mutates_args=())
 def momentum_rows(
-    lr: Tensor, gamma: Tensor, eta: Tensor, live: Tensor | None
+    lr: Tensor, gamma: Tensor, eta: Tensor, live: Tensor | None, compiled: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """memory [..., C, 2 + C], m, e [..., C], and momentum [..., C, 2 + C] for backward.
 
     live: bool, False where momentum does not reach the memory; None for everywhere.
     """
+    if _in_c(compiled, lr):
+        memory, momentum, m, e = rows.forward(lr, gamma, eta, live)
+        return memory, m, e, momentum
     momentum = _written(lr, 2)
     momentum[..., 0, MOMENTUM] = eta[..., 0]
     _carry_on(momentum, eta)
@@ -135,7 +159,7 @@ def momentum_rows(
 
 @momentum_rows.register_fake
 def _(
-    lr: Tensor, gamma: Tensor, eta: Tensor, live: Tensor | None
+    lr: Tensor, gamma: Tensor, eta: Tensor, live: Tensor | None, compiled: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     table = (*lr.shape, 2 + lr.shape[-1])
     vector, rows = lr.new_empty(lr.shape), lr.new_empty(table)
@@ -152,8 +176,11 @@ def momentum_rows_backward(
     g_memory: Tensor,
     g_m: Tensor,
     g_e: Tensor,
+    compiled: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients to lr, gamma and eta, from those to memory, m and e."""
+    if _in_c(compiled, gamma):
+        return rows.backward(gamma, eta, live, memory, momentum, g_memory, g_m, g_e)
     grad = g_memory.clone(memory_format=torch.contiguous_format)
     g_gamma = _carry_back(memory, gamma, grad, MEMORY)
     if live is not None:
@@ -165,29 +192,32 @@ def momentum_rows_backward(
 
 
 @momentum_rows_backward.register_fake
-def _(gamma: Tensor, *rest: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _(gamma: Tensor, *rest: Tensor | bool | None) -> tuple[Tensor, Tensor, Tensor]:
     found = [gamma.new_empty(gamma.shape) for _ in range(3)]
     return found[0], found[1], found[2]
 
 
 def _save_plain(ctx, inputs, output) -> None:
-    ctx.save_for_backward(inputs[1], output)
+    _, gamma, ctx.compiled = inputs
+    ctx.save_for_backward(gamma, output)
 
 
 def _plain_backward(ctx, grad: Tensor):
     gamma, memory = ctx.saved_tensors
-    return plain_rows_backward(gamma, memory, grad)
+    return *plain_rows_backward(gamma, memory, grad, ctx.compiled), None
 
 
 def _save_momentum(ctx, inputs, output) -> None:
-    _, gamma, eta, live = inputs
+    _, gamma, eta, live, ctx.compiled = inputs
     ctx.save_for_backward(gamma, eta, live, output[0], output[3])
 
 
 def _momentum_backward(ctx, g_memory: Tensor, g_m: Tensor, g_e: Tensor, _: Tensor):
     gamma, eta, live, memory, momentum = ctx.saved_tensors
-    found = momentum_rows_backward(gamma, eta, live, memory, momentum, g_memory, g_m, g_e)
-    return *found, None
+    found = momentum_rows_backward(
+        gamma, eta, live, memory, momentum, g_memory, g_m, g_e, ctx.compiled
+    )
+    return *found, None, None
 
 
 plain_rows.register_autograd(_plain_backward, setup_context=_save_plain)

@@ -4,20 +4,21 @@ Forward keeps the carry at every chunk's start and what tokens read from every m
 walks the chunks in reverse and recomputes the rest of each one inside its pullback.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 
 import torch
 from torch import Tensor
 
-from playground.compile.lowering.bodies import Body
+from playground.compile.lowering.bodies import Body, Call
 from playground.compile.lowering.chunk import chunk, opened
 from playground.compile.lowering.pack import Wire
 from playground.compile.lowering.segments import Kind, Lane, Segment, runs_of, segments
 
 Tensors = list[Tensor]
-PerRun = list[Sequence[Tensor]]  # one entry per run
+PerRun = Sequence[Sequence[Tensor]]  # one entry per run
 KINDS: tuple[Kind, ...] = ("whole", "part", "last")
 FILTER_NUMBERS = 1 << 18  # of the filters of one matrix that are made ahead of the loop
 
@@ -41,16 +42,16 @@ class Groups:
 
 @dataclass
 class Blocks:
-    """The tokens of a run of segments: q, k, v [N, B, H, C, d]; gates, and the filters of them."""
+    """The tokens of a run of segments: q, k, v of every run; gates, and the filters of them."""
 
-    qkv: Tensors
+    qkv: PerRun
     gates: Tensors
     filters: Tensors
 
-    def runs(self) -> list[tuple[Tensor, ...]]:
-        """What the body of each run is given."""
-        parts = (*self.qkv, *(t.detach() for t in self.filters))
-        return list(zip(*(t.unbind(0) for t in parts), strict=True))
+    def runs(self) -> PerRun:
+        """What the body of each run is given: q, k, v [B, H, C, d], then its filters."""
+        made = _by_row([t.detach() for t in self.filters])
+        return [(*tokens, *filters) for tokens, filters in zip(self.qkv, made, strict=True)]
 
 
 class Loop:
@@ -63,18 +64,26 @@ class Loop:
     def __init__(self, wire: Wire, *, compiled: bool) -> None:
         self.wire, self.rule, self.gating = wire, wire.rule, wire.gating
         self.size, self.compiled = wire.rule.chunk_size, compiled
-        whole = {kind: compiled and kind == "whole" for kind in KINDS}
-        self.bodies = {
-            kind: Body(partial(self._body, kind), compiled=whole[kind]) for kind in KINDS
-        }
-        self.pulls = {kind: Body(partial(self._pull, kind), compiled=whole[kind]) for kind in KINDS}
-        self.single = {kind: Body(partial(self._body, kind), compiled=compiled) for kind in KINDS}
         n, back = len(wire.names), self.rule.window - 1
         rows = n * self.gating.channelwise + n * (back > 0)
         lanes = [Lane(1), Lane(1, back), Lane(1, back), Lane(2), *[Lane(1)] * rows]
         self.lanes = [*lanes, Lane(1, back)] if wire.masked else lanes
         carry, opens = n + len(wire.duals), n * (1 + self.rule.passes) + len(wire.duals)
         self.groups = Groups(carry, opens, len(wire.starts) + len(wire.slow), len(self.lanes))
+        self.bodies, self.pulls, self.single = {}, {}, {}
+        for kind in KINDS:
+            whole, zeros = compiled and kind == "whole", self._triangles(kind)
+            body, pull = partial(self._body, kind), partial(self._pull, kind)
+            self.bodies[kind] = Body(body, compiled=whole, lower=zeros)
+            self.pulls[kind] = Body(pull, compiled=whole, lower=zeros)
+            self.single[kind] = Body(body, compiled=compiled, lower=zeros)
+
+    def _triangles(self, kind: Kind) -> dict[int, int]:
+        """Tables of filters among the inputs of a body: no token reads of a later one."""
+        first = self.groups.carry + self.groups.fixed + 3
+        first += 0 if kind == "whole" else self.groups.open
+        shift = (2 if self.rule.has_momentum else 1) + self.rule.window - 1
+        return {first + i * self.gating.tensors: shift for i in range(len(self.wire.names))}
 
     # one chunk, or a part of one, as functions of flat tensors
 
@@ -84,18 +93,26 @@ class Loop:
         return [y, *after, *said]
 
     def _pull(self, kind: Kind, *tensors: Tensor) -> Tensors:
-        """[inputs of `_body`, gradients to y, carry, open; said] -> gradients to the inputs."""
+        """[inputs of `_body`; gradients to y, carry, open; to fixed, so far; said] -> to inputs.
+
+        What it gives for the fixed inputs is the sum so far.
+        """
         said = len(self.wire.names) if kind == "whole" else 0
         given = 1 + self.groups.carry + (self.groups.open if kind == "part" else 0)
-        size = len(tensors) - given - said
-        known = list(tensors[size + given :]) if said else None
+        size = len(tensors) - given - said - self.groups.fixed
+        so_far = tensors[size + given : size + given + self.groups.fixed]
+        known = list(tensors[len(tensors) - said :]) if said else None
 
         def body(*inputs: Tensor) -> tuple[Tensor, ...]:
             y, after, _ = self._chunk(kind, inputs, known)
             return (y, *after)
 
         pull = torch.func.vjp(body, *tensors[:size])[1]
-        return list(pull(tuple(tensors[size : size + given])))
+        found = list(pull(tuple(tensors[size : size + given])))
+        first = self.groups.carry + (0 if kind == "whole" else self.groups.open)
+        for i, before in enumerate(so_far, first):
+            found[i] = before + found[i]
+        return found
 
     def _chunk(
         self, kind: Kind, inputs: Sequence[Tensor], known: Tensors | None
@@ -133,9 +150,11 @@ class Loop:
         return [piece for segment in plan for piece in runs_of(segment, most)]
 
     def _pack(self, tokens: Tensors, segment: Segment, *, backward: bool = False) -> Blocks:
-        packed = [lane.pack(t, segment) for lane, t in zip(self.lanes, tokens, strict=True)]
+        lanes = list(zip(self.lanes, tokens, strict=True))
+        packed = [lane.pack(t, segment) for lane, t in lanes[3:]]
         mask = packed.pop() if self.wire.masked else None
-        qkv, gates = packed[:3], [t.requires_grad_(backward) for t in packed[3:]]
+        views = [lane.views(t, segment) for lane, t in lanes[:3]]
+        qkv, gates = list(zip(*views, strict=True)), [t.requires_grad_(backward) for t in packed]
         with torch.set_grad_enabled(backward):
             return Blocks(qkv, gates, self.gating.flat(gates, mask))
 
@@ -158,21 +177,17 @@ class Loop:
         row, spoken = 0, iter(said)
         for segment in plan:
             blocks = self._pack(tokens, segment)
-            out = torch.empty_like(blocks.qkv[2][..., -segment.size :, :])
-            run = None
-            for y_run, block in zip(out.unbind(0), blocks.runs(), strict=True):
+            calls: list[Call] = []
+            for y_run, block in zip(Lane(1).views(y, segment), blocks.runs(), strict=True):
                 at = [] if segment.kind == "whole" else [t.contiguous() for t in opens]
                 opens = [torch.empty_like(t) for t in at] if segment.kind == "part" else []
                 says = next(spoken) if segment.kind == "whole" else ()
                 inputs = [*carries[row], *at, *fixed, *block]
-                outputs = [y_run, *carries[row + 1], *opens, *says]
-                if run is None:
-                    run = self._body_of(segment, keep=keep).runner(inputs, outputs)
-                run(*inputs, *outputs)
+                calls.append((inputs, [y_run, *carries[row + 1], *opens, *says]))
                 row += 1
+            self._body_of(segment, keep=keep).run(calls)
             if segment.kind != "part":
                 opens = self._opened(carries[row])
-            Lane(1).unpack(y, out, segment)
         return y, [*carries[row], *opens], kept
 
     def _room(
@@ -206,17 +221,19 @@ class Loop:
         _, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
         plan, count = self._plan(tokens, tensors[-1]), self.groups.carry
-        carries, said = self._room(tensors, kept, plan)
+        carries, said = (list(t) for t in self._room(tensors, kept, plan))
         g_carry, g_open, row = list(g_after[:count]), list(g_after[count:]), len(carries) - 1
         g_fixed = [torch.zeros_like(t) for t in fixed]
         g_tokens = [t.new_zeros(t.shape) for t in tokens if t.is_floating_point()]
+        rooms = _taking_turns([*carries[0], *fixed])
         for segment in reversed(plan):
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
             blocks = self._pack(tokens, segment, backward=True)
-            g_blocks = [torch.empty_like(t) for t in (*blocks.qkv, *blocks.filters)]
-            runs = zip(Lane(1).pack(gy, segment), blocks.runs(), _by_row(g_blocks), strict=True)
-            run = None
+            g_qkv, g_filters = self._rooms(g_tokens, blocks, segment)
+            into = [(*t, *f) for t, f in zip(g_qkv, _by_row(g_filters), strict=True)]
+            runs = zip(Lane(1).views(gy, segment), blocks.runs(), into, strict=True)
+            calls: list[Call] = []
             for g_y, block, into in reversed(list(runs)):
                 row -= 1
                 here, says, at = carries[row], (), []
@@ -225,27 +242,45 @@ class Loop:
                 else:  # later chunks open at their carry
                     at = [t.contiguous() for t in (opens if row == 0 else self._opened(here))]
                 inputs = [*here, *at, *fixed, *block]
-                inputs += [t.contiguous() for t in (g_y, *g_carry, *g_open)]
-                found = [torch.empty_like(t) for t in (*here, *at, *fixed)]
-                if run is None:
-                    run = self.pulls[segment.kind].runner([*inputs, *says], [*found, *into])
-                run(*inputs, *says, *found, *into)
-                g_carry, g_open = found[:count], found[count : count + len(at)]
-                for total, g in zip(g_fixed, found[count + len(at) :], strict=True):
-                    total.add_(g)
+                inputs += [g_y, *(t.contiguous() for t in (*g_carry, *g_open)), *g_fixed, *says]
+                room = next(rooms)
+                g_carry, g_fixed = room[:count], room[count:]
+                g_open = [torch.empty_like(t) for t in at]
+                calls.append((inputs, [*g_carry, *g_open, *g_fixed, *into]))
+            self.pulls[segment.kind].run(calls)
             if row:  # the chunk opened here: its anchor is this carry
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
-            self._unpack(g_tokens, g_blocks, blocks, segment)
+            self._unpack(g_tokens, g_qkv, g_filters, blocks, segment)
         if not g_open:
             g_open = [t.new_zeros(t.shape) for t in opens]
         return [*g_carry, *g_open, *g_fixed, *g_tokens]
 
+    def _rooms(self, g_tokens: Tensors, blocks: Blocks, segment: Segment) -> tuple[PerRun, Tensors]:
+        """Where gradients to q, k, v of every run go, and those to filters.
+
+        Runs that share tokens, those of a window before them, each have room of their own.
+        """
+        each = []
+        for i, (lane, g) in enumerate(zip(self.lanes[:3], g_tokens, strict=False)):
+            own = [torch.empty_like(tokens[i]) for tokens in blocks.qkv] if lane.back else None
+            each.append(lane.views(g, segment) if own is None else own)
+        return list(zip(*each, strict=True)), [torch.empty_like(t) for t in blocks.filters]
+
     def _unpack(
-        self, g_tokens: Tensors, g_blocks: Tensors, blocks: Blocks, segment: Segment
+        self,
+        g_tokens: Tensors,
+        g_qkv: PerRun,
+        g_filters: Tensors,
+        blocks: Blocks,
+        segment: Segment,
     ) -> None:
-        """Through the filters to the gates, and from chunks back to tokens."""
-        g_gates = torch.autograd.grad(blocks.filters, blocks.gates, g_blocks[3:])
-        for g, b, lane in zip(g_tokens, (*g_blocks[:3], *g_gates), self.lanes, strict=False):
+        """Through the filters to the gates, and what runs share back to tokens."""
+        for i, (lane, g) in enumerate(zip(self.lanes[:3], g_tokens, strict=False)):
+            for place, found in zip(lane.views(g, segment), g_qkv, strict=True):
+                if lane.back:
+                    place.add_(found[i])
+        g_gates = torch.autograd.grad(blocks.filters, blocks.gates, g_filters)
+        for g, b, lane in zip(g_tokens[3:], g_gates, self.lanes[3:], strict=False):
             lane.unpack(g, b, segment)
 
     def _fold_open(self, g_carry: Tensors, g_open: Tensors) -> Tensors:
@@ -256,6 +291,11 @@ class Loop:
         for i, g in enumerate(g_open[: n * (1 + self.rule.passes)]):
             found[i % n][..., : g.shape[-2], :] += g  # anchor: the memory half; drafts: both
         return found
+
+
+def _taking_turns(like: Sequence[Tensor]) -> Iterator[Tensors]:
+    """Two rooms for what passes from chunk to chunk: one is read while the other is written."""
+    return cycle([[torch.empty_like(t) for t in like] for _ in range(2)])
 
 
 def _by_row(tensors: Sequence[Tensor]) -> PerRun:

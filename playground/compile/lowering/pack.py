@@ -24,6 +24,7 @@ class Wire:
     names: tuple[str, ...]
     slow: tuple[str, ...]
     masked: bool
+    compiled: bool = False
 
     @property
     def gating(self) -> Gating:
@@ -34,6 +35,7 @@ class Wire:
             momentum=rule.has_momentum,
             channelwise=rule.side != "scalar",
             lags=rule.window,
+            compiled=self.compiled,
         )
 
     @property
@@ -160,11 +162,12 @@ def _shift(recent: TensorDict, inputs: Inputs, lags: int) -> TensorDict:
     return recent
 
 
-def wire_of(rule: AbstractGradientRule, masked: bool) -> Wire:
-    """The wire of a rule; masked: whether calls bring a mask."""
+def wire_of(rule: AbstractGradientRule, masked: bool, *, compiled: bool) -> Wire:
+    """The wire of a rule; masked: whether calls bring a mask; compiled: see `Gating`."""
     return Wire(
         rule=rule,
         names=tuple(rule.shapes(4)),
         slow=tuple(rule.slow_shapes(4)),
         masked=masked or rule.window > 1,
+        compiled=compiled,
     )

@@ -67,6 +67,12 @@ class Lane:
     time: int
     back: int = 0
 
+    def views(self, t: Tensor, segment: Segment) -> list[Tensor]:
+        """The tokens of every run where they lie: [B, H, size + back, d] of [B, T, H, d]."""
+        starts = range(segment.first, segment.end, segment.size)
+        size = segment.size + self.back
+        return [t.narrow(self.time, at, size).transpose(1, 2) for at in starts]
+
     def pack(self, t: Tensor, segment: Segment) -> Tensor:
         """[count, ..., H, size + back(, d)], contiguous: every run is one dense block."""
         n, size = segment.count, segment.size + self.back
