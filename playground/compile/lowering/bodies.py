@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from playground.compile.lowering.graphs import trace
-from playground.compile.native import Unsupported, make_program
+from playground.compile.native import Program, Unsupported, make_program
 
 Function = Callable[..., Sequence[Tensor]]
 Run = Callable[..., None]
@@ -61,44 +61,43 @@ class Body:
         self, function: Function, *, compiled: bool, lower: Mapping[int, int] | None = None
     ) -> None:
         self.function, self.compiled, self.lower = function, compiled, lower
-        self._made: dict[object, Callable[[Sequence[Call]], None]] = {}
+        self._programs: dict[object, Program | None] = {}
+        self._graphs: dict[object, Run] = {}
 
     def run(self, calls: Sequence[Call]) -> None:
         """outputs[i].copy_(function(*inputs)[i]) for calls of one layout, in order."""
         inputs, outputs = calls[0]
-        if not self.compiled:
-            return _each(_writing(self.function, len(inputs)))(calls)
-        layout = tuple((t.shape, t.stride(), t.dtype) for t in (*inputs, *outputs))
-        key = (torch.is_inference_mode_enabled(), inputs[0].device, layout)
-        if key not in self._made:
-            self._made[key] = self._make(inputs, outputs)
-        return self._made[key](calls)
+        program = self._program(inputs, outputs) if self.compiled else None
+        if program is not None:
+            program([[*given, *found] for given, found in calls])
+            return
+        graph = self._graph(inputs, outputs) if self.compiled else None
+        run = _writing(self.function, len(inputs)) if graph is None else graph
+        for given, found in calls:
+            run(*given, *found)
 
-    def _make(
-        self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
-    ) -> Callable[[Sequence[Call]], None]:
-        if inputs[0].device.type == "cpu":
+    def _program(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Program | None:
+        """One for any number of sequences and heads; None where there cannot be one."""
+        if inputs[0].device.type != "cpu":
+            return None
+        key = tuple((t.shape[2:], t.stride()[2:], t.dtype) for t in (*inputs, *outputs))
+        if key not in self._programs:
             try:
-                program = make_program(self.function, inputs, outputs, self.lower)
+                self._programs[key] = make_program(self.function, inputs, outputs, self.lower)
             except Unsupported as reason:
                 _log.info("torch.compile instead of a program of our own: %s", reason)
-            else:
-                return lambda calls: program([[*given, *found] for given, found in calls])
-        graph = trace(self.function, inputs)
-        run = torch.compile(
-            _own_code(_writing(graph, len(inputs))),
-            fullgraph=True,
-            dynamic=False,
-            options={"guard_filter_fn": _no_guards},
-        )
-        return _each(run)
+                self._programs[key] = None
+        return self._programs[key]
 
-
-def _each(run: Run) -> Callable[[Sequence[Call]], None]:
-    """One call after another."""
-
-    def all_calls(calls: Sequence[Call]) -> None:
-        for inputs, outputs in calls:
-            run(*inputs, *outputs)
-
-    return all_calls
+    def _graph(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Run:
+        layout = tuple((t.shape, t.stride(), t.dtype) for t in (*inputs, *outputs))
+        key = (torch.is_inference_mode_enabled(), inputs[0].device, layout)
+        if key not in self._graphs:
+            graph = trace(self.function, inputs)
+            self._graphs[key] = torch.compile(
+                _own_code(_writing(graph, len(inputs))),
+                fullgraph=True,
+                dynamic=False,
+                options={"guard_filter_fn": _no_guards},
+            )
+        return self._graphs[key]

@@ -50,19 +50,23 @@ def filter_rows(
     mask: Tensor | None = None,
     *,
     compiled: bool = False,
+    traced: bool = False,
 ) -> Rows:
     """As `chunk_filter`: lr, gamma, eta [..., C]; mask [..., C] bool, broadcastable.
 
-    compiled: by the loop in C++, where the tensors are on a CPU.
+    compiled: by the loop in C++, where the tensors are on a CPU; traced: inside `torch.func`, which
+    does not take the derivatives of operators.
     """
     if mask is not None:
         lr = torch.where(mask, lr, 0.0)
         gamma = torch.where(mask, gamma, 1.0)
         eta = None if eta is None else torch.where(mask, eta, 1.0)
     if eta is None:
-        return Rows(plain_rows(lr, gamma, compiled))
+        plain = _Plain.apply if traced else plain_rows
+        return Rows(plain(lr, gamma, compiled))
     live = None if mask is None else mask.expand_as(lr)
-    memory, m, e, _ = momentum_rows(lr, gamma, eta, live, compiled)
+    made = _Momentum.apply if traced else momentum_rows
+    memory, m, e, _ = made(lr, gamma, eta, live, compiled)
     return Rows(memory, m, e)
 
 
@@ -202,9 +206,9 @@ def _save_plain(ctx, inputs, output) -> None:
     ctx.save_for_backward(gamma, output)
 
 
-def _plain_backward(ctx, grad: Tensor):
+def _plain_backward(ctx, *grads: Tensor):
     gamma, memory = ctx.saved_tensors
-    return *plain_rows_backward(gamma, memory, grad, ctx.compiled), None
+    return *plain_rows_backward(gamma, memory, grads[0], ctx.compiled), None
 
 
 def _save_momentum(ctx, inputs, output) -> None:
@@ -212,12 +216,37 @@ def _save_momentum(ctx, inputs, output) -> None:
     ctx.save_for_backward(gamma, eta, live, output[0], output[3])
 
 
-def _momentum_backward(ctx, g_memory: Tensor, g_m: Tensor, g_e: Tensor, _: Tensor):
+def _momentum_backward(ctx, *grads: Tensor):
+    g_memory, g_m, g_e, _ = grads
     gamma, eta, live, memory, momentum = ctx.saved_tensors
     found = momentum_rows_backward(
         gamma, eta, live, memory, momentum, g_memory, g_m, g_e, ctx.compiled
     )
     return *found, None, None
+
+
+class _Plain(torch.autograd.Function):
+    """`plain_rows` for `torch.func`."""
+
+    @staticmethod
+    def forward(lr: Tensor, gamma: Tensor, compiled: bool) -> Tensor:
+        return plain_rows(lr, gamma, compiled)
+
+    setup_context = staticmethod(_save_plain)
+    backward = staticmethod(_plain_backward)
+
+
+class _Momentum(torch.autograd.Function):
+    """`momentum_rows` for `torch.func`."""
+
+    @staticmethod
+    def forward(
+        lr: Tensor, gamma: Tensor, eta: Tensor, live: Tensor | None, compiled: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return momentum_rows(lr, gamma, eta, live, compiled)
+
+    setup_context = staticmethod(_save_momentum)
+    backward = staticmethod(_momentum_backward)
 
 
 plain_rows.register_autograd(_plain_backward, setup_context=_save_plain)

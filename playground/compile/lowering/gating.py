@@ -20,7 +20,7 @@ class Gating:
     names: matrices; momentum, channelwise, lags: what gates there are. The gates of a run of chunks
     are [stacked [N, G, B, H, C], channel gates [N, B, H, C, d]..., windows [N, B, H, C, lags]...],
     G counting lr, keep unless channelwise, and momentum, each for every matrix in turn.
-    compiled: whether the rows of filters are made by a compiled loop.
+    compiled, traced: how the rows of filters are made; see `filter_rows`.
     """
 
     names: tuple[str, ...]
@@ -28,6 +28,7 @@ class Gating:
     channelwise: bool
     lags: int
     compiled: bool = False
+    traced: bool = False
 
     @property
     def tensors(self) -> int:
@@ -40,19 +41,20 @@ class Gating:
         mask: [N, B, C + lags - 1] bool, or None.
         """
         stacked, count = gates[0], len(self.names)
+        how = {"compiled": self.compiled, "traced": self.traced}
         lr, *others = stacked.unflatten(1, (-1, count)).unbind(1)
         eta = others[-1] if self.momentum else None
         windows = gates[1 + self.channelwise * count :] if self.lags > 1 else [None] * count
         if not self.channelwise and self.lags == 1:  # matrices differ in their numbers alone
             wide = None if mask is None else mask.unsqueeze(1)
-            made = make_rows(lr, others[0], eta, None, wide, compiled=self.compiled)
+            made = make_rows(lr, others[0], eta, None, wide, **how)
             each = [t.unbind(1) for t in made if t is not None]
             return [t for matrix in zip(*each, strict=True) for t in matrix]
         found: list[Tensor] = []
         for i, window in enumerate(windows):
             keep = gates[1 + i] if self.channelwise else others[0][:, i]
             steps = None if eta is None else eta[:, i]
-            made = make_rows(lr[:, i], keep, steps, window, mask, compiled=self.compiled)
+            made = make_rows(lr[:, i], keep, steps, window, mask, **how)
             found += [t for t in made if t is not None]
         return found
 
@@ -71,6 +73,7 @@ def make_rows(
     mask: Tensor | None,
     *,
     compiled: bool,
+    traced: bool = False,
 ) -> Rows:
     """The filter of one matrix.
 
@@ -81,6 +84,7 @@ def make_rows(
         window: [..., H, C, lags] weights of the last tokens' gradients, or None.
         mask: [..., C + lags - 1] bool, or None.
         compiled: see `filter_rows`.
+        traced: see `filter_rows`.
     """
     size, step = lr.shape[-1], lr
     here = None if mask is None else mask[..., None, -size:]
@@ -91,8 +95,8 @@ def make_rows(
         eta = None if eta is None else eta.unsqueeze(-2).expand_as(keep)
         here = None if here is None else here.unsqueeze(-2)
     if window is None:
-        return filter_rows(lr, keep, eta, here, compiled=compiled)
-    unit = filter_rows(torch.ones_like(lr), keep, eta, here, compiled=compiled)
+        return filter_rows(lr, keep, eta, here, compiled=compiled, traced=traced)
+    unit = filter_rows(torch.ones_like(lr), keep, eta, here, compiled=compiled, traced=traced)
     band = _band(step, window, mask)
     band = band.unsqueeze(-3) if wide else band
     e = None if unit.e is None else (unit.e.unsqueeze(-2) @ band).squeeze(-2)

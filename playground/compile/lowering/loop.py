@@ -4,7 +4,7 @@ Forward keeps the carry at every chunk's start and what tokens read from every m
 walks the chunks in reverse and recomputes the rest of each one inside its pullback.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -12,15 +12,21 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
-from playground.compile.lowering.bodies import Body, Call
+from playground.compile.lowering.bodies import Body
 from playground.compile.lowering.chunk import chunk, opened
+from playground.compile.lowering.feed import (
+    AbstractFeed,
+    FilterFeed,
+    GateFeed,
+    PerRun,
+    Tensors,
+    lanes_of,
+)
 from playground.compile.lowering.pack import Wire
 from playground.compile.lowering.segments import Kind, Lane, Segment, runs_of, segments
 
-Tensors = list[Tensor]
-PerRun = Sequence[Sequence[Tensor]]  # one entry per run
 KINDS: tuple[Kind, ...] = ("whole", "part", "last")
-FILTER_NUMBERS = 1 << 18  # of the filters of one matrix that are made ahead of the loop
+FILTER_NUMBERS = 1 << 17  # of the filters of one matrix that are made ahead of the loop
 
 
 @dataclass(frozen=True)
@@ -40,20 +46,6 @@ class Groups:
         return found[0], found[1], found[2], found[3]
 
 
-@dataclass
-class Blocks:
-    """The tokens of a run of segments: q, k, v of every run; gates, and the filters of them."""
-
-    qkv: PerRun
-    gates: Tensors
-    filters: Tensors
-
-    def runs(self) -> PerRun:
-        """What the body of each run is given: q, k, v [B, H, C, d], then its filters."""
-        made = _by_row([t.detach() for t in self.filters])
-        return [(*tokens, *filters) for tokens, filters in zip(self.qkv, made, strict=True)]
-
-
 class Loop:
     """Runs one rule over tokens, chunk by chunk, forward and backward.
 
@@ -64,35 +56,41 @@ class Loop:
     def __init__(self, wire: Wire, *, compiled: bool) -> None:
         self.wire, self.rule, self.gating = wire, wire.rule, wire.gating
         self.size, self.compiled = wire.rule.chunk_size, compiled
-        n, back = len(wire.names), self.rule.window - 1
-        rows = n * self.gating.channelwise + n * (back > 0)
-        lanes = [Lane(1), Lane(1, back), Lane(1, back), Lane(2), *[Lane(1)] * rows]
-        self.lanes = [*lanes, Lane(1, back)] if wire.masked else lanes
+        n = len(wire.names)
         carry, opens = n + len(wire.duals), n * (1 + self.rule.passes) + len(wire.duals)
-        self.groups = Groups(carry, opens, len(wire.starts) + len(wire.slow), len(self.lanes))
-        self.bodies, self.pulls, self.single = {}, {}, {}
-        for kind in KINDS:
-            whole, zeros = compiled and kind == "whole", self._triangles(kind)
-            body, pull = partial(self._body, kind), partial(self._pull, kind)
-            self.bodies[kind] = Body(body, compiled=whole, lower=zeros)
-            self.pulls[kind] = Body(pull, compiled=whole, lower=zeros)
-            self.single[kind] = Body(body, compiled=compiled, lower=zeros)
+        lanes = len(lanes_of(wire))
+        self.groups = Groups(carry, opens, len(wire.starts) + len(wire.slow), lanes)
+        self.filters, self.gates = FilterFeed(wire), GateFeed(wire)
+        whole = {kind: compiled and kind == "whole" for kind in KINDS}
+        self.bodies = {kind: self._made(self._body, kind, whole[kind]) for kind in KINDS}
+        self.pulls = {kind: self._made(self._pull, kind, whole[kind]) for kind in KINDS}
+        self.single = {kind: self._made(self._body, kind, compiled) for kind in KINDS}
 
-    def _triangles(self, kind: Kind) -> dict[int, int]:
-        """Tables of filters among the inputs of a body: no token reads of a later one."""
-        first = self.groups.carry + self.groups.fixed + 3
-        first += 0 if kind == "whole" else self.groups.open
-        shift = (2 if self.rule.has_momentum else 1) + self.rule.window - 1
-        return {first + i * self.gating.tensors: shift for i in range(len(self.wire.names))}
+    def _made(
+        self, function: Callable[..., Tensors], kind: Kind, compiled: bool
+    ) -> dict[AbstractFeed, Body]:
+        """A function of one chunk, for every way to give it its tokens."""
+        first = self.groups.carry + self.groups.fixed + (kind != "whole") * self.groups.open
+        return {
+            feed: Body(
+                partial(function, kind, feed), compiled=compiled, lower=feed.triangles(first)
+            )
+            for feed in (self.filters, self.gates)
+        }
+
+    def _feed(self, kind: Kind, device: torch.device) -> AbstractFeed:
+        """A program makes the filters of whole chunks by itself."""
+        program = self.compiled and kind == "whole" and device.type == "cpu"
+        return self.gates if program and not self.wire.masked else self.filters
 
     # one chunk, or a part of one, as functions of flat tensors
 
-    def _body(self, kind: Kind, *inputs: Tensor) -> Tensors:
+    def _body(self, kind: Kind, feed: AbstractFeed, *inputs: Tensor) -> Tensors:
         """[carry, open, fixed, block] -> [y, carry, open of a "part", said of a "whole"]."""
-        y, after, said = self._chunk(kind, inputs, None)
+        y, after, said = self._chunk(kind, feed, inputs, None)
         return [y, *after, *said]
 
-    def _pull(self, kind: Kind, *tensors: Tensor) -> Tensors:
+    def _pull(self, kind: Kind, feed: AbstractFeed, *tensors: Tensor) -> Tensors:
         """[inputs of `_body`; gradients to y, carry, open; to fixed, so far; said] -> to inputs.
 
         What it gives for the fixed inputs is the sum so far.
@@ -104,7 +102,7 @@ class Loop:
         known = list(tensors[len(tensors) - said :]) if said else None
 
         def body(*inputs: Tensor) -> tuple[Tensor, ...]:
-            y, after, _ = self._chunk(kind, inputs, known)
+            y, after, _ = self._chunk(kind, feed, inputs, known)
             return (y, *after)
 
         pull = torch.func.vjp(body, *tensors[:size])[1]
@@ -115,7 +113,7 @@ class Loop:
         return found
 
     def _chunk(
-        self, kind: Kind, inputs: Sequence[Tensor], known: Tensors | None
+        self, kind: Kind, feed: AbstractFeed, inputs: Sequence[Tensor], known: Tensors | None
     ) -> tuple[Tensor, Tensors, Tensors]:
         """y; the carry after it, and what is open; what the query pass of a whole chunk said."""
         rest, wire = iter(inputs), self.wire
@@ -124,7 +122,7 @@ class Loop:
             carry = wire.open_of(carry, rest)
         start, slow = wire.fixed_of(rest)
         spoken = None if known is None else dict(zip(wire.names, known, strict=True))
-        tokens, closes = wire.tokens_of(rest), kind != "part"
+        tokens, closes = feed.tokens_of(rest), kind != "part"
         y, said, after = chunk(wire.rule, carry, start, slow, tokens, closes=closes, known=spoken)
         flat = wire.carry_list(after) + ([] if closes else wire.open_list(after))
         return y, flat, [said[n] for n in wire.names] if kind == "whole" else []
@@ -146,19 +144,13 @@ class Loop:
         batch, length, heads = tokens[0].shape[:3]
         width = tokens[0].shape[3] if self.gating.channelwise else 1
         most = max(1, FILTER_NUMBERS // (batch * heads * width * self.size**2))
-        plan = segments(length, at, self.size)
-        return [piece for segment in plan for piece in runs_of(segment, most)]
+        found = []
+        for segment in segments(length, at, self.size):
+            ahead = self._feed(segment.kind, tokens[0].device) is self.filters
+            found += runs_of(segment, most) if ahead else [segment]
+        return found
 
-    def _pack(self, tokens: Tensors, segment: Segment, *, backward: bool = False) -> Blocks:
-        lanes = list(zip(self.lanes, tokens, strict=True))
-        packed = [lane.pack(t, segment) for lane, t in lanes[3:]]
-        mask = packed.pop() if self.wire.masked else None
-        views = [lane.views(t, segment) for lane, t in lanes[:3]]
-        qkv, gates = list(zip(*views, strict=True)), [t.requires_grad_(backward) for t in packed]
-        with torch.set_grad_enabled(backward):
-            return Blocks(qkv, gates, self.gating.flat(gates, mask))
-
-    def _body_of(self, segment: Segment, *, keep: bool) -> Body:
+    def _body_of(self, segment: Segment, *, keep: bool) -> dict[AbstractFeed, Body]:
         single = segment.size == 1 and segment.kind != "whole" and not keep
         return (self.single if single else self.bodies)[segment.kind]
 
@@ -176,16 +168,16 @@ class Loop:
             buffer.copy_(t)
         row, spoken = 0, iter(said)
         for segment in plan:
-            blocks = self._pack(tokens, segment)
-            calls: list[Call] = []
-            for y_run, block in zip(Lane(1).views(y, segment), blocks.runs(), strict=True):
+            feed = self._feed(segment.kind, y.device)
+            fed, calls = feed.feed(tokens, segment), []
+            for y_run, block in zip(Lane(1).views(y, segment), fed.runs, strict=True):
                 at = [] if segment.kind == "whole" else [t.contiguous() for t in opens]
                 opens = [torch.empty_like(t) for t in at] if segment.kind == "part" else []
                 says = next(spoken) if segment.kind == "whole" else ()
                 inputs = [*carries[row], *at, *fixed, *block]
                 calls.append((inputs, [y_run, *carries[row + 1], *opens, *says]))
                 row += 1
-            self._body_of(segment, keep=keep).run(calls)
+            self._body_of(segment, keep=keep)[feed].run(calls)
             if segment.kind != "part":
                 opens = self._opened(carries[row])
         return y, [*carries[row], *opens], kept
@@ -217,71 +209,43 @@ class Loop:
     def backward(
         self, tensors: Sequence[Tensor], kept: Tensors, gy: Tensor, g_after: Tensors
     ) -> Tensors:
-        """Gradients to carry, open, fixed and tokens (floating ones), in the order of the list."""
+        """Gradients to carry, open, fixed and tokens (floating ones), in the order of the list.
+
+        g_after: gradients to carry and open parts; to the carry alone where nobody asks for more.
+        """
         _, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
         plan, count = self._plan(tokens, tensors[-1]), self.groups.carry
         carries, said = (list(t) for t in self._room(tensors, kept, plan))
         g_carry, g_open, row = list(g_after[:count]), list(g_after[count:]), len(carries) - 1
+        g_open = g_open or [torch.zeros_like(t) for t in opens if plan[-1].kind == "part"]
         g_fixed = [torch.zeros_like(t) for t in fixed]
         g_tokens = [t.new_zeros(t.shape) for t in tokens if t.is_floating_point()]
         rooms = _taking_turns([*carries[0], *fixed])
         for segment in reversed(plan):
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
-            blocks = self._pack(tokens, segment, backward=True)
-            g_qkv, g_filters = self._rooms(g_tokens, blocks, segment)
-            into = [(*t, *f) for t, f in zip(g_qkv, _by_row(g_filters), strict=True)]
-            runs = zip(Lane(1).views(gy, segment), blocks.runs(), into, strict=True)
-            calls: list[Call] = []
+            feed = self._feed(segment.kind, gy.device)
+            fed, calls = feed.feed(tokens, segment, g_tokens), []
+            runs = zip(Lane(1).views(gy, segment), fed.runs, fed.into or (), strict=True)
             for g_y, block, into in reversed(list(runs)):
                 row -= 1
-                here, says, at = carries[row], (), []
-                if segment.kind == "whole":
-                    says = said.pop()
-                else:  # later chunks open at their carry
-                    at = [t.contiguous() for t in (opens if row == 0 else self._opened(here))]
+                here = carries[row]
+                says = said.pop() if segment.kind == "whole" else ()
+                at = [] if says else opens if row == 0 else self._opened(here)
+                at = [t.contiguous() for t in at]  # later chunks open at their carry
                 inputs = [*here, *at, *fixed, *block]
                 inputs += [g_y, *(t.contiguous() for t in (*g_carry, *g_open)), *g_fixed, *says]
                 room = next(rooms)
                 g_carry, g_fixed = room[:count], room[count:]
                 g_open = [torch.empty_like(t) for t in at]
                 calls.append((inputs, [*g_carry, *g_open, *g_fixed, *into]))
-            self.pulls[segment.kind].run(calls)
+            self.pulls[segment.kind][feed].run(calls)
             if row:  # the chunk opened here: its anchor is this carry
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
-            self._unpack(g_tokens, g_qkv, g_filters, blocks, segment)
-        if not g_open:
-            g_open = [t.new_zeros(t.shape) for t in opens]
+            fed.give(g_tokens)
+        g_open = g_open or [torch.zeros_like(t) for t in opens]
         return [*g_carry, *g_open, *g_fixed, *g_tokens]
-
-    def _rooms(self, g_tokens: Tensors, blocks: Blocks, segment: Segment) -> tuple[PerRun, Tensors]:
-        """Where gradients to q, k, v of every run go, and those to filters.
-
-        Runs that share tokens, those of a window before them, each have room of their own.
-        """
-        each = []
-        for i, (lane, g) in enumerate(zip(self.lanes[:3], g_tokens, strict=False)):
-            own = [torch.empty_like(tokens[i]) for tokens in blocks.qkv] if lane.back else None
-            each.append(lane.views(g, segment) if own is None else own)
-        return list(zip(*each, strict=True)), [torch.empty_like(t) for t in blocks.filters]
-
-    def _unpack(
-        self,
-        g_tokens: Tensors,
-        g_qkv: PerRun,
-        g_filters: Tensors,
-        blocks: Blocks,
-        segment: Segment,
-    ) -> None:
-        """Through the filters to the gates, and what runs share back to tokens."""
-        for i, (lane, g) in enumerate(zip(self.lanes[:3], g_tokens, strict=False)):
-            for place, found in zip(lane.views(g, segment), g_qkv, strict=True):
-                if lane.back:
-                    place.add_(found[i])
-        g_gates = torch.autograd.grad(blocks.filters, blocks.gates, g_filters)
-        for g, b, lane in zip(g_tokens[3:], g_gates, self.lanes[3:], strict=False):
-            lane.unpack(g, b, segment)
 
     def _fold_open(self, g_carry: Tensors, g_open: Tensors) -> Tensors:
         """Gradients to the open parts of a chunk that starts here, folded into the carry's."""

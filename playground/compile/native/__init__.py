@@ -13,7 +13,7 @@ from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from playground.compile.native.emit import emit
-from playground.compile.native.lift import lift
+from playground.compile.native.graph import lift
 from playground.compile.native.program import TYPES, Program
 from playground.compile.native.schedule import plan
 from playground.compile.native.values import Input, Unsupported, View, contiguous, joined

@@ -5,7 +5,17 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from playground.compile.native.schedule import Access, Item, Pass, Plan, Store, access
-from playground.compile.native.values import Const, Fold, Map, Number, Onto, Product, Value, View
+from playground.compile.native.values import (
+    Call,
+    Const,
+    Fold,
+    Map,
+    Number,
+    Onto,
+    Product,
+    Value,
+    View,
+)
 
 OPS = {
     "copy": "{0}",
@@ -29,6 +39,7 @@ OPS = {
     "gt": "T({0} > {1})",
     "where": "{0} != 0 ? {1} : {2}",
 }
+RESULTS = {"tables": 4, "tables_back": 3}  # of the functions in rows.h
 FIRST = {"sum": "0", "max": "-INFINITY"}
 OPERATION = {"sum": "+", "max": "max"}
 
@@ -40,6 +51,8 @@ def emit(plan: Plan, inputs: int, dtype: str) -> str:
     for number, step in enumerate(plan.steps):
         if isinstance(step, Product):
             calls.append(_product(step, plan))
+        elif isinstance(step, Call):
+            calls.append(_call(step, plan))
         else:
             text, used = _Rows(step, plan, names).function(f"step{number}")
             functions.append(text)
@@ -51,6 +64,7 @@ def emit(plan: Plan, inputs: int, dtype: str) -> str:
         [
             f"using T = {dtype};",
             '#include "prelude.h"',
+            '#include "rows.h"',
             f"constexpr long ROOM = {plan.room}, PACKED = {inner} * PANEL<T>;",
             f"constexpr int INPUTS = {inputs};",
             *functions,
@@ -68,6 +82,16 @@ def _pointer(value: Value, plan: Plan, offset: int = 0) -> str:
     if kind == "room":
         return f"room + {index + offset}"
     return f"{kind}[{index}] + {offset}" if offset else f"{kind}[{index}]"
+
+
+def _call(step: Call, plan: Plan) -> str:
+    """A function of a header, table after table."""
+    count, *sizes = step.sizes
+    given = ["(T*)nullptr" if v is None else _pointer(v.base, plan, v.offset) for v in step.args]
+    made = [_pointer(value, plan) for value in step.made]
+    made += ["(T*)nullptr"] * (RESULTS[step.name] - len(made))
+    arguments = ", ".join(["i", *map(str, sizes), *given, *made])
+    return f"for (long i = 0; i < {count}; ++i) {step.name}<T, T>({arguments});"
 
 
 def _product(step: Product, plan: Plan) -> str:

@@ -1,4 +1,4 @@
-"""From the graph of a body, traced for one sequence and head, to its values."""
+"""Torch's operators, and two of our own, on views of values."""
 
 import math
 import operator
@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Node
 
-from playground.compile.native.values import Unsupported, Value, Values, View
+from playground.compile.native.values import Unsupported, Values, View
 
 aten = torch.ops.aten
 Op = Callable[..., Any]
@@ -23,59 +22,6 @@ def lifts(*targets: object) -> Callable[[Op], Op]:
         return method
 
     return known
-
-
-def lift(graph: GraphModule, arguments: Sequence[View]) -> list[View]:
-    """What a body returns, as views of values.
-
-    Args:
-        graph: its operators are those of `OPS`.
-        arguments: views of `Input`s.
-
-    Raises:
-        Unsupported: an operator, or a use of one, that has no counterpart.
-    """
-    env: dict[Node, Any] = {}
-    given, lifter = iter(arguments), Lift()
-    for node in graph.graph.nodes:
-        if node.op == "placeholder":
-            env[node] = next(given)
-        elif node.op == "call_function":
-            if node.target not in OPS:
-                raise Unsupported(f"operator {node.target}")
-            args = torch.fx.map_arg(node.args, lambda n: env[n])
-            if node.target is aten.bmm.default and _only_turned(node):
-                a, b = (x.permute([0, 2, 1]) for x in args)
-                env[node] = lifter.bmm(b, a).permute([0, 2, 1])
-                continue
-            env[node] = OPS[node.target](lifter, *args, **node.kwargs)
-            schema = getattr(node.target, "_schema", None)
-            if schema is not None and schema.is_mutable:  # in place: the same under both names
-                env[node.args[0]] = env[node]
-        elif node.op == "output":
-            return [env[n] for n in node.args[0]]
-        else:
-            raise Unsupported(f"node {node.op}")
-    raise Unsupported("a graph without output")
-
-
-def _only_turned(node: Node) -> bool:
-    """Whether a matrix is only asked for with its axes swapped: then it is made so."""
-    for user in node.users:
-        if user.target in (aten.view.default, aten._unsafe_view.default):
-            if node.meta["val"].shape[-2:] != user.meta["val"].shape[-2:]:
-                return False
-            if not _only_turned(user):
-                return False
-        elif user.target is not aten.permute.default or not _swaps(user.args[1]):
-            return False
-    return bool(node.users)
-
-
-def _swaps(axes: Any) -> bool:
-    rank = len(axes)
-    turned = [*range(rank - 2), rank - 1, rank - 2]
-    return [a % rank for a in axes] == turned
 
 
 def _axis(view: View, axis: int) -> int:
@@ -153,6 +99,10 @@ class Lift:
     def select(self, x: View, axis: int, index: int) -> View:
         axis = _axis(x, axis)
         return x.cut(axis, index % x.sizes[axis], 1).drop(axis)
+
+    @lifts(aten.unbind.int)
+    def unbind(self, x: View, axis: int = 0) -> list[View]:
+        return [self.select(x, axis, i) for i in range(x.sizes[_axis(x, axis)])]
 
     @lifts(
         aten.clone.default,
@@ -321,6 +271,43 @@ class Lift:
         slope = self.m("div", 1.0, self.m("sqrt", self.m("add", variance, eps)))
         return self.m("mul", away, slope), mean, slope
 
+    # filters: `lowering/filter_op.py`, in rows.h
+
+    @lifts("playground::plain_rows")
+    def plain_rows(self, lr: View, gamma: View, compiled: bool) -> View:
+        return self._tables(lr, gamma, None, None)[0]
+
+    @lifts("playground::momentum_rows")
+    def momentum_rows(
+        self, lr: View, gamma: View, eta: View, live: View | None, compiled: bool
+    ) -> tuple[View, ...]:
+        memory, momentum, m, e = self._tables(lr, gamma, eta, live)
+        return memory, m, e, momentum
+
+    def _tables(
+        self, lr: View, gamma: View, eta: View | None, live: View | None
+    ) -> tuple[View, ...]:
+        size = lr.sizes[-1]
+        table = (*lr.sizes, size + (1 if eta is None else 2))
+        shapes = [table] if eta is None else [table, table, lr.sizes, lr.sizes]
+        sizes = (math.prod(lr.sizes[:-1]), size)
+        return tuple(self.values.call("tables", sizes, (lr, gamma, eta, live), shapes))
+
+    @lifts("playground::plain_rows_backward")
+    def plain_rows_backward(
+        self, gamma: View, memory: View, grad: View, compiled: bool
+    ) -> tuple[View, ...]:
+        return self._tables_back(gamma, None, None, memory, None, grad, None, None)
+
+    @lifts("playground::momentum_rows_backward")
+    def momentum_rows_backward(self, *args: Any) -> tuple[View, ...]:
+        return self._tables_back(*args[:8])
+
+    def _tables_back(self, gamma: View, eta: View | None, *rest: View | None) -> tuple[View, ...]:
+        sizes = (math.prod(gamma.sizes[:-1]), gamma.sizes[-1])
+        shapes = [gamma.sizes] * (2 if eta is None else 3)
+        return tuple(self.values.call("tables_back", sizes, (gamma, eta, *rest), shapes))
+
     # products
 
     @lifts(aten.bmm.default)
@@ -343,22 +330,3 @@ def _unary(op: str) -> Op:
 OPS[operator.getitem] = _get
 for _name in ("exp", "erf", "neg", "abs", "sign", "sqrt", "rsqrt", "sigmoid", "tanh", "log"):
     OPS[getattr(aten, _name).default] = _unary(_name)
-
-
-def live(outputs: Sequence[View]) -> list[Value]:
-    """All values that the outputs need, each after those it reads."""
-    found: dict[Value, None] = {}
-
-    def visit(value: Value) -> None:
-        stack: list[tuple[Value, bool]] = [(value, False)]
-        while stack:
-            one, done = stack.pop()
-            if done:
-                found[one] = None
-            elif one not in found:
-                stack.append((one, True))
-                stack.extend((v.base, False) for v in reversed(one.reads) if v.base not in found)
-
-    for view in outputs:
-        visit(view.base)
-    return list(found)

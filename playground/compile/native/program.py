@@ -56,7 +56,9 @@ def library(source: str) -> Path:
         LoweringError: there is no C++ compiler, or it refuses the source.
     """
     folder = Path(cache_dir()) / "programs"
-    headers = [(HERE / name).read_text(encoding="utf-8") for name in ("prelude.h", "run.h")]
+    headers = [
+        (HERE / name).read_text(encoding="utf-8") for name in ("prelude.h", "rows.h", "run.h")
+    ]
     key = "\0".join([source, *headers, *FLAGS, compiler(), processor()])
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
     if path.exists():

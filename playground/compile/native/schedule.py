@@ -8,16 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 
-from playground.compile.native.lift import live
+from playground.compile.native.live import live
 from playground.compile.native.sums import sums
 from playground.compile.native.triangles import Band, bands
 from playground.compile.native.values import (
+    Call,
     Const,
     Fold,
     Input,
     Join,
     Map,
     Onto,
+    Output,
     Product,
     Unsupported,
     Value,
@@ -45,7 +47,8 @@ class Store:
         return (self.what,)
 
 
-Statement = Map | Fold | Store | Product
+Statement = Map | Fold | Store | Product | Call
+Whole = Product | Call  # a step of its own
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Access:
     column: int
 
 
-def sizes_of(statement: Statement) -> tuple[int, ...]:
+def sizes_of(statement: Map | Fold | Store) -> tuple[int, ...]:
     """Rows and columns of what it goes over."""
     if isinstance(statement, Store):
         return statement.what.sizes
@@ -94,7 +97,7 @@ class Pass:
     rows: int
     items: dict[Statement, Item] = field(default_factory=dict)
 
-    def columns_of(self, statement: Statement) -> int | None:
+    def columns_of(self, statement: Map | Fold | Store) -> int | None:
         """How many columns a statement has in these rows; None if it does not fit."""
         sizes = sizes_of(statement)
         last = sizes[-1] if sizes else 1
@@ -129,7 +132,7 @@ class Plan:
     left, asked: what of products is known to be zero or not asked; see `triangles`.
     """
 
-    steps: list[Pass | Product]
+    steps: list[Pass | Whole]
     places: dict[Value, tuple[str, int]]
     room: int
     left: dict[Product, Band]
@@ -176,6 +179,9 @@ class _Scheduler:
                 into = strides.cut(value.axis, start, part.sizes[value.axis])
                 start += part.sizes[value.axis]
                 self._store(value, Store(into, part))
+        elif isinstance(value, Output):
+            if value.call not in self.todo:
+                self.todo.append(value.call)
         elif isinstance(value, Map | Fold | Product) and value not in self.inside:
             self.todo.append(self.sums.get(value, value))
 
@@ -199,6 +205,8 @@ class _Scheduler:
             return list(self.stores[value])
         if value in self.sums:
             return [self.sums[value]]
+        if isinstance(value, Output):
+            return [value.call]
         return [value] if isinstance(value, Map | Fold | Product) else []
 
     def place_of(self, value: Value) -> Value:
@@ -207,12 +215,12 @@ class _Scheduler:
             value = self.sums[value].x.base
         return value
 
-    def steps(self) -> Iterator[Pass | Product]:
+    def steps(self) -> Iterator[Pass | Whole]:
         """Passes and products; a pass takes in what follows from it and reads its own rows only."""
         for position, statement in enumerate(self.todo):
             if statement in self.done:
                 continue
-            if isinstance(statement, Product):
+            if isinstance(statement, Whole):
                 self.done.add(statement)
                 yield statement
                 continue
@@ -224,7 +232,7 @@ class _Scheduler:
             self.done.update(step.items)
             yield step
 
-    def _begin(self, statement: Statement) -> Pass:
+    def _begin(self, statement: Map | Fold | Store) -> Pass:
         sizes = sizes_of(statement)
         step = Pass(prod(sizes[:-1]))
         if not self._join(step, statement):
@@ -243,7 +251,7 @@ class _Scheduler:
     def _taken(self, step: Pass, statement: Statement) -> bool:
         if statement in step.items:
             return True
-        columns = None if isinstance(statement, Product) else step.columns_of(statement)
+        columns = None if isinstance(statement, Whole) else step.columns_of(statement)
         if columns is None:
             return False
         phase = 0
@@ -275,7 +283,7 @@ class _Scheduler:
 
 
 def _placed(
-    steps: Sequence[Pass | Product], scheduler: _Scheduler
+    steps: Sequence[Pass | Whole], scheduler: _Scheduler
 ) -> tuple[dict[Value, tuple[str, int]], int]:
     """Where values lie: arguments and results where they are given, the rest in scratch memory."""
     first: dict[Value, int] = {}
@@ -283,12 +291,12 @@ def _placed(
     places: dict[Value, tuple[str, int]] = {}
     root = scheduler.place_of
     for number, step in enumerate(steps):
-        statements = [step] if isinstance(step, Product) else list(step.items)
+        statements = [step] if isinstance(step, Whole) else list(step.items)
         for statement in statements:
-            made = _made(statement)
-            if isinstance(step, Product) or _leaves(made, step, scheduler):
-                first.setdefault(root(made), number)
-                last[root(made)] = number
+            for made in _made(statement):
+                if isinstance(step, Whole) or _leaves(made, step, scheduler):
+                    first.setdefault(root(made), number)
+                    last[root(made)] = number
             for view in statement.reads:
                 if isinstance(view.base, Input):
                     places[view.base] = ("in", view.base.index)
@@ -315,11 +323,13 @@ def _placed(
     return places, room
 
 
-def _made(statement: Statement) -> Value:
+def _made(statement: Statement) -> Sequence[Value]:
     """What a statement writes to."""
+    if isinstance(statement, Call):
+        return statement.made
     if isinstance(statement, Store):
-        return statement.into.base
-    return statement.value if isinstance(statement, Onto) else statement
+        return [statement.into.base]
+    return [statement.value if isinstance(statement, Onto) else statement]
 
 
 def _leaves(value: Value, step: Pass, scheduler: _Scheduler) -> bool:

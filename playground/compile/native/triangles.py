@@ -7,7 +7,7 @@ in its left factor, or is only asked where a triangle lets it through, is made i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from playground.compile.native.lift import live
+from playground.compile.native.live import live
 from playground.compile.native.values import Const, Input, Map, Product, Value, View
 
 

@@ -111,6 +111,35 @@ class Join(Value):
         return self.parts
 
 
+@dataclass(eq=False)
+class Call:
+    """A function that stands in a header: `name` of contiguous views, with some made of none.
+
+    sizes: the numbers it is given before them; made: what it writes, after them.
+    """
+
+    name: str
+    sizes: tuple[int, ...]
+    args: tuple["View | None", ...]
+    made: "list[Output]"
+
+    @property
+    def reads(self) -> tuple["View", ...]:
+        """What it is given."""
+        return tuple(view for view in self.args if view is not None)
+
+
+@dataclass(eq=False, kw_only=True)
+class Output(Value):
+    """One of the things that a call makes."""
+
+    call: Call
+
+    @property
+    def reads(self) -> tuple["View", ...]:
+        return self.call.reads
+
+
 @dataclass(frozen=True)
 class View:
     """Elements of a value: base[offset + sum of index * stride], for every index below `sizes`."""
@@ -130,6 +159,12 @@ class View:
         """Whether it is its base, element by element, in order."""
         same = self.offset == 0 and prod(self.sizes) == self.base.size
         return same and self.dims() == [(self.base.size, 1)][: self.base.size > 1]
+
+    @property
+    def stored(self) -> bool:
+        """Whether its elements lie one after another in memory."""
+        dense = self.dims() == [(prod(self.sizes), 1)][: prod(self.sizes) > 1]
+        return dense and not isinstance(self.base, Const)
 
     @property
     def number(self) -> Number | None:
@@ -217,6 +252,7 @@ class Values:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], Value] = {}
+        self._calls: dict[object, Call] = {}
 
     def _once(self, value: Value, *key: object) -> View:
         return View.of(self._known.setdefault((type(value), *key), value))
@@ -242,6 +278,22 @@ class Values:
         sizes = list(kept[0].sizes)
         sizes[axis] = sum(p.sizes[axis] for p in kept)
         return self._once(Join(shape=tuple(sizes), parts=kept, axis=axis), kept, axis)
+
+    def call(
+        self,
+        name: str,
+        sizes: tuple[int, ...],
+        args: Sequence[View | None],
+        shapes: Sequence[tuple[int, ...]],
+    ) -> list[View]:
+        """What a function in a header makes, each of its own shape."""
+        given = tuple(v if v is None or v.stored else self.copy(v) for v in args)
+        key = (name, sizes, given)
+        if key not in self._calls:
+            call = Call(name, sizes, given, [])
+            call.made = [Output(shape=shape, call=call) for shape in shapes]
+            self._calls[key] = call
+        return [View.of(made) for made in self._calls[key].made]
 
     def copy(self, view: View) -> View:
         """The same elements in a value of their own."""
