@@ -59,8 +59,8 @@ class CheckSpec:
     tolerance: float | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        good = self.tolerance == "auto" or self.tolerance > 0
-        require(good, "tolerance", f"{self.tolerance} is not above 0.", "Write auto.")
+        good = self.tolerance == "auto" or 0 < self.tolerance < 1
+        require(good, "tolerance", f"{self.tolerance} is not in (0, 1).", "Write auto or 1e-5.")
 
 
 @dataclass(frozen=True, kw_only=True)
