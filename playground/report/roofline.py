@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKS = "osD^vPX*<>"
+MARKS = {"forward": "o", "forward_backward": "s", "train_step": "D", "prefill": "^", "decode": "v"}
+SMALL = 7  # points of the names beside marks
 Line = tuple[str, str, str, str, str]  # what, mode, path, sizes without length, gates
 
 
 def figure(rows: Sequence[BenchRow], palette: Palette = PAPER) -> "Figure | None":
     """A roofline, and throughput against length where lengths differ; None without times.
 
-    Colours are paths, marks are what ran and in which mode.
+    Colours are paths, marks are modes; the fastest mark of a work has its name beside it.
     """
     from matplotlib.figure import Figure
 
@@ -32,29 +33,34 @@ def figure(rows: Sequence[BenchRow], palette: Palette = PAPER) -> "Figure | None
         parts = shown.subplots(count, squeeze=False)[:, 0]
         paths = list(dict.fromkeys(row["path"] for row in timed))
         colors = {path: color_of(i, palette) for i, path in enumerate(paths)}
-        kinds = list(dict.fromkeys(_kind(row) for row in timed))
-        marks = {kind: MARKS[i % len(MARKS)] for i, kind in enumerate(kinds)}
+        modes = list(dict.fromkeys(row["mode"] for row in timed))
         if under:
-            _roofline(parts[0], under, colors, marks, palette)
+            _roofline(parts[0], under, colors, palette)
         if lines:
-            _lengths(parts[-1], lines, colors, marks, palette)
+            _lengths(parts[-1], lines, colors, palette)
         for path, color in colors.items():
             parts[0].plot([], [], "s", color=color, label=path)
-        for kind, mark in marks.items():
-            parts[0].plot([], [], mark, color=palette.muted, label=kind)
+        for mode in modes:
+            parts[0].plot([], [], MARKS[mode], color=palette.muted, label=mode)
         shown.legend(*parts[0].get_legend_handles_labels(), loc="outside lower left", ncols=3)
     return shown
 
 
-def _kind(row: BenchRow) -> str:
-    return f"{row['what']}, {row['mode']}"
+def _name(axes: "Axes", text: str, at: tuple[float, float], palette: Palette) -> None:
+    axes.annotate(
+        text,
+        at,
+        (5, 3),
+        textcoords="offset points",
+        fontsize=SMALL,
+        color=palette.muted,
+    )
 
 
 def _roofline(
     axes: "Axes",
     rows: Sequence[BenchRow],
     colors: dict[str, str],
-    marks: dict[str, str],
     palette: Palette,
 ) -> None:
     points = [(row["cost"]["flops"] / row["cost"]["bytes"], row) for row in rows]
@@ -73,9 +79,13 @@ def _roofline(
             ha="right",
             color=palette.muted,
         )
+    fastest: dict[tuple[str, float], float] = {}
     for x, row in points:
         y = row["cost"]["flops"] / row["times"]["median"] * 1e3
-        axes.plot(x, y, marks[_kind(row)], color=colors[row["path"]], ms=6)
+        axes.plot(x, y, MARKS[row["mode"]], color=colors[row["path"]], ms=6)
+        fastest[row["what"], x] = max(y, fastest.get((row["what"], x), 0.0))
+    for (what, x), y in fastest.items():
+        _name(axes, what, (x, y), palette)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("FLOPs per byte that must move")
@@ -98,12 +108,11 @@ def _lengths(
     axes: "Axes",
     lines: dict[Line, list[tuple[int, float]]],
     colors: dict[str, str],
-    marks: dict[str, str],
     palette: Palette,
 ) -> None:
     for (what, mode, path, _, _), points in lines.items():
-        mark = marks[f"{what}, {mode}"]
-        axes.plot(*zip(*points, strict=True), marker=mark, color=colors[path], lw=1.4, ms=5)
+        axes.plot(*zip(*points, strict=True), marker=MARKS[mode], color=colors[path], lw=1.4, ms=5)
+        _name(axes, what, points[-1], palette)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xlabel("tokens of a call")
