@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from playground.report.stats import direction as direction
     from playground.spec import SEARCH_SEED as SEARCH_SEED
     from playground.spec import BaseSpec as BaseSpec
+    from playground.spec import BenchRule as BenchRule
+    from playground.spec import BenchSpec as BenchSpec
     from playground.spec import EngineSpec as EngineSpec
     from playground.spec import LayersSpec as LayersSpec
     from playground.spec import MatchSpec as MatchSpec
@@ -78,6 +80,8 @@ NAMES = {
     "RungSpec": "playground.spec",
     "RangeSpec": "playground.spec",
     "BaseSpec": "playground.spec",
+    "BenchRule": "playground.spec",
+    "BenchSpec": "playground.spec",
     "DataError": "playground.errors",
     "EngineSpec": "playground.spec",
     "Event": "playground.train",

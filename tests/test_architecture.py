@@ -12,7 +12,16 @@ import playground
 ROOT = Path(__file__).parents[1]
 OURS = ("memory_rules", "kernels", "blocks", "playground", "search")
 FILE_LINES, FUNCTION_LINES, KERNEL_LINES = 400, 40, 120
-OPTIONAL = ("triton", "ray", "optuna", "xformers", "datasets", "tokenizers")
+OPTIONAL = (
+    "triton",
+    "ray",
+    "optuna",
+    "xformers",
+    "datasets",
+    "tokenizers",
+    "fla",
+    "titans_pytorch",
+)
 TORCH = ("torch", "tensordict")
 
 # what the files of each layer may import of ours; a layer may always import itself

@@ -5,6 +5,7 @@ allowed is a multiple of the error that the recurrence itself makes at the preci
 (The laws hold every lowering to 1e-9 in fp64; this is about the very bodies that are timed.)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,6 +18,8 @@ from playground.bench.work import forward_backward
 from playground.compile import classify
 from playground.compile.lowering.affine import SCALAR_LENGTH
 
+Results = Mapping[str, Tensor]
+
 # Times the recurrence's own error, which is one draw of its rounding. Under strong decay a memory
 # vanishes, and its norm amplifies what two right forms round differently, up to 4 times; a wrong
 # form is off by a thousand times.
@@ -26,11 +29,15 @@ SLACK = 2.0  # rounding units that are always allowed: sums in another order
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """green: nothing is off; error: the worst, as a share of what is allowed; where: of it."""
+    """green: nothing is off; error: the worst, as a share of what is allowed; where: of it.
+
+    relative: that error by the norm of the exact value.
+    """
 
     green: bool
     error: float
     where: str
+    relative: float = 0.0
 
     @property
     def reason(self) -> str:
@@ -46,6 +53,7 @@ def check_scan(
     scale: GateScale = "default",
     device: torch.device | str = "cpu",
     gradients: bool = True,
+    tolerance: float | None = None,
 ) -> Gate:
     """Hold a scan to the recurrence, on two chunks and a bit of the shape that will be timed.
 
@@ -56,23 +64,50 @@ def check_scan(
         scale: of the gates.
         device: where the scan runs; the oracle runs on the CPU.
         gradients: whether gradients to every leaf are compared too.
+        tolerance: the largest relative error; None for a multiple of the recurrence's own.
     """
     small = replace(shape, length=min(shape.length, 2 * _chunk(rule) + 3))
     case = make_problem(rule, small, scale=scale)
     exact = _results(recurrent, case.to(torch.float64), gradients)
     plain = _results(recurrent, case, gradients)
     found = _results(scan, _moved(case, device), gradients)
-    eps = torch.finfo(DTYPES[shape.dtype]).eps
-    worst, where = 0.0, ""
+    return judge(exact, plain, found, DTYPES[shape.dtype], tolerance)
+
+
+def judge(
+    exact: Results,
+    plain: Results,
+    found: Results,
+    dtype: torch.dtype,
+    tolerance: float | None = None,
+) -> Gate:
+    """The worst of what was found against what is exact, each tensor by its norm.
+
+    Args:
+        exact: by name, in fp64.
+        plain: what the recurrence finds at the precision that is timed.
+        found: what is judged.
+        dtype: of that precision.
+        tolerance: the largest relative error; None for ALLOWED times the error of `plain`.
+    """
+    eps = torch.finfo(dtype).eps
+    worst = Gate(green=True, error=0.0, where="")
     for name, want in exact.items():
-        unit = SLACK * eps * want.norm().item()
-        allowed = ALLOWED * max((plain[name].double() - want).norm().item(), unit, 1e-30)
-        share = (found[name].cpu().double() - want).norm().item() / allowed
-        if not share <= worst:  # also true for NaN
-            worst, where = share, name
-        if worst != worst:
+        norm, off = want.norm().item(), _apart(found[name], want)
+        allowed = (tolerance or 0.0) * norm
+        if tolerance is None:
+            allowed = ALLOWED * max(_apart(plain[name], want), SLACK * eps * norm)
+        share = off / max(allowed, 1e-30)
+        if not share <= worst.error:  # also true for NaN
+            relative = off / max(norm, 1e-30)
+            worst = Gate(green=share <= 1.0, error=share, where=name, relative=relative)
+        if share != share:
             break
-    return Gate(green=worst <= 1.0, error=worst, where=where)
+    return worst
+
+
+def _apart(found: Tensor, want: Tensor) -> float:
+    return (found.cpu().double() - want).norm().item()
 
 
 def _chunk(rule: AbstractMemoryRule) -> int:

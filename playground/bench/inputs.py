@@ -31,7 +31,10 @@ SHIFTS: dict[GateScale, tuple[float, float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """Sizes of one call; width: of a head; dtype: of the tokens (memories are at least fp32)."""
+    """Sizes of one call; width: of a head; dtype: of the tokens (memories are at least fp32).
+
+    A model has its own heads and widths: both are 0 there.
+    """
 
     batch: int = 2
     length: int = 1024
@@ -45,7 +48,8 @@ class Shape:
         return self.batch * self.length
 
     def __str__(self) -> str:
-        return f"B{self.batch}-T{self.length}-H{self.heads}-D{self.width}-{self.dtype}"
+        heads = f"-H{self.heads}-D{self.width}" if self.heads else ""
+        return f"B{self.batch}-T{self.length}{heads}-{self.dtype}"
 
 
 def make_problem(

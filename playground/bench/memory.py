@@ -80,20 +80,20 @@ def _peak(rule: AbstractMemoryRule, shape: Shape, lowering: str, compile: bool, 
     for _ in range(2):
         forward_backward(scan, make_problem(rule, short))()
     run = forward_backward(scan, make_problem(rule, shape))
-    _give_back()
+    give_back()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew from here
     if runs:
         run()
-    return _status("VmHWM")
+    return status_bytes("VmHWM")
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Return freed memory to the system, so that reusing it would be seen."""
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _status(name: str) -> int:
+def status_bytes(name: str) -> int:
     """A size in bytes from the kernel's record of this process."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith(name + ":"))

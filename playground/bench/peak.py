@@ -7,8 +7,9 @@ import torch
 
 from playground.bench.measure import measure, nothing
 
-SIZES = (512, 1024, 2048)
-COPIED = 1 << 26  # bytes; larger than the caches
+# by device: sides of the products, and bytes of a copy that no cache holds
+SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
+COPIED = {"cpu": 1 << 26, "cuda": 1 << 30}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,21 +38,30 @@ def measure_peak(
     *,
     dtype: torch.dtype = torch.float32,
     device: torch.device | str = "cpu",
-    sizes: tuple[int, ...] = SIZES,
+    sizes: tuple[int, ...] | None = None,
     repeats: int = 15,
     sync: Callable[[], object] = nothing,
 ) -> Peak:
-    """Time products of square matrices of every size and one copy, with the threads set now."""
-    rates = {}
-    for size in sizes:
+    """Time products of square matrices of every size and one copy, with the threads set now.
+
+    Args:
+        dtype: of the factors.
+        device: cpu or cuda.
+        sizes: sides of the products; None for those that are usual there.
+        repeats: calls of each.
+        sync: waits until the device is idle.
+    """
+    rates, kind = {}, torch.device(device).type
+    for size in sizes or SIZES[kind]:
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         out = torch.empty_like(a)
         times = measure(
             lambda a=a, b=b, out=out: torch.mm(a, b, out=out), repeats=repeats, sync=sync
         )
         rates[size] = 2.0 * size**3 / times.fastest * 1e3
-    source = torch.ones(COPIED // 4, device=device)
+    source = torch.ones(COPIED[kind] // 4, device=device)
     target = torch.empty_like(source)
     times = measure(lambda: target.copy_(source), repeats=repeats, sync=sync)
     best = max(rates, key=lambda size: rates[size])
-    return Peak(flops_per_s=rates[best], bytes_per_s=2.0 * COPIED / times.fastest * 1e3, size=best)
+    copied = 2.0 * COPIED[kind] / times.fastest * 1e3
+    return Peak(flops_per_s=rates[best], bytes_per_s=copied, size=best)

@@ -20,6 +20,7 @@ EXTRAS = {
     "datasets": ("data", "corpora and tokenizers by name"),
     "tokenizers": ("data", "corpora and tokenizers by name"),
     "titans_pytorch": ("peers", "comparison with the public Titans"),
+    "fla": ("peers", "comparison with flash-linear-attention, on a GPU"),
 }
 SMALLEST_NORMAL = 1.1754943508222875e-38
 

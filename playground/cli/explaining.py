@@ -26,7 +26,7 @@ def explanation(spec: Path, words: list[str], *, no_compile: bool = False) -> di
         model, asked = found.model, found.lowering
         target = Target.of(found.device, compile=found.compile and not no_compile)
     else:
-        raise PlaygroundError(f"{spec}: is of kind sweep. Explain one of its models.")
+        raise PlaygroundError(f"{spec}: is of kind {found.kind}. Explain one of its models.")
     passes: list[dict[str, Any]] = []
 
     def keep(name: str, plan: Plan) -> None:

@@ -117,14 +117,17 @@ def _rules_in(name: str) -> "list[type[AbstractMemoryRule]]":
     """The rules that one argument names: itself, or those of a spec."""
     if not name.endswith((".yaml", ".yml")):
         return [rule_class(name)]
-    from playground.spec import ModelSpec, SearchSpec, SweepSpec, load
+    from playground.spec import BenchSpec, ModelSpec, SearchSpec, SweepSpec, load
 
-    spec = load(name)
+    spec, alone = load(name), list["type[AbstractMemoryRule]"]()
     if isinstance(spec, SweepSpec):
         models = [run.spec.model for run in spec.expand()]
     elif isinstance(spec, SearchSpec):
         models = [spec.first().model]
+    elif isinstance(spec, BenchSpec):
+        models, alone = list(spec.models.values()), [type(rule.rule) for rule in spec.rules]
     else:
         models = [spec if isinstance(spec, ModelSpec) else spec.model]
     memories = [getattr(block, "memory", None) for model in models for block in model.blocks()]
-    return list(dict.fromkeys(type(memory.rule) for memory in memories if memory is not None))
+    inside = [type(memory.rule) for memory in memories if memory is not None]
+    return list(dict.fromkeys([*alone, *inside]))

@@ -13,11 +13,11 @@ from playground.errors import PlaygroundError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from playground.spec import ModelSpec, SweepRun, SweepSpec
+    from playground.spec import BenchSpec, ModelSpec, SweepRun, SweepSpec
     from search.plan import Job
 
 NewName = Annotated[
-    str, typer.Argument(help="titans-lmm, titans-mac, hybrid, run, sweep, rule, ...")
+    str, typer.Argument(help="titans-lmm, titans-mac, hybrid, run, sweep, bench, rule, ...")
 ]
 NewFile = Annotated[Path | None, typer.Option("--to", help="The file to write.")]
 TraceText = Annotated[
@@ -46,11 +46,14 @@ def new(name: NewName, to: NewFile = None) -> None:
 @verb("check")
 def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     """Validate a spec and say what it costs; nothing is computed."""
-    from playground.spec import RunSpec, SearchSpec, SweepSpec, load
+    from playground.spec import BenchSpec, RunSpec, SearchSpec, SweepSpec, load
 
     found = load(spec, *overrides(words))
     if isinstance(found, SweepSpec):
         _check_sweep(found, json)
+        return
+    if isinstance(found, BenchSpec):
+        _check_bench(found, json)
         return
     if isinstance(found, SearchSpec):
         found = found.first()
@@ -88,6 +91,18 @@ def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
         return
     print_variants(rows)
     print(f"{len(rows)} variants, {runs} runs")
+
+
+def _check_bench(bench: "BenchSpec", json: bool) -> None:
+    models = [{"model": name, **costs(spec)} for name, spec in bench.models.items()]
+    rules = [rule.name for rule in bench.rules]
+    if json:
+        print_json({"kind": bench.kind, "models": models, "rules": rules, "paths": bench.paths})
+        return
+    if models:
+        rows = [[text(value) for value in row.values()] for row in models]
+        print_table([name.replace("_", " ") for name in models[0]], rows)
+    print(f"rules: {', '.join(rules) or 'none'}; paths: {', '.join(bench.paths)}")
 
 
 def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:

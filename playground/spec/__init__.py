@@ -1,5 +1,9 @@
 """What a person writes, typed: dataclasses, loading, canonical form, editor schema."""
 
+from playground.spec.bench import BenchRule as BenchRule
+from playground.spec.bench import BenchSpec as BenchSpec
+from playground.spec.bench import CheckSpec as CheckSpec
+from playground.spec.bench import ShapesSpec as ShapesSpec
 from playground.spec.canonical import EXCLUDED as EXCLUDED
 from playground.spec.canonical import NUMERICS_VERSION as NUMERICS_VERSION
 from playground.spec.canonical import canonical_json as canonical_json

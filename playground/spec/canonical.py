@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from memory_rules import RULES, AbstractMemoryRule
 from playground.errors import SpecError
+from playground.spec.bench import BenchSpec
 from playground.spec.convert import convert
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, is_corpus_path, is_mapping
@@ -20,7 +21,7 @@ from playground.spec.search import SearchSpec
 from playground.spec.shapes import default_of, has_default, rest_field, rule_field, spec_fields
 from playground.spec.sweep import SweepSpec
 
-Spec = ModelSpec | RunSpec | SweepSpec | SearchSpec
+Spec = ModelSpec | RunSpec | SweepSpec | SearchSpec | BenchSpec
 
 NUMERICS_VERSION = 1  # raise it when the same spec, seed and data give other numbers on purpose
 EXCLUDED = ("run", "report")  # how a sweep is executed and shown; not part of any identity

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from playground.errors import SpecError
+from playground.spec.bench import BenchSpec
 from playground.spec.convert import convert
 from playground.spec.merge import apply, merge, resolve
 from playground.spec.model import ModelSpec
@@ -18,11 +19,11 @@ from playground.spec.run import RunSpec
 from playground.spec.search import SearchSpec
 from playground.spec.sweep import SweepSpec
 
-Spec = ModelSpec | RunSpec | SweepSpec | SearchSpec
-S = TypeVar("S", bound=ModelSpec | RunSpec | SweepSpec | SearchSpec)
+Spec = ModelSpec | RunSpec | SweepSpec | SearchSpec | BenchSpec
+S = TypeVar("S", bound=ModelSpec | RunSpec | SweepSpec | SearchSpec | BenchSpec)
 
 KINDS: dict[str, type[Spec]] = {
-    cls.kind: cls for cls in (ModelSpec, RunSpec, SweepSpec, SearchSpec)
+    cls.kind: cls for cls in (ModelSpec, RunSpec, SweepSpec, SearchSpec, BenchSpec)
 }
 COMMAND_LINE = "key=value on the command line"
 
@@ -115,6 +116,8 @@ def _finish(cls: type[S], document: Document, words: Iterable[str]) -> S:
     below = "model" if cls is RunSpec else ""
     try:
         raw = apply(cls, document.raw, overrides, below=below)
+        if cls is BenchSpec:  # a word may name models and rules too
+            raw, _ = _benched(raw, Path.cwd(), ())
         full = [(resolve(cls, raw, key, below=below), value) for key, value in overrides]
     except SpecError as error:
         raise error.under("", COMMAND_LINE) from None
@@ -208,6 +211,8 @@ def _models_inside(
     if kind == RunSpec.kind and _names_model(own.get("model")):
         inner = _model_at("model", own["model"], folder, chain)
         return {**own, "model": inner.raw}, inner.below("model").layers
+    if kind == BenchSpec.kind:
+        return _benched(own, folder, chain)
     if kind in (SweepSpec.kind, SearchSpec.kind):
         own = dict(own)
         if "base" in own:
@@ -219,6 +224,45 @@ def _models_inside(
                 for name, variant in variants.items()
             }
     return own, ()
+
+
+def _benched(
+    own: Raw, folder: Path, chain: tuple[Path, ...]
+) -> tuple[Raw, tuple[tuple[str, Raw], ...]]:
+    """A bench's models read, by name, and its rules as mappings."""
+    own, layers = dict(own), list[tuple[str, Raw]]()
+    models = _by_name(own.get("models", {}))
+    if is_mapping(models):
+        found: Raw = {}
+        for name, value in models.items():
+            inner = _model_at(f"models.{name}", value, folder, chain)
+            found[str(name)] = inner.raw
+            layers += inner.below(str(name)).below("models").layers
+        models = found
+    own["models"] = models
+    rules = own.get("rules")
+    if isinstance(rules, list):
+        own["rules"] = [
+            {"kind": str(absolute(r, folder)) if ".py:" in r else r} if isinstance(r, str) else r
+            for r in cast(list[object], rules)
+        ]
+    return own, tuple(layers)
+
+
+def _by_name(models: object) -> object:
+    """A list of paths as a mapping by the files' names."""
+    if not isinstance(models, list):
+        return models
+    found: Raw = {}
+    fix = "Write models: {name: {extends: PATH, dim: 64}}."
+    for value in cast(list[object], models):
+        if not isinstance(value, str):
+            raise SpecError("models", f"{value!r} is not a path.", fix=fix)
+        if Path(value).stem in found:
+            problem = f"two of them are called {Path(value).stem!r}."
+            raise SpecError("models", problem, fix=fix)
+        found[Path(value).stem] = value
+    return found
 
 
 def _names_model(value: object) -> bool:
@@ -263,4 +307,7 @@ def _without_replaced(below: Raw, own: Raw) -> Raw:
     old, new = kept.get("variants"), own.get("variants")
     if is_mapping(old) and is_mapping(new):
         kept["variants"] = {n: v for n, v in old.items() if not _names_model(new.get(n))}
+    old, new = kept.get("models"), own.get("models")
+    if is_mapping(old) and is_mapping(new):  # those were read and are whole
+        kept["models"] = {n: v for n, v in old.items() if n not in new}
     return kept

@@ -1,5 +1,7 @@
 """Commented starting specs for `playground new NAME`; each stands alone and loads as it is."""
 
+from textwrap import indent
+
 from playground.errors import SpecError
 
 _MODEL = """\
@@ -93,6 +95,32 @@ report: {{metrics: [test/loss, test/bits_per_byte, tokens_per_s], formats: [md, 
 run: {{engine: local, workers: auto, retries: 2}}
 """
 
+_BENCH = """\
+# Speed, and what it is worth: playground bench bench.yaml
+# No time without a green gate: what each path computes is held to the recurrence in fp64 first.
+kind: bench
+models:                          # [a.yaml, b.yaml], or by name: {{b: {{extends: a.yaml, dim: 64}}}}
+  titans:
+{model}rules:                           # by themselves; any rule, or my_rule.py:MyRule
+  - gated_delta
+  - {{kind: titans, chunk_size: 64, expand: 2}}
+paths: [eager, compiled, triton] # also recurrent; a path that cannot run here says why
+modes: [forward, forward_backward, train_step, prefill, decode]   # the middle two: models alone
+shapes:                          # every combination; or a list of such mappings
+  batch: [2]
+  length: [256]
+  heads: [4]                     # of rules; a model has its own
+  width: [64]                    # of a head, likewise
+  dtype: [fp32]                  # fp32 | bf16 | fp64
+gates: [default]                 # default | strong (forgets fast) | weak; of rules
+check: {{against: recurrent, tolerance: auto}}   # or the largest relative error
+baseline: eager                  # speed-ups are over it
+peers: []                        # titans-pytorch | fla | sdpa | flex | xformers
+repeats: 10                      # calls that count; what is compared takes turns
+empty_cache: false               # true: compile seconds are those of a first use
+device: auto                     # auto | cpu | cuda
+"""
+
 _RULE = '''\
 """A memory rule of one's own: in a spec, `kind: my_rule.py:MyRule`; test it by `playground verify`.
 
@@ -171,6 +199,7 @@ STARTS = {
     "hybrid": _model("Memory layers and attention layers, by a pattern.", _HYBRID),
     "run": _RUN.format(model=_inside(_LMM), task=_TASK),
     "sweep": _SWEEP.format(model=_inside(_LMM), task=_TASK),
+    "bench": _BENCH.format(model=indent(_inside(_LMM), "  ")),
     "rule": _RULE,
 }
 

@@ -15,7 +15,7 @@ from playground.spec.tasks import EMBEDDED_CORPORA
 
 Raw = dict[str, object]
 
-_WRITE_MAPPING = "Write a mapping that starts with kind: model, run or sweep."
+_WRITE_MAPPING = "Write a mapping that starts with kind: model, run, sweep or bench."
 
 
 def read_file(path: Path) -> Raw:

@@ -8,8 +8,8 @@ import types
 from collections.abc import Iterator, Mapping
 from typing import Literal, get_args, get_origin
 
-from blocks.spec import MemorySpec
 from memory_rules import RULES
+from playground.spec.bench import BenchRule, BenchSpec
 from playground.spec.load import KINDS
 from playground.spec.model import ModelSpec
 from playground.spec.shapes import (
@@ -19,6 +19,7 @@ from playground.spec.shapes import (
     default_of,
     has_default,
     is_spec,
+    rule_field,
     shape_of,
     spec_fields,
 )
@@ -68,8 +69,8 @@ def _of(hint: object, definitions: Json) -> Json:
         return {"anyOf": [_of(cls, definitions) for cls in table.values()]}
     if len(arms_of(hint)) > 1:
         return _union(hint, definitions)
-    if hint is MemorySpec:
-        return {"anyOf": list(_memories(definitions))}
+    if is_spec(hint) and rule_field(hint) is not None:
+        return {"anyOf": list(_with_rules(hint, definitions))}
     shape = shape_of(hint, {})
     assert shape is not None
     if shape.cls is None:
@@ -94,14 +95,18 @@ def _array(items: tuple[object, ...], definitions: Json) -> Json:
     return {"type": "array", "prefixItems": prefix, "minItems": count, "maxItems": count}
 
 
-def _memories(definitions: Json) -> Iterator[Json]:
+def _with_rules(cls: type, definitions: Json) -> Iterator[Json]:
     """One alternative per rule, and one for a rule in a file of one's own."""
+    alone = cls is BenchRule  # a name is enough where there is nothing beside the rule
     for kind in RULES:
-        shape = shape_of(MemorySpec, {"kind": kind})
+        shape = shape_of(cls, {"kind": kind})
         assert shape is not None
-        yield _reference(f"memory:{kind}", shape, definitions, kind=kind)
+        yield _reference(f"{'rule' if alone else 'memory'}:{kind}", shape, definitions, kind=kind)
     own: Json = {"type": "string", "pattern": r"\.py:\w+$"}
     yield {"type": "object", "properties": {"kind": own}, "required": ["kind"]}
+    if alone:
+        yield {"enum": list(RULES)}
+        yield own
 
 
 def _reference(name: str, shape: Shape, definitions: Json, kind: str = "") -> Json:
@@ -128,6 +133,9 @@ def _object(shape: Shape, definitions: Json, kind: str) -> Json:
     result["description"] = described.strip().splitlines()[0] if described.strip() else ""
     if shape.cls in (*KINDS.values(), BaseSpec, VariantSpec):
         properties["extends"] = _EXTENDS
+    if shape.cls is BenchSpec:  # paths alone, each called like its file
+        paths: Json = {"type": "array", "items": {"type": "string"}}
+        properties["models"] = {"anyOf": [properties["models"], paths]}
     if shape.cls is ModelSpec:
         result["patternProperties"] = _DOTTED
     rest = False if shape.rest is None else _of(shape.rest, definitions)

@@ -1,11 +1,15 @@
 """Training: one loop, a store of runs, and what is done with a trained model."""
 
+from playground.train.costs import costs_of_spec as costs_of_spec
 from playground.train.evaluate import evaluate as evaluate
 from playground.train.events import Event as Event
 from playground.train.export import export as export
 from playground.train.generate import generate as generate
+from playground.train.generate import period as period
 from playground.train.generate import sample as sample
 from playground.train.machine import pick_device as pick_device
+from playground.train.optim import make_optimizer as make_optimizer
+from playground.train.optim import set_lr as set_lr
 from playground.train.replicas import stack_key as stack_key
 from playground.train.restore import restore as restore
 from playground.train.restore import stored_run as stored_run

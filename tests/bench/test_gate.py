@@ -7,17 +7,12 @@ import torch
 from torch import Tensor
 
 from memory_rules import RULES, AbstractMemoryRule, Inputs, State
-from playground.bench import SCALES, GateScale, Row, Shape, check_scan, measure_row
-from playground.bench.gate import Gate
+from playground.bench import SCALES, GateScale, Shape, check_scan
 from playground.bench.inputs import make_problem
-from playground.bench.matrix import measure_matrix
-from playground.bench.write import as_json, as_markdown, stamp
-from playground.compile import LOWERINGS, Target
+from playground.compile import LOWERINGS
 
-FORMS = {low.name: low for low in LOWERINGS}
-CHUNKED, TRITON, RECURRENT = (FORMS[name] for name in ("chunked", "triton", "recurrent"))
+(CHUNKED,) = (low for low in LOWERINGS if low.name == "chunked")
 SHAPE = Shape(batch=1, length=20, heads=2, width=8)
-EAGER = Target(compile=False)
 TITANS = RULES["titans"](chunk_size=4, expand=1.0)
 
 
@@ -72,44 +67,9 @@ def test_a_problem_is_a_function_of_its_arguments() -> None:
     assert one["gates.rate.w"].std(dim=1).max() == 0  # a gate per head is the same for all tokens
 
 
-def test_a_row_has_a_time_only_behind_a_green_gate() -> None:
-    row = measure_row(TITANS, CHUNKED, SHAPE, EAGER, warmup=0, repeats=2, mode="forward_backward")
-    assert row.times is not None
-    assert row.gate is not None
-    assert row.tokens_per_s == pytest.approx(20e3 / row.times.median)
-    red = Gate(green=False, error=3.0, where="y")
-    row = measure_row(TITANS, CHUNKED, SHAPE, EAGER, gatekeeper=lambda *_, **__: red)
-    assert row.times is None
-    assert row.said == "FAIL: y: 3 times the error allowed"
-    with pytest.raises(ValueError, match="no green gate"):
-        replace(row, times=measure_row(TITANS, CHUNKED, SHAPE, EAGER, repeats=1).times)
-
-
-def test_a_refused_pair_is_a_row_with_its_reason() -> None:
-    deep = RULES["titans"](anchor="token")
-    forms = [(low, EAGER) for low in (RECURRENT, CHUNKED, TRITON)]
-    rows = list(measure_matrix([deep], forms, [SHAPE], modes=["forward"]))
-    assert [row.lowering for row in rows] == ["recurrent", "chunked", "triton"]
-    assert rows[0].times is not None
-    assert "no exact chunk form" in rows[1].refused
-    assert "needs CUDA" in rows[2].refused
-
-
-def test_rows_are_written_as_a_table_and_as_json() -> None:
-    rows = [
-        measure_row(TITANS, form, SHAPE, EAGER, warmup=0, repeats=1) for form in (CHUNKED, TRITON)
-    ]
-    table = as_markdown(rows).splitlines()
-    assert len(table) == 4
-    assert "chunked eager" in table[2]
-    assert "refused: needs CUDA" in table[3]
-    text = as_json(rows, stamp())
-    assert '"said": "refused: needs CUDA, target is cpu"' in text
-    assert '"threads"' in text
-
-
-def test_a_row_says_its_path() -> None:
-    said = {"rule": "delta", "rule_class": "B", "shape": SHAPE, "scale": "default"}
-    row = Row(**said, mode="forward", lowering="chunked", compiled=True, refused="why not")
-    assert row.path == "chunked compiled"
-    assert replace(row, lowering="recurrent").path == "recurrent"
+def test_a_tolerance_of_ones_own_takes_the_place_of_the_recurrences_error() -> None:
+    right = CHUNKED.bind(TITANS, False)
+    assert check_scan(TITANS, right, SHAPE, tolerance=1e-4).green
+    red = check_scan(TITANS, right, SHAPE, tolerance=1e-12)
+    assert not red.green
+    assert 1e-12 < red.relative < 1e-4

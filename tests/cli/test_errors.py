@@ -28,7 +28,7 @@ def test_a_broken_spec_gives_one_paragraph_and_exit_code_2(
     assert mutation.mentions in said.err
 
 
-@pytest.mark.parametrize("verb", ["train", "explain", "sweep", "eval", "generate", "cite"])
+@pytest.mark.parametrize("verb", ["train", "explain", "sweep", "eval", "generate", "cite", "bench"])
 def test_every_verb_that_takes_a_spec_refuses_it_alike(verb: str, tmp_path: Path, capsys: Capture):
     path = tmp_path / "bad.yaml"
     path.write_text("kind: model\ndimm: 4\n")

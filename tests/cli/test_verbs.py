@@ -49,7 +49,7 @@ def test_help_names_every_verb(capsys: Capture):
     said = call(capsys, "--help")
     verbs = (
         "new check explain train eval generate export sweep retry report diff send status "
-        "search verify cite doctor"
+        "search bench verify cite doctor"
     )
     assert said.code == 0
     assert all(f"  {verb} " in said.out for verb in [*verbs.split(), "schema"])
@@ -62,7 +62,7 @@ def test_every_verb_has_help_of_its_own():
         assert shown.exit_code == 0
         assert info.callback is not None
         assert (info.callback.__doc__ or "").splitlines()[0] in shown.output
-    assert len(VERBS) == 6
+    assert len(VERBS) == 7
 
 
 def test_new_writes_a_spec_that_check_takes(tmp_path: Path, capsys: Capture):

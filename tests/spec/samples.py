@@ -109,7 +109,30 @@ SWEEP = {
     "run": {"engine": "local", "workers": 2, "retries": 1, "vectorize": "auto"},
 }
 
-FILES = {"model.yaml": MODEL, "hybrid.yaml": HYBRID, "run.yaml": RUN, "sweep.yaml": SWEEP}
+BENCH = {
+    "kind": "bench",
+    "models": ["model.yaml"],
+    "rules": ["delta", {"kind": "titans", "chunk_size": 8}],
+    "paths": ["eager", "triton"],
+    "modes": ["forward", "decode"],
+    "shapes": {"batch": [1, 2], "length": [16], "heads": [2], "width": [8], "dtype": ["fp32"]},
+    "gates": ["default", "weak"],
+    "check": {"against": "recurrent", "tolerance": "auto"},
+    "baseline": "eager",
+    "peers": ["fla"],
+    "repeats": 3,
+    "warmup": 1,
+    "empty_cache": False,
+    "device": "cpu",
+}
+
+FILES = {
+    "model.yaml": MODEL,
+    "hybrid.yaml": HYBRID,
+    "run.yaml": RUN,
+    "sweep.yaml": SWEEP,
+    "bench.yaml": BENCH,
+}
 
 
 def files() -> dict[str, dict]:

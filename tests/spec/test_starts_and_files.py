@@ -7,10 +7,25 @@ import torch
 
 from memory_rules import RULES, load_rule
 from playground.errors import SpecError
-from playground.spec import STARTS, ModelSpec, RunSpec, SearchSpec, SweepSpec, load, starting_spec
+from playground.spec import (
+    STARTS,
+    BenchSpec,
+    ModelSpec,
+    RunSpec,
+    SearchSpec,
+    SweepSpec,
+    load,
+    starting_spec,
+)
 
 SPECS = Path(__file__).parents[2] / "specs"
-KINDS = {"models": ModelSpec, "runs": RunSpec, "sweeps": SweepSpec, "searches": SearchSpec}
+KINDS = {
+    "models": ModelSpec,
+    "runs": RunSpec,
+    "sweeps": SweepSpec,
+    "searches": SearchSpec,
+    "benches": BenchSpec,
+}
 
 
 @pytest.mark.parametrize("name", [name for name in STARTS if name != "rule"])
@@ -18,7 +33,7 @@ def test_a_starting_spec_loads_alone_and_has_comments(tmp_path, name):
     file, text = starting_spec(name)
     (tmp_path / file).write_text(text)
     spec = load(tmp_path / file)
-    assert spec.kind == {"run": "run", "sweep": "sweep"}.get(name, "model")
+    assert spec.kind == (name if name in ("run", "sweep", "bench") else "model")
     assert text.count("#") > 6
     assert max(len(line) for line in text.splitlines()) <= 100
 

@@ -1,0 +1,95 @@
+"""The gate of a whole model: its logits and gradients, or those of a stream, are right.
+
+They are held to the same model in fp64, every memory run token by token, nothing compiled, on the
+CPU. What is allowed is a multiple of the error that the recurrence makes at the precision timed.
+"""
+
+import copy
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+from playground.bench.gate import Gate, Results, judge
+from playground.bench.inputs import DTYPES, Dtype, Shape
+from playground.bench.model_work import ModelWork
+from playground.bench.work import Mode
+from playground.compile import build
+from playground.spec import ModelSpec
+from playground.train import period
+
+WHOLE = 256  # tokens: calls up to here are checked as they are, longer ones on fewer tokens
+
+
+class ModelOracle:
+    """What a model at its first weights should give; computed once for all paths and modes.
+
+    Args:
+        spec: the model.
+        shape: batch, length and dtype of what is timed. On calls of more than WHOLE tokens two
+            sequences of two periods and a bit are checked; the bodies are the same.
+        tolerance: the largest relative error; None for a multiple of the recurrence's own.
+    """
+
+    def __init__(self, spec: ModelSpec, shape: Shape, tolerance: float | None = None) -> None:
+        self.spec, self.tolerance = spec, tolerance
+        self.dtype: Dtype = shape.dtype
+        short = replace(
+            shape,
+            batch=min(shape.batch, 2),
+            length=min(shape.length, 2 * period(spec) + 3),
+        )
+        self.shape = shape if shape.length <= WHOLE else short
+
+    def check(self, model: nn.Module, mode: Mode, device: str) -> Gate:
+        """Judge a model that has the weights of seed 0, in the work of a mode."""
+        streams, found = mode in ("prefill", "decode"), self._work(model, device)
+        exact, plain = self.streamed if streams else self.whole
+        results = stream_results(found) if streams else whole_results(found, mode != "forward")
+        if mode == "forward":
+            exact = {"logits": exact["logits"]}
+        return judge(exact, plain, results, DTYPES[self.dtype], self.tolerance)
+
+    @cached_property
+    def whole(self) -> tuple[Results, Results]:
+        """Logits and gradients: in fp64, and by the recurrence at the precision timed."""
+        exact, plain = self._oracles()
+        return whole_results(exact, True), whole_results(plain, True)
+
+    @cached_property
+    def streamed(self) -> tuple[Results, Results]:
+        """Logits after a prompt and of single tokens, likewise."""
+        exact, plain = self._oracles()
+        return stream_results(exact), stream_results(plain)
+
+    def _oracles(self) -> tuple[ModelWork, ModelWork]:
+        plain = build(self.spec, lowering="recurrent")
+        exact = copy.deepcopy(plain).double()
+        return self._work(exact, "cpu", exact=True), self._work(plain, "cpu")
+
+    def _work(self, model: nn.Module, device: str, exact: bool = False) -> ModelWork:
+        timed = model.double() if self.dtype == "fp64" else model
+        return ModelWork(
+            timed,
+            vocab=self.spec.vocab,
+            batch=self.shape.batch,
+            length=self.shape.length,
+            dtype="fp64" if exact else self.dtype,
+            device=device,
+        )
+
+
+def whole_results(work: ModelWork, gradients: bool) -> dict[str, Tensor]:
+    """Logits, and gradients of the loss by parameter."""
+    found = {"logits": work.forward()()}
+    if gradients:
+        slopes = work.forward_backward()()
+        names = (f"gradient to {name}" for name in work.learned())
+        found |= dict(zip(names, slopes, strict=True))
+    return found
+
+
+def stream_results(work: ModelWork) -> dict[str, Any]:
+    """Logits after a prompt, and of the tokens that follow one by one."""
+    return {"logits after the prompt": work.prefill()(), "logits one by one": work.decode()()}
