@@ -121,7 +121,8 @@ def select_lowering(plan: Plan, target: Target, asked: str) -> Plan:
                 fix="Write lowering: auto." if asked != "auto" else "",
             )
         better = [f"not {n}: {why}" for n, why in refused.items() if n != best.name]
-        return node.because("; ".join(better), lowering=best.name)
+        words = [*better, best.says(rule)]
+        return node.because("; ".join(word for word in words if word), lowering=best.name)
 
     return plan.map("memory", choose)
 

@@ -15,6 +15,7 @@ from memory_rules.filters import Filter
 from playground.compile.lowering.affine import AffineScan, Lanes, Leaves, Solved
 from playground.compile.lowering.base import Lowering
 from playground.compile.lowering.classify import classify
+from playground.compile.lowering.triton_decode import says, with_decoding
 from playground.compile.target import Target
 from playground.errors import LoweringError
 
@@ -101,8 +102,8 @@ def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
         why = {"triton": f"no kernel for class {kind}"}
         raise LoweringError(rule.kind, "triton cannot run it.", why)
-    return KernelScan(rule, compiled=compiled)
+    return with_decoding(rule, KernelScan(rule, compiled=compiled))
 
 
 UNTRIED = "no GPU has run its kernels yet; write lowering: triton to use them"
-TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=_bind, by_name=UNTRIED)
+TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=_bind, by_name=UNTRIED, says=says)
