@@ -25,7 +25,7 @@ from kernels.launch import STAGES, check_types, kind_of
 from kernels.replicas import into
 
 OBJECTIVES = {"l2": 0, "dot": 1, "huber": 2}
-TILE = 4096  # numbers of the largest tile
+TILE = 2048  # numbers of the largest tile: two programs fit a multiprocessor
 PROGRAMS = 128  # from so many sequences and heads on, one program each
 WARPS = 8
 
