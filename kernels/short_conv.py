@@ -17,7 +17,7 @@ from kernels import short_conv_kernels as programs
 from kernels.launch import STAGES, check_types, kind_of
 from kernels.replicas import into
 
-TOKENS = 32  # of a program
+TILE = 2048  # numbers of a program's tile; found by `python -m benchmarks.aot`: no spills
 WARPS = 4
 
 
@@ -72,12 +72,17 @@ def _places(mask: Tensor | None) -> Places:
 def _sizes(x: Tensor, weight: Tensor, heads: int, masked: bool) -> tuple[tuple[int, int], Any]:
     """The grid, and what programs are told beside tensors."""
     (B, T, M), (groups, width, _) = x.shape, weight.shape
-    tokens = min(TOKENS, power(T))
+    tokens = min(tokens_of(M // heads), power(T))
     blocks = -(-T // tokens)
     told = {"T": T, "BLOCKS": blocks, "GROUP": B // groups, "M": M, "D": M // heads}
     told |= {"WIDTH": width, "MASKED": masked, "BLOCK_T": tokens, "BLOCK_D": power(M // heads)}
     told |= {"ACC": kind_of(torch.promote_types(x.dtype, torch.float32))}
     return (B * blocks, heads), told | {"num_warps": WARPS, "num_stages": STAGES}
+
+
+def tokens_of(width: int) -> int:
+    """Tokens of a program whose head is so wide."""
+    return max(1, min(32, TILE // power(width)))
 
 
 def power(size: int) -> int:

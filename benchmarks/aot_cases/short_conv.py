@@ -8,7 +8,7 @@ import torch
 from benchmarks.aot_cases.case import Case
 from kernels import short_conv_kernels
 from kernels.launch import kind_of
-from kernels.short_conv import TOKENS, WARPS, power
+from kernels.short_conv import WARPS, power, tokens_of
 
 PLACES = ("rank_ptr", "at_ptr", "count_ptr")
 
@@ -16,9 +16,9 @@ PLACES = ("rank_ptr", "at_ptr", "count_ptr")
 def short_conv_cases(*, every: bool, capability: int) -> Iterator[Case]:
     """Representatives, or every size."""
     widths = (16, 32, 64, 128, 256) if every else (64,)
-    for width, tokens, masked in product(
-        widths, (1, TOKENS) if every else (TOKENS,), (False, True) if every else (True,)
-    ):
+    masks = (False, True) if every else (True,)
+    for width, one, masked in product(widths, masks, masks):
+        tokens = tokens_of(width) if one else 1
         for name in ("tokens_fwd", "tokens_bwd", "inputs_bwd"):
             told = {"M": 16 * width, "D": width, "WIDTH": 4, "MASKED": masked}
             told |= {"SILU": True, "UNIT": True, "ACC": kind_of(torch.float32)}

@@ -102,8 +102,9 @@ def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
         why = {"triton": f"no kernel for class {kind}"}
         raise LoweringError(rule.kind, "triton cannot run it.", why)
-    return with_decoding(rule, KernelScan(rule, compiled=compiled))
+    return KernelScan(rule, compiled=compiled)
 
 
 UNTRIED = "no GPU has run its kernels yet; write lowering: triton to use them"
-TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=_bind, by_name=UNTRIED, says=says)
+BIND = with_decoding(_bind)  # single tokens without gradients have kernels of their own
+TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=BIND, by_name=UNTRIED, says=says)

@@ -5,7 +5,7 @@ condition is one: a single token while gradients are off (`torch.no_grad`, `infe
 other call takes the scan over many tokens.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import torch
@@ -120,9 +120,16 @@ class Decoding:
         )
 
 
-def with_decoding(rule: AbstractMemoryRule, many: Scan) -> Scan:
-    """The scan of a rule, with the kernel for single tokens if there is one."""
-    known, _ = decoder(rule)
-    if known is None or not isinstance(rule, AbstractGradientRule):
-        return many
-    return Decoding(rule, known, many)
+Bind = Callable[[AbstractMemoryRule, bool], Scan]
+
+
+def with_decoding(bind: Bind) -> Bind:
+    """The same scans, with the kernel for single tokens where there is one."""
+
+    def bound(rule: AbstractMemoryRule, compiled: bool) -> Scan:
+        many, (known, _) = bind(rule, compiled), decoder(rule)
+        if known is None or not isinstance(rule, AbstractGradientRule):
+            return many
+        return Decoding(rule, known, many)
+
+    return bound
