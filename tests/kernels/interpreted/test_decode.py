@@ -111,12 +111,12 @@ def compare(rule: AbstractMemoryRule, tokens: int, limit: float, **sizes: int) -
         )
 
 
-@pytest.mark.parametrize("name", EVERY_TOKEN)
+@pytest.mark.parametrize("name", ["longhorn", "gla", "titans-channels", "titans-values"])
 def test_linear_memories_step_as_the_rule_says(name: str) -> None:
     compare(EVERY_TOKEN[name], 18, 1e-12, B=2, H=1, dim=5)
 
 
-@pytest.mark.parametrize("name", IN_CHUNKS)
+@pytest.mark.parametrize("name", ["deep-channels", "deep-values", "yaad", "linear-plain"])
 def test_memories_with_chunks_step_as_the_rule_says(name: str) -> None:
     compare(IN_CHUNKS[name], 12, 1e-11, B=2, H=1, dim=5)
 
@@ -124,25 +124,48 @@ def test_memories_with_chunks_step_as_the_rule_says(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*EVERY_TOKEN, *IN_CHUNKS])
 def test_hundreds_of_tokens_step_as_the_rule_says(name: str) -> None:
-    compare((EVERY_TOKEN | IN_CHUNKS)[name], 300, 1e-10, B=2, H=2, dim=9)
+    compare((EVERY_TOKEN | IN_CHUNKS)[name], 200, 1e-10, B=1, H=1, dim=9)
 
 
 @pytest.mark.parametrize(
     ("name", "tokens"),
-    [("titans", 100), ("deep", 20), pytest.param("deep", 300, marks=pytest.mark.slow)],
+    [("titans", 60), ("deep", 20), pytest.param("deep", 200, marks=pytest.mark.slow)],
 )
-def test_fp32_is_as_exact_as_the_rule_in_fp32(name: str, tokens: int) -> None:
+def test_steps_in_fp32_are_as_exact_as_the_rules_own(name: str, tokens: int) -> None:
+    """From the same state at every token: a layer norm of almost nothing lets any two runs part."""
     rule = (EVERY_TOKEN | IN_CHUNKS)[name]
-    case = gated(rule, tokens, B=1, H=1, dim=16)
+    small, scan = gated(rule, tokens, B=1, H=1, dim=16).to(torch.float32), decoding(rule)
+    state, ours, plain = small.to(torch.float64).state(), Errors(), Errors()
     with torch.no_grad():
-        exact = leaves(*recurrent(rule, case.state(), case.inputs))
-        plain = leaves(*recurrent(rule, (small := case.to(torch.float32)).state(), small.inputs))
-        ours = leaves(*one_by_one(decoding(rule), rule, small))
-    for key, wanted in exact.items():
-        error = (ours[key].double() - wanted).square().mean().sqrt()
-        bound = 2.0 * (plain[key].double() - wanted).square().mean().sqrt()
-        assert ours[key].dtype == torch.float32
-        assert error <= bound + 1e-6 * wanted.square().mean().sqrt(), key
+        for t in range(tokens):
+            x, here = small.inputs[:, t : t + 1], typed(state, torch.float32)
+            y, state = recurrent(rule, typed(here, torch.float64), typed(x, torch.float64))
+            wanted = leaves(y, state)
+            ours.add(leaves(*scan(rule, here, x)), wanted)
+            plain.add(leaves(*recurrent(rule, here, x)), wanted)
+    for key, error in ours.squares.items():
+        assert error**0.5 <= 2.0 * plain.squares[key] ** 0.5 + 1e-7 * ours.sizes[key] ** 0.5, key
+
+
+def typed(x: Any, dtype: torch.dtype) -> Any:
+    """The same state or inputs with floating tensors in another type."""
+    return x.apply(lambda t: t.to(dtype) if t.is_floating_point() else t)
+
+
+class Errors:
+    """Sums of squares over tokens, by name."""
+
+    def __init__(self) -> None:
+        self.squares: dict[str, float] = {}
+        self.sizes: dict[str, float] = {}
+
+    def add(self, found: dict[str, Tensor], wanted: dict[str, Tensor]) -> None:
+        """One token's."""
+        for name, exact in wanted.items():
+            assert found[name].dtype == torch.float32
+            error = (found[name].double() - exact).square().sum().item()
+            self.squares[name] = self.squares.get(name, 0.0) + error
+            self.sizes[name] = self.sizes.get(name, 0.0) + exact.square().sum().item()
 
 
 def test_half_precision_tokens_meet_a_state_in_fp32() -> None:
