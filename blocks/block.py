@@ -10,6 +10,7 @@ from blocks.attention import AttentionState
 from blocks.feedforward import FeedForwardResidual
 from blocks.memory import MemoryState
 from blocks.norms import Norm
+from blocks.short_conv import ShortConv, short_conv
 from blocks.spec import FeedForwardSpec
 from memory_rules import Scan, recurrent
 
@@ -19,7 +20,8 @@ class Setting:
     """The model around a block; a block takes what it has use for.
 
     dim: model width M; rope: positions by rotation, for attention; persistent_tokens: learned
-    tokens before every sequence; norm: before mixer and feed-forward; scan: runs a memory's rule.
+    tokens before every sequence; norm: before mixer and feed-forward; scan: runs a memory's rule;
+    short_conv: runs a memory's convolutions.
     """
 
     dim: int
@@ -27,6 +29,7 @@ class Setting:
     persistent_tokens: int = 0
     norm: Norm = "rms"
     scan: Scan = recurrent
+    short_conv: ShortConv = short_conv
 
 
 class HasFeedForward(Protocol):

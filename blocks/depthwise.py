@@ -51,10 +51,14 @@ class DepthwiseConv(nn.Module):
         """
         if mask is not None:
             x = torch.where(mask[..., None], x, 0.0)
-        length = x.shape[1]
-        seen = torch.cat([cache.to(x.dtype), x], dim=1)
-        weight = self.weight.to(x.dtype)
-        y = seen[:, :length] * weight[0]
-        for i in range(1, self.width):
-            y = y + seen[:, i : i + length] * weight[i]
-        return y, seen[:, length:].clone()  # a view would keep all of `seen` alive
+        return convolve(x, self.weight, cache)
+
+
+def convolve(x: Tensor, weight: Tensor, cache: Tensor) -> tuple[Tensor, Tensor]:
+    """What `DepthwiseConv` says of x [B, T, channels], and the next cache; weight [width, .]."""
+    length, weight = x.shape[1], weight.to(x.dtype)
+    seen = torch.cat([cache.to(x.dtype), x], dim=1)
+    y = seen[:, :length] * weight[0]
+    for i in range(1, weight.shape[0]):
+        y = y + seen[:, i : i + length] * weight[i]
+    return y, seen[:, length:].clone()  # a view would keep all of `seen` alive

@@ -22,7 +22,9 @@ class LmmBlock(Block):
         dim = setting.dim
         self.persistent = PersistentTokens(setting.persistent_tokens, dim)
         self.norm = make_norm(setting.norm, dim)
-        self.memory = MemoryLayer(spec.memory, dim, scan=setting.scan, residual=True)
+        self.memory = MemoryLayer(
+            spec.memory, dim, scan=setting.scan, short_conv=setting.short_conv, residual=True
+        )
 
     def start(self, batch: int) -> MemoryState:
         """The state of `batch` sequences before their first token."""

@@ -57,7 +57,9 @@ class MacBlock(Block):
         self.segment_len = spec.segment_len
         self.persistent = PersistentTokens(setting.persistent_tokens, dim)
         self.norm = make_norm(setting.norm, dim)
-        self.memory = MemoryLayer(spec.memory, dim, scan=setting.scan)
+        self.memory = MemoryLayer(
+            spec.memory, dim, scan=setting.scan, short_conv=setting.short_conv
+        )
         self.attention = SegmentAttention(
             spec.attention,
             dim,

@@ -31,7 +31,9 @@ class MagBlock(Block):
         self.shared_qkv, self.heads = spec.shared_qkv, spec.attention.heads
         self.persistent = PersistentTokens(setting.persistent_tokens, dim)
         self.norm = make_norm(setting.norm, dim)
-        self.memory = MemoryLayer(spec.memory, dim, scan=setting.scan)
+        self.memory = MemoryLayer(
+            spec.memory, dim, scan=setting.scan, short_conv=setting.short_conv
+        )
         self.attention = CausalAttention(
             spec.attention,
             dim,

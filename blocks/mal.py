@@ -26,7 +26,9 @@ class MalBlock(Block):
         self.inner_residual = spec.inner_residual
         self.persistent = PersistentTokens(setting.persistent_tokens, dim)
         self.norm = make_norm(setting.norm, dim)
-        self.memory = MemoryLayer(spec.memory, dim, scan=setting.scan)
+        self.memory = MemoryLayer(
+            spec.memory, dim, scan=setting.scan, short_conv=setting.short_conv
+        )
         self.attention_norm = make_norm(setting.norm, dim)
         self.attention = CausalAttention(
             spec.attention, dim, window_len=spec.window_len, rope=setting.rope

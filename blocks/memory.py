@@ -11,7 +11,6 @@ projection, SiLU, unit q and k, and "normalisation and gating with a linear laye
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from tensordict import TensorClass, TensorDict
 from torch import Tensor, nn
 
@@ -21,7 +20,7 @@ from blocks.gates import Gates
 from blocks.init import ResidualLinear
 from blocks.norms import RMSNorm
 from blocks.observe import Seen, summarise
-from blocks.padding import convolve_live
+from blocks.short_conv import ShortConv, activated, short_conv
 from blocks.spec import MemorySpec
 from memory_rules import AbstractGradientRule, Inputs, Scan, State, recurrent
 from memory_rules.dense import Plain
@@ -57,6 +56,7 @@ class MemoryLayer(nn.Module):
         dim: int,
         *,
         scan: Scan = recurrent,
+        short_conv: ShortConv = short_conv,
         residual: bool = False,
     ) -> None:
         """A memory of `spec.heads` heads of width dim / heads.
@@ -65,6 +65,7 @@ class MemoryLayer(nn.Module):
             spec: the rule and the layer's own choices.
             dim: model width M.
             scan: what runs the rule over tokens.
+            short_conv: what runs the convolutions, and what follows them.
             residual: whether the output is added to the residual stream as it is.
 
         Raises:
@@ -74,6 +75,7 @@ class MemoryLayer(nn.Module):
         if dim % spec.heads:
             raise ValueError(f"heads: {spec.heads} does not divide dim = {dim}.")
         self.spec, self.rule, self.scan, self.dim = spec, spec.rule, scan, dim
+        self.short_conv = short_conv
         self.frozen = self.observing = False
         self._seen: Seen | None = None
         names = ("q", "k", "v")
@@ -136,8 +138,7 @@ class MemoryLayer(nn.Module):
     ) -> tuple[Tensor, MemoryState]:
         """Read with q from x and write nothing: y [B, T, M], and the state with q's conv ahead."""
         conv = state.conv.clone(recurse=False)
-        q = self._convolved("q", self.project["q"](x), conv, mask)
-        m = self._read(state.rule, self._unit(q))
+        m = self._read(state.rule, self._convolved("q", self.project["q"](x), conv, mask))
         return self.output(m, x), MemoryState(
             rule=state.rule, conv=conv, batch_size=state.batch_size
         )
@@ -177,8 +178,8 @@ class MemoryLayer(nn.Module):
         made = self.qkv(x) if qkv is None else qkv
         q, k, v = (self._convolved(n, t, conv, mask) for n, t in zip("qkv", made, strict=True))
         tokens = Inputs(
-            q=self._unit(q),
-            k=self._unit(k),
+            q=q,
+            k=k,
             v=v,
             gates=self.gates(x),
             mask=mask,
@@ -199,14 +200,14 @@ class MemoryLayer(nn.Module):
         return self.output(m, x), MemoryState(rule=rule, conv=conv, batch_size=state.batch_size)
 
     def _convolved(self, name: str, t: Tensor, conv: TensorDict, mask: Tensor | None) -> Tensor:
-        """Convolution (its cache in `conv` is replaced), activation, heads: [B, T, H, D]."""
-        if name in self.conv:
-            t, conv[name] = convolve_live(self.conv_of(name), t, conv[name], mask)
-        t = F.silu(t) if self.spec.activation == "silu" else t
-        return t.unflatten(-1, (self.spec.heads, -1))
-
-    def _unit(self, t: Tensor) -> Tensor:
-        return unit(t) if self.spec.qk_norm == "l2" else t
+        """[B, T, H, D]: convolution (its cache in `conv` is replaced), activation, unit length."""
+        heads, silu = self.spec.heads, self.spec.activation == "silu"
+        unit = name != "v" and self.spec.qk_norm == "l2"
+        if name not in self.conv:
+            return activated(t, heads=heads, silu=silu, unit=unit)
+        weight, cache = self.conv_of(name).weight, conv[name]
+        t, conv[name] = self.short_conv(t, weight, cache, mask, heads=heads, silu=silu, unit=unit)
+        return t
 
     def _read(self, state: State, q: Tensor) -> Tensor:
         """The memory as it stands, read by every token: q [B, T, H, K] -> [B, T, H, V]."""
@@ -223,12 +224,6 @@ class MemoryLayer(nn.Module):
         heads, weight = self.spec.heads, self.out.weight
         shapes = self.rule.shapes(self.dim // heads)
         return {n: weight.new_zeros(heads, *shape) for n, shape in shapes.items()}
-
-
-def unit(x: Tensor) -> Tensor:
-    """x to unit length over its last axis; smooth at 0, computed at least in fp32."""
-    wide = x if x.dtype == torch.float64 else x.float()
-    return (wide * torch.rsqrt(wide.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)
 
 
 def bytes_of(leaves: TensorDict) -> int:

@@ -1,7 +1,7 @@
 """A kernel at fixed sizes, to be compiled for a GPU that need not be here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -10,11 +10,12 @@ class Case:
     """A kernel at fixed sizes.
 
     Attributes:
-        kernel: a `triton.jit` function; arguments named `*_ptr` are tensors of fp32.
+        kernel: a `triton.jit` function; arguments named `*_ptr` are tensors.
         sizes: what they are, in words.
         fixed: what it is told at compile time; None for a tensor that is not there.
         rows: of its smallest tile that enters a product.
         warps: of a program.
+        types: of tensors that are not fp32, as Triton writes them.
     """
 
     kernel: Any
@@ -22,6 +23,7 @@ class Case:
     fixed: Mapping[str, Any]
     rows: int
     warps: int
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

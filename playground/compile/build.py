@@ -15,6 +15,7 @@ from blocks.modules import BLOCK_MODULES
 from memory_rules import Scan
 from playground.compile.lowering import LOWERINGS
 from playground.compile.plan import Plan
+from playground.compile.short_conv import short_conv_of
 from playground.compile.target import Target
 from playground.compile.toolchain import require_compiler
 from playground.spec import ModelSpec
@@ -47,7 +48,8 @@ def _block(plan: Plan, spec: ModelSpec, index: int, *, compiled: bool) -> nn.Mod
     )
     if hasattr(block, "memory"):
         scan = _scan(plan, f"blocks.{index}.memory", compiled=compiled)
-        setting = replace(setting, scan=scan)
+        conv = short_conv_of(plan.node(f"blocks.{index}.memory").conv)
+        setting = replace(setting, scan=scan, short_conv=conv)
     return BLOCK_MODULES[block.kind](block, setting)
 
 

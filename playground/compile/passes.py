@@ -18,6 +18,7 @@ from blocks.spec import (
 from playground.compile.lowering import LOWERINGS, classify
 from playground.compile.lowering import choose as pick
 from playground.compile.plan import Node, Plan
+from playground.compile.short_conv import choose_short_conv
 from playground.compile.target import Target
 from playground.errors import LoweringError, SpecError
 
@@ -121,7 +122,20 @@ def select_lowering(plan: Plan, target: Target, asked: str) -> Plan:
                 fix="Write lowering: auto." if asked != "auto" else "",
             )
         better = [f"not {n}: {why}" for n, why in refused.items() if n != best.name]
-        return node.because("; ".join(better), lowering=best.name)
+        words = [*better, best.says(rule)]
+        return node.because("; ".join(word for word in words if word), lowering=best.name)
+
+    return plan.map("memory", choose)
+
+
+def select_short_conv(plan: Plan, target: Target, asked: str) -> Plan:
+    """Give every memory what runs its convolutions: one kernel, or torch's own operations."""
+
+    def choose(node: Node) -> Node:
+        """The memory with the choice and why."""
+        assert isinstance(node.spec, MemorySpec)
+        conv, why = choose_short_conv(node.spec, target, node.lowering)
+        return node.because(why, conv=conv)
 
     return plan.map("memory", choose)
 

@@ -9,6 +9,7 @@ from playground.compile.passes import (
     select_attention,
     select_compile,
     select_lowering,
+    select_short_conv,
 )
 from playground.compile.plan import Plan, verify
 from playground.compile.target import Target
@@ -22,6 +23,7 @@ PIPELINE: tuple[Pass, ...] = (
     resolve_shapes,
     classify_rules,
     select_lowering,
+    select_short_conv,
     select_attention,
     select_compile,
 )

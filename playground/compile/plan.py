@@ -15,7 +15,7 @@ class Node:
 
     name: its path, such as `blocks.0.memory`; kind: embedding, memory, attention, ...;
     inputs: names of the nodes it reads; shape: what it holds, in words; rule_class, lowering,
-    backend, compiled: the choices of later passes; why: the reason of each choice.
+    backend, conv, compiled: the choices of later passes; why: the reason of each choice.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Node:
     rule_class: str = ""
     lowering: str = ""
     backend: str = ""
+    conv: str = ""
     compiled: bool | None = None
     why: tuple[str, ...] = ()
 
@@ -117,6 +118,7 @@ def verify(plan: Plan, done: frozenset[str]) -> None:
             for pass_, value in (
                 ("classify_rules", node.rule_class),
                 ("select_lowering", node.lowering),
+                ("select_short_conv", node.conv),
             ):
                 if pass_ in done and not value:
                     raise PlanError(f"{node.name}: {pass_} left it open")

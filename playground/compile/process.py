@@ -32,7 +32,7 @@ def prepare_process() -> None:
 def source_digest() -> str:
     """Identity of the sources that compiled programs depend on."""
     root, found = Path(__file__).resolve().parents[2], hashlib.sha256()
-    for package in ("memory_rules", "blocks", "playground/compile"):
+    for package in ("memory_rules", "kernels", "blocks", "playground/compile"):
         for file in sorted((root / package).rglob("*.py")):
             found.update(file.read_bytes())
     return found.hexdigest()[:16]

@@ -15,6 +15,7 @@ from memory_rules.filters import Filter
 from playground.compile.lowering.affine import AffineScan, Lanes, Leaves, Solved
 from playground.compile.lowering.base import Lowering
 from playground.compile.lowering.classify import classify
+from playground.compile.lowering.triton_decode import says, with_decoding
 from playground.compile.target import Target
 from playground.errors import LoweringError
 
@@ -105,4 +106,5 @@ def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
 
 
 UNTRIED = "no GPU has run its kernels yet; write lowering: triton to use them"
-TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=_bind, by_name=UNTRIED)
+BIND = with_decoding(_bind)  # single tokens without gradients have kernels of their own
+TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=BIND, by_name=UNTRIED, says=says)
