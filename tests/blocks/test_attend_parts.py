@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from blocks import attend_xformers
 from blocks.attend_parts import Plain, _attend, attend_parts, merge
@@ -190,3 +192,17 @@ def test_a_segment_is_a_prefix_and_two_triangles() -> None:
     found = segment_context(64, prefix=4).parts()
     assert found == (Part(0, 4, 0), Part(4, 68, -1), Part(68, 132, -1))
     assert sliding_window(64, 8, prefix=4).parts() == (Part(0, 4, 0), Part(4, 68, 8))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_on_cuda_one_operator_is_called_and_no_kernel_is_needed_to_trace_it(name: str) -> None:
+    """Tensors that hold nothing stand for those on a GPU."""
+    sight = WHOLE[name]
+    with FakeTensorMode():
+        q = torch.empty(2, rows_of(sight), 4, 8, device="cuda", dtype=torch.bfloat16)
+        k = torch.empty(2, sight.columns, 2, 8, device="cuda", dtype=torch.bfloat16)
+        graph = make_fx(lambda q, k, v: xformers(q, k, v, sight, 0.0))(q, k, k)
+        y = xformers(q, k, k, sight, 0.0)
+    assert (y.shape, y.dtype, y.device.type) == (q.shape, q.dtype, "cuda")
+    called = [node.target for node in graph.graph.nodes]
+    assert called.count(torch.ops.playground.attend_parts.default) == 1
