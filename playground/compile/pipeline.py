@@ -9,6 +9,7 @@ from playground.compile.passes import (
     select_attention,
     select_compile,
     select_lowering,
+    select_replay,
 )
 from playground.compile.plan import Plan, verify
 from playground.compile.target import Target
@@ -24,6 +25,7 @@ PIPELINE: tuple[Pass, ...] = (
     select_lowering,
     select_attention,
     select_compile,
+    select_replay,
 )
 
 
