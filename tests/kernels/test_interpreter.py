@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent / "interpreted"
     ("file", "marks"),
     [
         ("test_chunk_scan.py", "not slow"),
+        ("test_compiled.py", "not slow"),
         ("test_laws.py", "not slow and not compile"),
         pytest.param("test_laws.py", "slow and not compile", marks=pytest.mark.slow),
     ],
