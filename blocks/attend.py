@@ -19,7 +19,11 @@ Attend = Callable[[Tensor, Tensor, Tensor, Sight, float], Tensor]
 """(q [B, T, H, D], k [B, S, G, D], v [B, S, G, D], sight, dropout in [0, 1)) -> [B, T, H, D];
 G divides H: H / G heads next to each other share a group's keys and values."""
 
-_FLEX_WHY = "flex for calls of 128 tokens and more; shorter ones, as in decoding, go through sdpa"
+_WHEN: dict[Backend, str] = {
+    "flex": "flex for calls of 128 tokens and more; shorter ones, as in decoding, go through sdpa",
+    "xformers": "xformers in fp16 and bf16 where no token is padding and for the start of a stream;"
+    " else, as in decoding, sdpa",
+}
 
 
 def refuses(backend: Backend, spec: AttentionSpec, device: torch.device) -> str:
@@ -32,7 +36,7 @@ def refuses(backend: Backend, spec: AttentionSpec, device: torch.device) -> str:
     needed = {"flex": "triton", "xformers": "xformers"}[backend]
     if importlib.util.find_spec(needed) is None:
         return f"{needed} is not installed (pip install 'test-time-playground[{needed}]')"
-    if backend == "flex" and spec.dropout > 0.0:
+    if spec.dropout > 0.0:
         return f"it has no dropout, and dropout = {spec.dropout}"
     return ""
 
@@ -50,10 +54,11 @@ def choose_backend(spec: AttentionSpec, device: torch.device | str) -> tuple[Bac
                 f"backend: {spec.backend} cannot run on {device.type}: {reason}. "
                 "Write backend: auto or sdpa."
             )
-        return spec.backend, "asked for by name"
+        when = _WHEN.get(spec.backend)
+        return spec.backend, f"asked for by name; {when}" if when else "asked for by name"
     if reason := refuses("flex", spec, device):
         return "sdpa", f"not flex: {reason}"
-    return "flex", _FLEX_WHY
+    return "flex", _WHEN["flex"]
 
 
 def make_attend(backend: Backend) -> Attend:
@@ -81,6 +86,25 @@ def sdpa(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tenso
     mask = sight.dense(q.shape[2], q.device)
     y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
     return y.transpose(1, 2)
+
+
+def xformers_takes(q: Tensor, *, padded: bool) -> bool:
+    """Whether a call goes to xformers' kernels, which know fp16 and bf16 and no padding."""
+    return type_of(q) in (torch.float16, torch.bfloat16) and not padded
+
+
+def takes_windows(backend: Backend, q: Tensor, *, padded: bool) -> bool:
+    """Whether a backend takes a long call within a window as it is; the others want it in folds."""
+    return backend == "flex" or (backend == "xformers" and xformers_takes(q, padded=padded))
+
+
+def type_of(x: Tensor) -> torch.dtype:
+    """The type that attention computes x in: an open autocast's, else its own.
+
+    Autocast casts what torch's own attention is given, and nobody else's.
+    """
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
 def heads_first(x: Tensor, share: int) -> Tensor:

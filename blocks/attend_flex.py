@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from blocks.attend import sdpa
+from blocks.attend import sdpa, type_of
 from blocks.masks import Sight
 
 _BLOCK = 128  # flex's own tile of queries and keys
@@ -29,6 +29,7 @@ def flex(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tenso
     rows = q.shape[1]
     if rows < _BLOCK:
         return sdpa(q, k, v, sight, dropout)
+    q, k, v = (t.to(type_of(q)) for t in (q, k, v))
     batch = None if sight.live is None else q.shape[0]
     attention, block_mask = compiled()
     visible = block_mask(sight.visible(), batch, None, rows, sight.columns, device=q.device)

@@ -8,7 +8,7 @@ from tensordict import TensorClass
 from torch import Tensor, nn
 
 from blocks import rope as turning
-from blocks.attend import Attend, Backend, choose_backend, make_attend
+from blocks.attend import Attend, Backend, choose_backend, make_attend, takes_windows
 from blocks.init import ResidualLinear
 from blocks.masks import causal, sliding_window
 from blocks.norms import RMSNorm
@@ -212,12 +212,12 @@ class CausalAttention(nn.Module):
     def _attend(self, q: Tensor, seen: "Seen", padded: bool) -> Tensor:
         """Softmax over prefix and tokens; a long call within a window goes in folds."""
         rows, past = q.shape[1], seen.k.shape[1] - q.shape[1]
-        window, flex = self.window_len, self.project.backend == "flex"
-        if window is None or rows <= window or flex:
-            return self._call(q, seen, past, padded=padded or past > 0)
+        window, holes = self.window_len, padded or past > 0
+        if window is None or rows <= window or takes_windows(self.project.backend, q, padded=holes):
+            return self._call(q, seen, past, padded=holes)
         k, v, live = (t[:, : past + window] for t in seen[:3])
         near = Seen(k, v, live, seen.prefix_k, seen.prefix_v)
-        first = self._call(q[:, :window], near, past, padded=padded or past > 0)
+        first = self._call(q[:, :window], near, past, padded=holes)
         folds = -(-(rows - window) // window)
         queries = F.pad(q[:, window:], (0, 0, 0, 0, 0, (folds + 1) * window - rows))
         rest = self._call(

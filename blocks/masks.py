@@ -1,4 +1,4 @@
-"""Which keys a query may see: one function per pattern, dense or for flex alike.
+"""Which keys a query may see: one function per pattern, dense or for flex alike, or in parts.
 
 Keys are laid out `[prefix | length tokens]`, or for MAC `[prefix | length retrieved | length
 tokens]`; query row i is token `past + i`. The prefix (persistent tokens) is seen by every row.
@@ -6,12 +6,35 @@ tokens]`; query row i is token `past + i`. The prefix (persistent tokens) is see
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 MaskFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(batch, head, query, key), all indices -> whether the query sees the key."""
+
+
+class Part(NamedTuple):
+    """A run of keys that rows see in a simple way.
+
+    first, stop: its keys are first .. stop - 1. reach: 0 if every row sees all of them; else the
+    last row stands at the last key, each row before it at the key before, and a row sees the keys
+    up to its own: all of them if reach is -1, or the last `reach`.
+    """
+
+    first: int
+    stop: int
+    reach: int
+
+
+def band(rows: int, keys: int, reach: int, device: torch.device) -> Tensor:
+    """What rows see of a part, as booleans [rows, keys]; reach as in `Part`."""
+    row = torch.arange(rows, device=device)[:, None] + keys - rows
+    age = row - torch.arange(keys, device=device)
+    if not reach:
+        return torch.ones_like(age, dtype=torch.bool)
+    return (age >= 0) & ((age < reach) | (reach < 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +67,20 @@ class Sight:
         """Whether this is the causal triangle behind a prefix, and nothing else."""
         windowed = self.window_len is not None and self.window_len < self.length
         return not (self.past or self.copies > 1 or windowed or self.live is not None)
+
+    def parts(self) -> tuple[Part, ...]:
+        """The same keys as disjoint runs, for kernels that know simple masks only.
+
+        Raises:
+            ValueError: a token is padding; what rows see then has holes.
+        """
+        if self.live is not None:
+            raise ValueError("parts: padding leaves holes in what rows see. Use `dense`.")
+        windowed = self.window_len is not None and self.window_len < self.length
+        reach = self.window_len if windowed and self.window_len else -1
+        ends = range(self.prefix, self.columns, max(1, self.length))
+        tokens = tuple(Part(at, at + self.length, reach) for at in ends)
+        return ((Part(0, self.prefix, 0),) if self.prefix else ()) + tokens
 
     def visible(self) -> MaskFunction:
         """The pattern as a function of indices, for flex, or broadcast for `dense`."""

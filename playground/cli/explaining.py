@@ -24,7 +24,8 @@ def explanation(spec: Path, words: list[str], *, no_compile: bool = False) -> di
         model, target, asked = found, Target.of("auto", compile=not no_compile), "auto"
     elif isinstance(found, RunSpec):
         model, asked = found.model, found.lowering
-        target = Target.of(found.device, compile=found.compile and not no_compile)
+        compiled = found.compile and not no_compile
+        target = Target.of(found.device, compile=compiled, mode=found.run.compile_mode)
     else:
         raise PlaygroundError(f"{spec}: is of kind {found.kind}. Explain one of its models.")
     passes: list[dict[str, Any]] = []

@@ -15,7 +15,7 @@ from playground.compile.stacked import Stacked, StackedWeights
 from playground.compile.target import Target
 from playground.compile.toolchain import find_compiler, require_compiler
 from playground.errors import LoweringError
-from playground.spec import ModelSpec
+from playground.spec import CompileMode, ModelSpec
 
 prepare_process()
 tag_compiled_programs()
@@ -71,6 +71,7 @@ def compile(
     device: str = "cpu",
     lowering: str = "auto",
     compile: bool = True,
+    mode: CompileMode = "default",
     seed: int = 0,
 ) -> Model:
     """A model ready to run: lowered, on its device, its bodies under torch.compile.
@@ -80,12 +81,13 @@ def compile(
         device: auto, cpu or cuda.
         lowering: auto, or the form every memory must run in.
         compile: false runs the same mathematics eagerly.
+        mode: graphs records kernels as CUDA graphs and replays them, where shapes come again.
         seed: of its initial weights.
 
     Raises:
         LoweringError: nothing can run it as asked, or there is no C++ compiler.
     """
-    target = Target.of(device, compile=compile)
+    target = Target.of(device, compile=compile, mode=mode)
     plan = make_plan(spec, target, lowering=lowering)
     model = place(construct(plan, compiled=compile, seed=seed), target)
     if compile:

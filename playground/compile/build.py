@@ -1,11 +1,9 @@
 """From a plan to a module: the only place that makes blocks."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from blocks.attention import Projections
 from blocks.block import Setting
@@ -13,6 +11,7 @@ from blocks.init import initialise
 from blocks.model import Model
 from blocks.modules import BLOCK_MODULES
 from memory_rules import Scan
+from playground.compile.compiled import CompiledBody
 from playground.compile.lowering import LOWERINGS
 from playground.compile.plan import Plan
 from playground.compile.short_conv import short_conv_of
@@ -20,7 +19,7 @@ from playground.compile.target import Target
 from playground.compile.toolchain import require_compiler
 from playground.spec import ModelSpec
 
-GRAPHS = 64  # of one block: training and evaluation, a few lengths, with and without padding
+GRAPHS = 64  # of one block: training and evaluation, batch sizes, with and without padding
 
 
 def construct(plan: Plan, *, compiled: bool, seed: int) -> Model:
@@ -79,29 +78,11 @@ def compile_bodies(model: Model, plan: Plan) -> None:
         require_compiler()
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     eager = {n.name.rpartition(".")[0] for n in plan.nodes if n.compiled is False}
+    replayed = {n.name.rpartition(".")[0] for n in plan.nodes if n.replayed}
     for index, block in enumerate(model.blocks):
         if f"blocks.{index}" in eager:
             continue
         only = getattr(block, "segment_len", None)
         for name in block.bodies:  # pyright: ignore
-            setattr(block, name, CompiledBody(getattr(block, name), only))
-
-
-class CompiledBody:
-    """A block's method under torch.compile, one graph per shape; eager where that never pays.
-
-    A single token is as fast without, and parts of segments have too many shapes.
-    """
-
-    def __init__(self, method: Callable[..., Any], only: int | None) -> None:
-        """method: `(x, state, mask)`; only: the one length worth a graph, None for any but 1."""
-        self.method, self.only = method, only
-        self.compiled = torch.compile(method, fullgraph=True, dynamic=False)
-
-    def __call__(self, x: Tensor, state: Any, mask: Tensor | None = None) -> tuple[Tensor, Any]:
-        """The method's own result."""
-        length = x.shape[1]
-        if length < 2 or (self.only is not None and length != self.only):
-            return self.method(x, state, mask)
-        # learned parts of a fresh state are views of every row: one layout, one graph
-        return self.compiled(x, state.contiguous(), mask)
+            body = CompiledBody(getattr(block, name), only, replayed=f"blocks.{index}" in replayed)
+            setattr(block, name, body)

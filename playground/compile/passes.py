@@ -173,3 +173,46 @@ def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
         return node.because("", compiled=True)
 
     return replace(plan, nodes=tuple(choose(n) for n in plan.nodes))
+
+
+def select_replay(plan: Plan, target: Target, asked: str) -> Plan:
+    """Say which blocks are replayed as CUDA graphs, where that was asked for.
+
+    Raises:
+        LoweringError: no block can be; it lists each one's reason.
+    """
+    if not target.graphs:
+        return plan
+    why = {f"blocks.{i}": "" for i in range(len(plan.model.blocks()))}
+    for node in plan.nodes:
+        block = node.name.rpartition(".")[0]
+        if block in why:
+            why[block] = why[block] or _not_replayed(node, target)
+    if all(why.values()):
+        raise LoweringError(
+            "compile_mode", "no block can be replayed.", why, fix="Write compile_mode: default."
+        )
+
+    def choose(node: Node) -> Node:
+        """The part with whether it is replayed, and why not."""
+        reason = why.get(node.name.rpartition(".")[0])
+        if reason is None or not node.compiled:
+            return node
+        if reason:
+            return node.because(f"not replayed: {reason}")
+        return node.because(
+            "replayed: the first length, and tokens of a steady state", replayed=True
+        )
+
+    return replace(plan, nodes=tuple(choose(n) for n in plan.nodes))
+
+
+def _not_replayed(node: Node, target: Target) -> str:
+    """Why a part keeps its block from being a CUDA graph; empty if it does not."""
+    if target.device != "cuda":
+        return f"CUDA graphs need CUDA, target is {target.device}"
+    if not node.compiled:
+        return "it is not compiled"
+    if node.kind == "memory" and node.rule_class not in ("A", "B"):
+        return f"class {node.rule_class} asks the host where in its chunk it is"
+    return ""

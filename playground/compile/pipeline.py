@@ -9,6 +9,7 @@ from playground.compile.passes import (
     select_attention,
     select_compile,
     select_lowering,
+    select_replay,
     select_short_conv,
 )
 from playground.compile.plan import Plan, verify
@@ -26,6 +27,7 @@ PIPELINE: tuple[Pass, ...] = (
     select_short_conv,
     select_attention,
     select_compile,
+    select_replay,
 )
 
 

@@ -15,7 +15,7 @@ class Node:
 
     name: its path, such as `blocks.0.memory`; kind: embedding, memory, attention, ...;
     inputs: names of the nodes it reads; shape: what it holds, in words; rule_class, lowering,
-    backend, conv, compiled: the choices of later passes; why: the reason of each choice.
+    backend, conv, compiled, replayed: choices of later passes; why: the reason of each choice.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Node:
     backend: str = ""
     conv: str = ""
     compiled: bool | None = None
+    replayed: bool = False
     why: tuple[str, ...] = ()
 
     def because(self, reason: str, **choices: object) -> "Node":
@@ -41,6 +42,8 @@ class Node:
         words = [self.lowering or self.backend]
         if self.compiled is not None:
             words.append("compiled" if self.compiled else "eager")
+        if self.replayed:
+            words.append("replayed")
         return " ".join(word for word in words if word)
 
 

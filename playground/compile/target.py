@@ -4,23 +4,31 @@ from dataclasses import dataclass
 
 import torch
 
+from playground.spec import CompileMode
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """Where a model will run.
 
     device: cpu or cuda; dtype: of activations; capability: (major, minor) of a GPU, else None;
-    compile: whether bodies go through torch.compile.
+    compile: whether bodies go through torch.compile; graphs: and are replayed as CUDA graphs.
     """
 
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     capability: tuple[int, int] | None = None
     compile: bool = True
+    graphs: bool = False
 
     @classmethod
     def of(
-        cls, device: str = "auto", *, dtype: torch.dtype = torch.float32, compile: bool = True
+        cls,
+        device: str = "auto",
+        *,
+        dtype: torch.dtype = torch.float32,
+        compile: bool = True,
+        mode: CompileMode = "default",
     ) -> "Target":
         """The target a device name means; `auto` takes a GPU if torch can use one."""
         if device == "auto":
@@ -28,4 +36,10 @@ class Target:
         kind = torch.device(device).type
         found = kind == "cuda" and torch.cuda.is_available()
         capability = torch.cuda.get_device_capability(device) if found else None
-        return cls(device=kind, dtype=dtype, capability=capability, compile=compile)
+        return cls(
+            device=kind,
+            dtype=dtype,
+            capability=capability,
+            compile=compile,
+            graphs=mode == "graphs",
+        )

@@ -22,6 +22,8 @@ from playground.spec.model import LayersSpec as LayersSpec
 from playground.spec.model import ModelSpec as ModelSpec
 from playground.spec.new import STARTS as STARTS
 from playground.spec.new import starting_spec as starting_spec
+from playground.spec.run import CompileMode as CompileMode
+from playground.spec.run import ExecutionSpec as ExecutionSpec
 from playground.spec.run import OptimSpec as OptimSpec
 from playground.spec.run import RunSpec as RunSpec
 from playground.spec.run import TrainSpec as TrainSpec

@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 from playground.spec.model import ModelSpec, require
 from playground.spec.tasks import TaskSpec
 
+CompileMode = Literal["default", "graphs"]
+
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 
 
@@ -65,6 +67,13 @@ class TrainSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExecutionSpec:
+    """How a run is executed: no part of its identity."""
+
+    compile_mode: CompileMode = "default"  # graphs: kernels recorded and replayed, on CUDA
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSpec:
     """One training run, complete: the same RunSpec and data always give the same numbers on CPU.
 
@@ -82,6 +91,7 @@ class RunSpec:
     dtype: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
     compile: bool = True  # torch.compile around the chosen lowering
+    run: ExecutionSpec = field(default_factory=ExecutionSpec)
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", f"{self.seed} is negative.", "Write 0 or more.")

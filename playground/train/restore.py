@@ -48,6 +48,7 @@ def _build(model_spec: ModelSpec, spec: RunSpec | None) -> nn.Module:
         device=str(pick_device(spec.device)),
         lowering=spec.lowering,
         compile=spec.compile,
+        mode=spec.run.compile_mode,
         seed=spec.seed,
     )
     return model.double() if spec.dtype == "fp64" else model

@@ -179,6 +179,7 @@ def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
         device=str(device),
         lowering=spec.lowering,
         compile=spec.compile,
+        mode=spec.run.compile_mode,
         seed=spec.seed,
     )
     return model.double() if spec.dtype == "fp64" else model

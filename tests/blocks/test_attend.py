@@ -9,7 +9,6 @@ from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from blocks import attend_flex
 from blocks.attend import choose_backend, sdpa
-from blocks.attend_xformers import dense_bias
 from blocks.attention import CausalAttention
 from blocks.masks import Sight, causal, segment_context, sliding_window
 from blocks.spec import AttentionSpec
@@ -18,8 +17,14 @@ LIVE = torch.arange(200) % 7 > 0
 PATTERNS = {
     "causal": causal(200),
     "causal behind a prefix": causal(200, prefix=3),
-    "window": sliding_window(200, 50, prefix=3, past=40, live=LIVE.expand(2, -1)),
+    "causal in a stream": causal(200, past=40, prefix=3),
+    "causal with padding": causal(200, live=LIVE.expand(2, -1)),
+    "window": sliding_window(200, 50, prefix=3),
+    "window in a padded stream": sliding_window(
+        200, 50, prefix=3, past=40, live=LIVE.expand(2, -1)
+    ),
     "segment": segment_context(200, prefix=3, past=10),
+    "segment with padding": segment_context(200, prefix=3, live=LIVE.expand(2, -1)),
 }
 
 
@@ -57,16 +62,6 @@ def test_flex_equals_sdpa(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (y - sdpa(q, k, v, sight, 0.0)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("name", PATTERNS)
-def test_the_bias_for_xformers_hides_what_the_mask_hides(name: str) -> None:
-    sight = PATTERNS[name]
-    q, _, _ = make_qkv(sight)
-    bias = dense_bias(sight, q)
-    assert bias.shape == (2, 4, q.shape[1], sight.columns)
-    assert bias.stride(-2) % 8 == 0
-    assert torch.equal(bias == 0, sight.dense(q.shape[1], q.device).expand_as(bias))
-
-
 def test_on_a_cpu_sdpa_runs_and_says_why() -> None:
     name, why = choose_backend(AttentionSpec(), "cpu")
     assert name == "sdpa"
@@ -78,7 +73,12 @@ def test_on_cuda_flex_runs_where_triton_is(monkeypatch: pytest.MonkeyPatch) -> N
     found = importlib.util.find_spec
     monkeypatch.setattr("importlib.util.find_spec", lambda name: found("json"))
     assert choose_backend(AttentionSpec(), "cuda")[0] == "flex"
-    assert choose_backend(AttentionSpec(backend="xformers"), "cuda")[0] == "xformers"
+    name, why = choose_backend(AttentionSpec(backend="xformers"), "cuda")
+    assert name == "xformers" and why.startswith("asked for by name; xformers in fp16 and bf16")
+    name, why = choose_backend(AttentionSpec(backend="flex"), "cuda")
+    assert name == "flex" and "shorter ones, as in decoding, go through sdpa" in why
+    with pytest.raises(ValueError, match=r"xformers cannot run on cuda: it has no dropout"):
+        choose_backend(AttentionSpec(backend="xformers", dropout=0.1), "cuda")
     name, why = choose_backend(AttentionSpec(dropout=0.1), "cuda")
     assert (name, why) == ("sdpa", "not flex: it has no dropout, and dropout = 0.1")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -1,25 +1,21 @@
-"""Every pattern against its definition, row by row, and flex's view of it against the dense one."""
+"""Every pattern against its definition, row by row, and all backends' views of it are one."""
+
+import importlib.util
+import inspect
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_mask
 
-from blocks.masks import Sight, causal, segment_context, sliding_window
+from blocks.attend_xformers import bias
+from blocks.masks import Sight, band, segment_context, sliding_window
+from tests.blocks.patterns import PADDED, PATTERNS, WHOLE, rows_of
 
 CPU = torch.device("cpu")
-LIVE = torch.tensor([[True, False, True, True, True, False, True], [True] * 7])
-PATTERNS = {
-    "causal": causal(7),
-    "causal behind a prefix": causal(7, prefix=2),
-    "causal in a stream": causal(7, past=4, prefix=2),
-    "causal with padding": causal(7, prefix=1, live=LIVE),
-    "window": sliding_window(7, 3),
-    "window of one": sliding_window(7, 1, prefix=2),
-    "window in a stream with padding": sliding_window(7, 3, past=2, prefix=2, live=LIVE),
-    "segment": segment_context(7, prefix=2),
-    "segment in a stream with padding": segment_context(7, past=3, live=LIVE),
-}
+needs_xformers = pytest.mark.skipif(
+    importlib.util.find_spec("xformers") is None, reason="xformers is an extra"
+)
 
 
 def expected(sight: Sight, batch: int, row: int, column: int) -> bool:
@@ -36,7 +32,7 @@ def expected(sight: Sight, batch: int, row: int, column: int) -> bool:
 @pytest.mark.parametrize("name", PATTERNS)
 def test_a_dense_mask_says_what_the_pattern_says(name: str) -> None:
     sight = PATTERNS[name]
-    rows = sight.length - sight.past
+    rows = rows_of(sight)
     mask = sight.dense(rows, CPU)
     for b in range(mask.shape[0]):
         for i in range(rows):
@@ -47,9 +43,64 @@ def test_a_dense_mask_says_what_the_pattern_says(name: str) -> None:
 @pytest.mark.parametrize("name", PATTERNS)
 def test_flex_and_dense_masks_are_the_same(name: str) -> None:
     sight = PATTERNS[name]
-    rows = sight.length - sight.past
+    rows = rows_of(sight)
     flex: Tensor = create_mask(sight.visible(), 2, None, rows, sight.columns, device="cpu")
     assert torch.equal(flex, sight.dense(rows, CPU).expand_as(flex))
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_parts_are_disjoint_and_together_the_dense_mask(name: str) -> None:
+    sight = WHOLE[name]
+    rows = rows_of(sight)
+    dense, at = sight.dense(rows, CPU)[0, 0], 0
+    for first, stop, reach in sight.parts():
+        assert first == at < stop
+        part = band(rows, stop - first, reach, CPU)
+        assert torch.equal(part, dense[:, first:stop])
+        assert part.any(-1).all()  # so that its softmax is finite
+        at = stop
+    assert at == sight.columns
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_padding_has_no_parts(name: str) -> None:
+    with pytest.raises(ValueError, match="holes"):
+        PADDED[name].parts()
+
+
+@needs_xformers
+@pytest.mark.parametrize("name", WHOLE)
+def test_masks_of_xformers_are_disjoint_and_together_the_dense_mask(name: str) -> None:
+    sight = WHOLE[name]
+    rows, count = rows_of(sight), torch.zeros(rows_of(sight), sight.columns)
+    for first, stop, reach in sight.parts():
+        mask, shape = bias(reach), (rows, stop - first)
+        count[:, first:stop] += torch.ones(shape) if mask is None else mask.materialize(shape).exp()
+    assert torch.equal(count, sight.dense(rows, CPU)[0, 0].float())
+
+
+@needs_xformers
+def test_xformers_has_the_functions_that_are_called() -> None:
+    from xformers.ops import fmha
+
+    partial = inspect.signature(fmha.memory_efficient_attention_partial)
+    assert partial.bind(1, 2, 3, attn_bias=None)
+    back = inspect.signature(fmha.memory_efficient_attention_backward)
+    wanted = ["grad", "output", "lse", "query", "key", "value", "attn_bias"]
+    assert list(back.parameters)[:7] == wanted
+
+
+@needs_xformers
+@pytest.mark.parametrize("reach", [0, -1, 8])
+def test_kernels_of_xformers_take_our_parts_but_for_the_device(reach: int) -> None:
+    from xformers.ops.fmha import flash
+    from xformers.ops.fmha.common import Inputs
+
+    q, k = (torch.zeros(2, n, 3, 64, dtype=torch.float16) for n in (32, 50))
+    given = {"query": q, "key": k[:, :40], "value": k[:, :40], "attn_bias": bias(reach)}
+    forward = flash.FwOp.not_supported_reasons(Inputs(**given, is_partial=True))
+    reasons = [*forward, *flash.BwOp.not_supported_reasons(Inputs(**given))]
+    assert all("device=cpu" in why or "wasn't built" in why for why in reasons), reasons
 
 
 def test_every_row_sees_itself_even_where_all_is_padding() -> None:

@@ -23,6 +23,7 @@ FOLDER = Path(__file__).parent / "interpreted"
         ("test_chunk_scan.py", "not slow"),
         ("test_decode.py", "not slow"),
         ("test_short_conv.py", "not slow"),
+        ("test_compiled.py", "not slow"),
         ("test_laws.py", "not slow and not compile"),
         pytest.param("test_decode.py", "slow", marks=pytest.mark.slow),
         pytest.param("test_laws.py", "slow and not compile", marks=pytest.mark.slow),

@@ -163,7 +163,7 @@ def test_specs_that_differ_in_any_one_field_have_different_ids(block):
     seen = {fingerprint(spec, "data"): "as it is"}
     rule = block.get("memory", {}).get("kind")
     skipped = {f"model.block.memory.{name}" for kind, name in FIXED if kind == rule}
-    skipped |= {"model.layers", *ONE_VALUE}
+    skipped |= {"model.layers", "run.compile_mode", *ONE_VALUE}
     paths = [path for path in leaves(spec) if path not in skipped]
     if block is not BLOCK_SPECS[0]:  # what lies outside the block is the same for all
         paths = [path for path in paths if path.startswith("model.block.")]
@@ -228,6 +228,15 @@ def test_a_corpus_counts_by_its_name_and_content_not_by_its_folder():
     assert identity("/a/text.txt", "1") == identity("/b/text.txt", "1")
     assert identity("/a/text.txt", "1") != identity("/a/text.txt", "2")
     assert identity("/a/text.txt", "1") != identity("/a/other.txt", "1")
+
+
+def test_how_a_run_is_executed_is_no_part_of_its_identity():
+    spec = convert(RunSpec, RUN)
+    other = convert(RunSpec, {**RUN, "run": {"compile_mode": "graphs"}})
+    assert other != spec
+    assert [path for path in leaves(spec) if path.startswith("run.")] == ["run.compile_mode"]
+    assert fingerprint(other) == fingerprint(spec)
+    assert fingerprints(other, [0, 3]) == fingerprints(spec, [0, 3])
 
 
 def test_only_how_a_sweep_is_run_and_reported_is_left_out_of_its_identity(tmp_path):

@@ -133,7 +133,7 @@ class Loop:
         """Buffers for what backward needs, enough wherever in a chunk the call starts."""
         carry, _, _, tokens = self.groups.split(tensors)
         batch, length, heads = tokens[0].shape[:3]
-        whole, extra = divmod(length, self.size)
+        whole, extra = length // self.size, length % self.size  # no divmod: it may be symbolic
         runs = whole + (2 if extra > 1 else 1)
         widths = [t.shape[-1] for t in carry[: len(self.wire.names)]]
         said = [carry[0].new_empty(whole, batch, heads, self.size, width) for width in widths]
