@@ -79,10 +79,14 @@ def compile_bodies(model: Model, plan: Plan) -> None:
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     eager = {n.name.rpartition(".")[0] for n in plan.nodes if n.compiled is False}
     replayed = {n.name.rpartition(".")[0] for n in plan.nodes if n.replayed}
+    static = {n.name.rpartition(".")[0] for n in plan.nodes if n.graph_per_length}
     for index, block in enumerate(model.blocks):
-        if f"blocks.{index}" in eager:
+        here = f"blocks.{index}"
+        if here in eager:
             continue
         only = getattr(block, "segment_len", None)
         for name in block.bodies:  # pyright: ignore
-            body = CompiledBody(getattr(block, name), only, replayed=f"blocks.{index}" in replayed)
+            body = CompiledBody(
+                getattr(block, name), only, symbolic=here not in static, replayed=here in replayed
+            )
             setattr(block, name, body)

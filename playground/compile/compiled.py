@@ -14,18 +14,27 @@ class CompiledBody:
     """A block's method under torch.compile; eager where that never pays.
 
     A single token is as fast without, and parts of segments have too many shapes. The first length
-    has a graph of its own, as in training; one more, for any length, serves all the others.
+    has a graph of its own, as in training; one more, for any length, serves all the others, or
+    each of them has its own.
     """
 
-    def __init__(self, method: Method, only: int | None, *, replayed: bool = False) -> None:
+    def __init__(
+        self,
+        method: Method,
+        only: int | None,
+        *,
+        symbolic: bool = True,
+        replayed: bool = False,
+    ) -> None:
         """A body that is compiled when it is first called.
 
         Args:
             method: `(x, state, mask)`.
             only: the one length worth a graph, None for any but 1.
+            symbolic: whether lengths after the first share a graph.
             replayed: whether kernels are recorded and replayed where shapes come again.
         """
-        self.method, self.only = method, only
+        self.method, self.only, self.symbolic = method, only, symbolic
         self.compiled = torch.compile(method, fullgraph=True, dynamic=False)
         self.replay = Replay(method) if replayed else None
         self._first: list[int] | None = None  # the lengths of the first call
@@ -44,7 +53,8 @@ class CompiledBody:
             return y, after
         # learned parts of a fresh state are views of every row: one layout, one graph
         state = state.contiguous()
-        self._free_lengths([x, *_tensors(state)], mask)
+        if self.symbolic:
+            self._free_lengths([x, *_tensors(state)], mask)
         return self.compiled(x, state, mask)
 
     def _free_lengths(self, tensors: list[Tensor], mask: Tensor | None) -> None:

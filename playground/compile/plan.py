@@ -15,7 +15,8 @@ class Node:
 
     name: its path, such as `blocks.0.memory`; kind: embedding, memory, attention, ...;
     inputs: names of the nodes it reads; shape: what it holds, in words; rule_class, lowering,
-    backend, conv, compiled, replayed: choices of later passes; why: the reason of each choice.
+    backend, conv, compiled, graph_per_length, replayed: choices of later passes; why: the reason
+    of each choice.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Node:
     backend: str = ""
     conv: str = ""
     compiled: bool | None = None
+    graph_per_length: bool = False
     replayed: bool = False
     why: tuple[str, ...] = ()
 
