@@ -15,6 +15,7 @@ class Case:
         fixed: what it is told at compile time; None for a tensor that is not there.
         rows: of its smallest tile that enters a product.
         warps: of a program.
+        stages: of loads ahead of products.
     """
 
     kernel: Any
@@ -22,6 +23,7 @@ class Case:
     fixed: Mapping[str, Any]
     rows: int
     warps: int
+    stages: int = 1
 
     @property
     def name(self) -> str:
