@@ -29,6 +29,9 @@ CONFIGS: dict[Key, dict[str, int]] = {
     ("", 64, ANY, ANY): {"warps": 8},
     ("", 128, ANY, ANY): {"warps": 8},
     ("", 256, ANY, ANY): {"warps": 8},
+    # gate_filter
+    ("filter_fwd", ANY, ANY, ANY): {"block": 4},
+    ("filter_bwd", ANY, ANY, ANY): {"block": 4},
     # chunk_scan
     ("states_bwd", ANY, ANY, 8): {"block": 16},
     ("writes_bwd", ANY, ANY, 8): {"block": 16},

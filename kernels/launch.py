@@ -11,6 +11,7 @@ from torch import Tensor
 from kernels.configs import Config, config_of
 
 SMALLEST = 16  # side of a tile in a product
+AT_ONCE = 64  # BLOCK_P of the interpreter, which runs one program after another
 
 
 def interpreted() -> bool:
@@ -52,8 +53,9 @@ def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = F
     """Start a kernel in the configuration that `kernels.configs` has for it.
 
     Args:
-        kernel: takes the tensors, and of the sizes those it names; BLOCK_V is the table's.
-        programs: how many there are.
+        kernel: takes the tensors, and of the sizes those it names; BLOCK_V or BLOCK_P, how much
+            of V or of the programs one of them takes, is the table's.
+        programs: how many there are, before blocks of BLOCK_P.
         tensors: in its order; None for one that is not there.
         values: whether there is a program for every block of value channels.
         sizes: C among them, K and V where there is a head.
@@ -64,6 +66,9 @@ def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = F
     told = {name: sizes[name] for name in kernel.arg_names if name in sizes}
     if "BLOCK_V" in kernel.arg_names:
         told["BLOCK_V"] = config.block
+    if "BLOCK_P" in kernel.arg_names:
+        told["BLOCK_P"] = AT_ONCE if interpreted() else config.block
+        programs = -(-programs // told["BLOCK_P"])
     blocks = -(-sizes["V"] // config.block) if values else 1
     kernel[programs, blocks](*tensors, **told, num_warps=config.warps, num_stages=config.stages)
 

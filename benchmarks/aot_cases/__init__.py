@@ -2,7 +2,8 @@
 
 from benchmarks.aot_cases.case import Case
 from benchmarks.aot_cases.chunk_scan import chunk_scan_cases
+from benchmarks.aot_cases.gate_filter import gate_filter_cases
 
-CASES = (chunk_scan_cases,)
+CASES = (gate_filter_cases, chunk_scan_cases)
 
 __all__ = ["CASES", "Case"]

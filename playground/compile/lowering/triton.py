@@ -28,6 +28,11 @@ class KernelScan(AffineScan):
         super().__init__(rule, compiled=compiled)
         self.solved = torch.compile(self.solve, fullgraph=True) if compiled else self.solve
 
+    def _filter(self, x: Lanes) -> Filter:
+        from kernels.gate_filter import gate_filter  # triton is an extra
+
+        return Filter(*gate_filter(x.lr, x.keep, x.momentum, x.mask))
+
     def run(
         self, x: Lanes, slow: Leaves, target: Tensor | None, start: Tensor
     ) -> tuple[Tensor, Tensor]:
