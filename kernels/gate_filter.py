@@ -46,7 +46,12 @@ def gate_filter(
     Raises:
         TypeError: types that differ.
     """
-    live = None if mask is None else mask.expand_as(lr).to(lr.dtype).contiguous()
+    live = None
+    if mask is not None:
+        lr, gamma = torch.where(mask, lr, 0.0), torch.where(mask, gamma, 1.0)
+        if eta is not None:  # or there is nothing that could reach the memory
+            eta = torch.where(mask, eta, 1.0)
+            live = mask.expand_as(lr).to(lr.dtype).contiguous()
     b, A, c, m, e = _filter(
         lr.contiguous(), gamma.contiguous(), None if eta is None else eta.contiguous(), live
     )

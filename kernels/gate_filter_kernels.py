@@ -12,28 +12,8 @@ import triton.language as tl
 
 
 @triton.jit
-def _gates(
-    lr_ptr, gamma_ptr, eta_ptr, live_ptr, at, in_p,
-    MOMENTUM: tl.constexpr, MASKED: tl.constexpr, ACC: tl.constexpr,
-):  # fmt: skip
-    """lr, gamma, eta and 1 where a token counts, of one token of every filter."""
-    lr = tl.load(lr_ptr + at, mask=in_p, other=0.0).to(ACC)
-    gamma = tl.load(gamma_ptr + at, mask=in_p, other=0.0).to(ACC)
-    eta = gamma
-    if MOMENTUM:
-        eta = tl.load(eta_ptr + at, mask=in_p, other=0.0).to(ACC)
-    live = tl.full(lr.shape, 1.0, ACC)
-    if MASKED:  # a token that does not count keeps all and adds nothing
-        live = tl.load(live_ptr + at, mask=in_p, other=0.0).to(ACC)
-        lr = tl.where(live > 0.0, lr, 0.0)
-        gamma = tl.where(live > 0.0, gamma, 1.0)
-        eta = tl.where(live > 0.0, eta, 1.0)
-    return lr, gamma, eta, live
-
-
-@triton.jit
 def filter_fwd(
-    # in: gates of every token
+    # in: gates of every token; 1 where a momentum enters the memory, else 0
     lr_ptr, gamma_ptr, eta_ptr, live_ptr,
     # out: what each memory has of the first memory, of the tokens, of the first momentum; and what
     # each momentum has of the first; and what the last momentum has of the tokens
@@ -44,7 +24,7 @@ def filter_fwd(
 ):  # fmt: skip
     """momentum_t = eta_t momentum_{t-1} + lr_t at t; memory_t = gamma_t memory_{t-1} + momentum_t.
 
-    A program has BLOCK_P filters; a mask keeps momentum out of the memory at tokens of no account.
+    A program has BLOCK_P filters.
     """
     p = tl.program_id(0).to(tl.int64) * BLOCK_P + tl.arange(0, BLOCK_P)
     i = tl.arange(0, BLOCK_C)
@@ -57,20 +37,27 @@ def filter_fwd(
     c = tl.zeros([BLOCK_P], dtype=ACC)
     for t in range(C):
         at = p * C + t
-        lr, gamma, eta, live = _gates(
-            lr_ptr, gamma_ptr, eta_ptr, live_ptr, at, in_p, MOMENTUM, MASKED, ACC
-        )
+        lr = tl.load(lr_ptr + at, mask=in_p, other=0.0).to(ACC)
+        gamma = tl.load(gamma_ptr + at, mask=in_p, other=0.0).to(ACC)
         own = tl.where(i[None, :] == t, lr[:, None], 0.0)
         b *= gamma
+        memory *= gamma[:, None]
         if MOMENTUM:
+            eta = tl.load(eta_ptr + at, mask=in_p, other=0.0).to(ACC)
             momentum = eta[:, None] * momentum + own
-            memory = gamma[:, None] * memory + live[:, None] * momentum
             m *= eta
-            c = gamma * c + live * m
+            c *= gamma
+            if MASKED:
+                live = tl.load(live_ptr + at, mask=in_p, other=0.0).to(ACC)
+                memory += live[:, None] * momentum
+                c += live * m
+            else:
+                memory += momentum
+                c += m
             tl.store(c_ptr + at, c.to(c_ptr.dtype.element_ty), mask=in_p)
             tl.store(m_ptr + at, m.to(m_ptr.dtype.element_ty), mask=in_p)
         else:
-            memory = gamma[:, None] * memory + own
+            memory += own
         tl.store(b_ptr + at, b.to(b_ptr.dtype.element_ty), mask=in_p)
         row = a_ptr + at[:, None] * C + i[None, :]
         tl.store(row, memory.to(a_ptr.dtype.element_ty), mask=inside)
@@ -80,25 +67,8 @@ def filter_fwd(
 
 
 @triton.jit
-def _momenta(
-    lr_ptr, gamma_ptr, eta_ptr, live_ptr, table_ptr, p, i, in_p, inside,
-    C: tl.constexpr, MASKED: tl.constexpr, ACC: tl.constexpr,
-    BLOCK_P: tl.constexpr, BLOCK_C: tl.constexpr,
-):  # fmt: skip
-    """What every momentum has of the tokens, into a table."""
-    momentum = tl.zeros([BLOCK_P, BLOCK_C], dtype=ACC)
-    for t in range(C):
-        at = p * C + t
-        lr, _, eta, _ = _gates(lr_ptr, gamma_ptr, eta_ptr, live_ptr, at, in_p, True, MASKED, ACC)
-        momentum = eta[:, None] * momentum + tl.where(i[None, :] == t, lr[:, None], 0.0)
-        row = table_ptr + at[:, None] * C + i[None, :]
-        tl.store(row, momentum.to(table_ptr.dtype.element_ty), mask=inside)
-    tl.debug_barrier()  # what follows reads what this has stored
-
-
-@triton.jit
 def filter_bwd(
-    # in: gates and tables of `filter_fwd`
+    # in: gates, and tables of `filter_fwd`
     lr_ptr, gamma_ptr, eta_ptr, live_ptr, b_ptr, a_ptr, c_ptr, m_ptr,
     # in: gradients to its tables
     g_b_ptr, g_a_ptr, g_c_ptr, g_m_ptr, g_e_ptr,
@@ -125,18 +95,20 @@ def filter_bwd(
     c = tl.zeros([BLOCK_P], dtype=ACC)
     m = tl.zeros([BLOCK_P], dtype=ACC)
     if MOMENTUM:
-        _momenta(
-            lr_ptr, gamma_ptr, eta_ptr, live_ptr, table_ptr, p, i, in_p, inside,
-            C, MASKED, ACC, BLOCK_P, BLOCK_C,
-        )  # fmt: skip
+        for t in range(C):
+            at = p * C + t
+            lr = tl.load(lr_ptr + at, mask=in_p, other=0.0).to(ACC)
+            eta = tl.load(eta_ptr + at, mask=in_p, other=0.0).to(ACC)
+            momentum = eta[:, None] * momentum + tl.where(i[None, :] == t, lr[:, None], 0.0)
+            row = table_ptr + at[:, None] * C + i[None, :]
+            tl.store(row, momentum.to(table_ptr.dtype.element_ty), mask=inside)
+        tl.debug_barrier()  # what follows reads what this has stored
         momentum = tl.load(g_e_ptr + p[:, None] * C + i[None, :], mask=inside, other=0.0).to(ACC)
     for back in range(C):
         t = C - 1 - back
         at = p * C + t
         row = at[:, None] * C + i[None, :]
-        _, gamma, eta, live = _gates(
-            lr_ptr, gamma_ptr, eta_ptr, live_ptr, at, in_p, MOMENTUM, MASKED, ACC
-        )
+        gamma = tl.load(gamma_ptr + at, mask=in_p, other=0.0).to(ACC)
         earlier = in_p & (t > 0)
         above = inside & (t > 0)
         memory += tl.load(g_a_ptr + row, mask=inside, other=0.0).to(ACC)
@@ -144,21 +116,28 @@ def filter_bwd(
         g_gamma = b * tl.load(b_ptr + at - 1, mask=earlier, other=1.0).to(ACC)
         g_gamma += tl.sum(memory * tl.load(a_ptr + row - C, mask=above, other=0.0).to(ACC), 1)
         if MOMENTUM:
+            eta = tl.load(eta_ptr + at, mask=in_p, other=0.0).to(ACC)
             c += tl.load(g_c_ptr + at, mask=in_p, other=0.0).to(ACC)
-            m += tl.load(g_m_ptr + at, mask=in_p, other=0.0).to(ACC) + live * c
-            momentum += live[:, None] * memory
+            m += tl.load(g_m_ptr + at, mask=in_p, other=0.0).to(ACC)
+            if MASKED:
+                live = tl.load(live_ptr + at, mask=in_p, other=0.0).to(ACC)
+                momentum += live[:, None] * memory
+                m += live * c
+            else:
+                momentum += memory
+                m += c
             g_gamma += c * tl.load(c_ptr + at - 1, mask=earlier, other=0.0).to(ACC)
             g_eta = m * tl.load(m_ptr + at - 1, mask=earlier, other=1.0).to(ACC)
             had = tl.load(table_ptr + row - C, mask=above, other=0.0).to(ACC)
             g_eta += tl.sum(momentum * had, 1)
             g_lr = tl.sum(tl.where(i[None, :] == t, momentum, 0.0), 1)
-            tl.store(g_eta_ptr + at, tl.where(live > 0.0, g_eta, 0.0), mask=in_p)
+            tl.store(g_eta_ptr + at, g_eta, mask=in_p)
             momentum *= eta[:, None]
             m *= eta
             c *= gamma
         else:
             g_lr = tl.sum(tl.where(i[None, :] == t, memory, 0.0), 1)
-        tl.store(g_lr_ptr + at, tl.where(live > 0.0, g_lr, 0.0), mask=in_p)
-        tl.store(g_gamma_ptr + at, tl.where(live > 0.0, g_gamma, 0.0), mask=in_p)
+        tl.store(g_lr_ptr + at, g_lr, mask=in_p)
+        tl.store(g_gamma_ptr + at, g_gamma, mask=in_p)
         memory *= gamma[:, None]
         b *= gamma

@@ -11,7 +11,7 @@ from torch import Tensor
 from kernels.configs import Config, config_of
 
 SMALLEST = 16  # side of a tile in a product
-AT_ONCE = 64  # BLOCK_P of the interpreter, which runs one program after another
+AT_ONCE = 16  # BLOCK_P of the interpreter, which runs one program after another
 
 
 def interpreted() -> bool:

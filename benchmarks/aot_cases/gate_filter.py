@@ -16,8 +16,12 @@ def gate_filter_cases(*, every: bool, capability: int) -> Iterator[Case]:
     chunks = (16, 32, 64, 128) if every else (64,)
     both = (False, True) if every else (True,)
     for chunk, momentum in product(chunks, both):
-        absent = () if momentum else ("eta", "c", "m", "e", "g_c", "g_m", "g_e", "g_eta", "table")
-        told: dict[str, Any] = {"C": chunk, "BLOCK_C": tile(chunk), "MASKED": True}
+        absent = (
+            ()
+            if momentum
+            else ("eta", "live", "c", "m", "e", "g_c", "g_m", "g_e", "g_eta", "table")
+        )
+        told: dict[str, Any] = {"C": chunk, "BLOCK_C": tile(chunk), "MASKED": momentum}
         told |= {"MOMENTUM": momentum, "ACC": kind_of(torch.float32)}
         told |= dict.fromkeys(f"{name}_ptr" for name in absent)
         for name in ("filter_fwd", "filter_bwd"):
