@@ -3,7 +3,8 @@
 from benchmarks.aot_cases.case import Case
 from benchmarks.aot_cases.chunk_scan import chunk_scan_cases
 from benchmarks.aot_cases.gate_filter import gate_filter_cases
+from benchmarks.aot_cases.unit_solve import unit_solve_cases
 
-CASES = (gate_filter_cases, chunk_scan_cases)
+CASES = (gate_filter_cases, unit_solve_cases, chunk_scan_cases)
 
 __all__ = ["CASES", "Case"]

@@ -178,13 +178,17 @@ class AffineScan:
             keep = x.keep if x.mask is None else torch.where(_wide(x.mask, x.keep), x.keep, 1.0)
             before = before.scaled(keep.mT if self.rule.side == "key" else keep)
         system = slope * self._scores(before, X)
-        system = system + torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
         states = [self._by_row(before.b, X)]
         if before.c is not None:
             states.append(self._by_row(before.c, X))
         right = torch.cat([d, *[slope * t for t in states]], -1)
-        solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
+        solved = self._unit_solve(system, right)
         return Solved(f, X, solved[..., :out], solved[..., out:])
+
+    def _unit_solve(self, system: Tensor, right: Tensor) -> Tensor:
+        """The solution of (I + what is below the diagonal of `system`) X = right."""
+        system = system + torch.eye(system.shape[-1], dtype=system.dtype, device=system.device)
+        return torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
 
     def _writes(self, f: Filter, X: Tensor, D: Tensor) -> Tensor:
         """Sums of outer products that enter memory and momentum, rows stacked: [.., R, V]."""

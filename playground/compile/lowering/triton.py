@@ -33,6 +33,11 @@ class KernelScan(AffineScan):
 
         return Filter(*gate_filter(x.lr, x.keep, x.momentum, x.mask))
 
+    def _unit_solve(self, system: Tensor, right: Tensor) -> Tensor:
+        from kernels.unit_solve import unit_solve  # triton is an extra
+
+        return unit_solve(system, right, _factors(right))
+
     def run(
         self, x: Lanes, slow: Leaves, target: Tensor | None, start: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -74,14 +79,18 @@ class Reading:
             e=None if f.e is None else _flat(f.e),
             ends=_flat(torch.stack(ends, -1)),
         )
-        kind = x.device.type
-        factors = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        y, self.last = chunk_scan(chunks, self.start.flatten(0, 1), factors)
+        y, self.last = chunk_scan(chunks, self.start.flatten(0, 1), _factors(x))
         y = y.unflatten(1, x.shape[1:3])
         return y if self.target is None else y + x @ self.target
 
     def slow(self, name: str) -> Tensor:
         return self._slow[name].unsqueeze(-2)
+
+
+def _factors(x: Tensor) -> torch.dtype | None:
+    """The type of the factors of products: autocast's, or that of the tensors."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
 
 
 def _flat(t: Tensor) -> Tensor:
