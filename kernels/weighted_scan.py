@@ -1,7 +1,7 @@
 """Linear memories chunk by chunk, once the gates have been at queries and tokens: one operator.
 
-A state is a memory [K, V] and, with momentum, a momentum [K, V] below it (R = 2 K rows, else R = K).
-In every chunk
+A state is a memory [K, V] and, with momentum, a momentum [K, V] below it (R = 2 K rows, else
+R = K). In every chunk
 
     D     = d + w state                          error signals, [C, V]; w only for class B
     y     = q state - A D

@@ -113,7 +113,7 @@ def weighted_states_bwd(
     for back in range(N):
         at = (N - 1 - back) * G + g
         state, ends = g_states_ptr + at * R * V, ends_ptr + at * E
-        q, x, w = q_ptr + at * C * R, x_ptr + at * C * R, w_ptr
+        q, x = q_ptr + at * C * R, x_ptr + at * C * R
         _put(state, memory, k, v, V, in_k, in_v)
         y = _tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
         a = _tile(a_ptr + at * C * C, c, c, C, in_c, in_c, T)
