@@ -70,14 +70,13 @@ def channel_filter(q: Tensor, x: Tensor, gates: Gates, *, before: bool = False) 
     return Weighted(*_channels(*given, before))
 
 
-def _sizes(
-    q: Tensor, eta: Tensor | None, live: Tensor | None, before: bool
-) -> tuple[int, dict[str, Any]]:
-    """How many programs there are, and what they are told beside tensors."""
+def _sizes(q: Tensor, eta: Tensor | None, live: Tensor | None, before: bool) -> dict[str, Any]:
+    """What programs are told beside tensors."""
     C, K = q.shape[-2:]
     kind = kind_of(torch.promote_types(q.dtype, torch.float32))
     told = {"MOMENTUM": eta is not None, "MASKED": live is not None, "BEFORE": before, "ACC": kind}
-    return q.shape[:-2].numel(), told | {"C": C, "K": K, "BLOCK_C": tile(C), "BLOCK_K": tile(K)}
+    P = q.shape[:-2].numel()
+    return told | {"P": P, "C": C, "K": K, "BLOCK_C": tile(C), "BLOCK_K": tile(K)}
 
 
 def _room(q: Tensor, momentum: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -100,8 +99,8 @@ def _channels(
     """scores, reads, writes, ends."""
     check_types(q.dtype, q, x, lr, keep, eta, live)
     found = _room(q, eta is not None)
-    count, sizes = _sizes(q, eta, live, before)
-    launch(programs.channels_fwd, count, q, x, lr, keep, eta, live, *found, **sizes)
+    sizes = _sizes(q, eta, live, before)
+    launch(programs.channels_fwd, sizes["P"], q, x, lr, keep, eta, live, *found, **sizes)
     return found
 
 
@@ -127,9 +126,9 @@ def _channels_backward(
     """Gradients to q, x, lr, keep, eta; the last is empty without momentum."""
     found = [torch.empty_like(t) for t in (q, x, lr, keep)]
     found.append(lr.new_empty(0) if eta is None else torch.empty_like(eta))
-    count, sizes = _sizes(q, eta, live, before)
+    sizes = _sizes(q, eta, live, before)
     grads = (g_scores, g_reads, g_writes, g_ends)
-    launch(programs.channels_bwd, count, q, x, lr, keep, eta, live, *grads, *found, **sizes)
+    launch(programs.channels_bwd, sizes["P"], q, x, lr, keep, eta, live, *grads, *found, **sizes)
     return found
 
 

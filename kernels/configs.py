@@ -32,6 +32,9 @@ CONFIGS: dict[Key, dict[str, int]] = {
     # gate_filter
     ("filter_fwd", ANY, ANY, ANY): {"block": 4},
     ("filter_bwd", ANY, ANY, ANY): {"block": 4},
+    # channel_filter
+    ("channels_fwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
+    ("channels_bwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
     # chunk_scan
     ("states_bwd", ANY, ANY, 8): {"block": 16},
     ("writes_bwd", ANY, ANY, 8): {"block": 16},
