@@ -35,6 +35,8 @@ CONFIGS: dict[Key, dict[str, int]] = {
     # channel_filter
     ("channels_fwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
     ("channels_bwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
+    # weighted_scan
+    ("weighted_tokens_bwd", 16, ANY, 8): {"warps": 2},
     # chunk_scan
     ("states_bwd", ANY, ANY, 8): {"block": 16},
     ("writes_bwd", ANY, ANY, 8): {"block": 16},
