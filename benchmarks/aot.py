@@ -20,7 +20,6 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from benchmarks.aot_cases import CASES, Case
-from kernels.launch import STAGES
 
 SHARED = {80: 166_912, 90: 232_448, 100: 232_448}  # bytes of one block, by capability
 TENSOR_CORES = {80: "mma.sync", 90: "wgmma", 100: "tcgen05.mma"}
@@ -75,7 +74,7 @@ def compiled(case: Case, capability: int) -> Compiled:
     source = ASTSource(fn=case.kernel, signature=signature, constexprs=fixed, attrs=aligned)
     target = GPUTarget("cuda", capability, 32)
     made = triton.compile(
-        source, target=target, options={"num_warps": case.warps, "num_stages": STAGES}
+        source, target=target, options={"num_warps": case.warps, "num_stages": case.stages}
     )
     ptx = made.asm["ptx"]
     registers, spills = assembled(ptx)

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from kernels import decode_kernels as programs
-from kernels.launch import STAGES, check_types, kind_of
+from kernels.configs import STAGES
+from kernels.launch import check_types, kind_of
 from kernels.replicas import into
 
 SIDES = {"scalar": 0, "key": 1, "value": 2}  # of a matrix: where its retention acts

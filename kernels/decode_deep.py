@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from kernels import decode_deep_kernels as programs
+from kernels.configs import STAGES
 from kernels.decode import SIDES, contiguous_rows, power
-from kernels.launch import STAGES, check_types, kind_of
+from kernels.launch import check_types, kind_of
 from kernels.replicas import into
 
 OBJECTIVES = {"l2": 0, "dot": 1, "huber": 2}

@@ -2,13 +2,16 @@
 
 import importlib.util
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kernels.configs import Config, config_of
+
 SMALLEST = 16  # side of a tile in a product
-STAGES = 1  # of loads ahead of products: registers are what these kernels are short of
+AT_ONCE = 16  # BLOCK_P of the interpreter, which runs one program after another
 
 
 def interpreted() -> bool:
@@ -47,32 +50,31 @@ def check_types(factors: torch.dtype, *tensors: Tensor | None) -> None:
 
 
 def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = False, **sizes: Any):
-    """Start a kernel.
+    """Start a kernel in the configuration that `kernels.configs` has for it.
 
     Args:
-        kernel: takes the tensors, and of the sizes those it names.
-        programs: how many there are.
+        kernel: takes the tensors, and of the sizes those it names; BLOCK_V or BLOCK_P, how much
+            of V or of the programs one of them takes, is the table's.
+        programs: how many there are, before blocks of BLOCK_P.
         tensors: in its order; None for one that is not there.
         values: whether there is a program for every block of value channels.
-        sizes: V among them.
+        sizes: C among them, K and V where there is a head.
     """
     device = tensors[0].device  # pyright: ignore
     capability = torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 9
-    block = value_block(kernel.__name__, sizes["V"], capability)
-    told = {name: sizes[name] for name in kernel.arg_names if name in sizes} | {"BLOCK_V": block}
-    blocks = -(-sizes["V"] // block) if values else 1
-    kernel[programs, blocks](*tensors, **told, num_warps=warps(sizes["K"]), num_stages=STAGES)
+    config = configured(kernel.__name__, sizes, capability)
+    told = {name: sizes[name] for name in kernel.arg_names if name in sizes}
+    if "BLOCK_V" in kernel.arg_names:
+        told["BLOCK_V"] = config.block
+    if "BLOCK_P" in kernel.arg_names:
+        told["BLOCK_P"] = AT_ONCE if interpreted() else config.block
+        programs = -(-programs // told["BLOCK_P"])
+    blocks = -(-sizes["V"] // config.block) if values else 1
+    kernel[programs, blocks](*tensors, **told, num_warps=config.warps, num_stages=config.stages)
 
 
-# Found by `python -m benchmarks.aot`: what spills no registers.
-
-
-def warps(width: int) -> int:
-    """Of a program whose tiles are so wide."""
-    return 8 if width >= 64 else 4
-
-
-def value_block(kernel: str, width: int, capability: int) -> int:
-    """Value channels of a program, or of one step of it, by the GPU's major capability."""
-    narrow = kernel in {8: ("states_bwd", "writes_bwd"), 10: ("reads_bwd",)}.get(capability, ())
-    return min(16 if narrow else 32, tile(width))
+def configured(kernel: str, sizes: Mapping[str, Any], capability: int) -> Config:
+    """The entry of the table for a kernel at these sizes; a block no wider than its axis."""
+    width = tile(sizes["K"]) if "K" in sizes else 0
+    found = config_of(kernel, width, sizes["C"], capability)
+    return found._replace(block=min(found.block, tile(sizes["V"]))) if "V" in sizes else found

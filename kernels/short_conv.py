@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from kernels import short_conv_kernels as programs
-from kernels.launch import STAGES, check_types, kind_of
+from kernels.configs import STAGES
+from kernels.launch import check_types, kind_of
 from kernels.replicas import into
 
 TILE = 2048  # numbers of a program's tile; found by `python -m benchmarks.aot`: no spills

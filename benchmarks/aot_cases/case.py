@@ -16,6 +16,7 @@ class Case:
         rows: of its smallest tile that enters a product.
         warps: of a program.
         types: of tensors that are not fp32, as Triton writes them.
+        stages: of loads ahead of products.
     """
 
     kernel: Any
@@ -24,6 +25,7 @@ class Case:
     rows: int
     warps: int
     types: Mapping[str, str] = field(default_factory=dict)
+    stages: int = 1
 
     @property
     def name(self) -> str:

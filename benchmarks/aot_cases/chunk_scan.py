@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.aot_cases.case import Case
 from kernels import chunk_scan_kernels
-from kernels.launch import kind_of, tile, value_block, warps
+from kernels.launch import configured, kind_of, tile
 
 CHUNK = 64
 
@@ -34,11 +34,12 @@ def chunk_scan_cases(*, every: bool, capability: int) -> Iterator[Case]:
 
 
 def _case(name: str, sizes: str, told: dict[str, Any], capability: int) -> Case:
-    block = value_block(name, told["V"], capability // 10)
+    config = configured(name, told, capability // 10)
     return Case(
         kernel=getattr(chunk_scan_kernels, name),
         sizes=sizes,
-        fixed={**told, "BLOCK_V": block},
+        fixed={**told, "BLOCK_V": config.block},
         rows=min(told["BLOCK_C"], told["BLOCK_K"]),
-        warps=warps(told["K"]),
+        warps=config.warps,
+        stages=config.stages,
     )

@@ -13,28 +13,32 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent / "interpreted"
+SLOW = ("TestEveryRule", "TestChoicesOfLinearTitans")  # of the laws; each in a process of its own
 
 
 @pytest.mark.triton_interpret
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is an extra")
 @pytest.mark.parametrize(
-    ("file", "marks"),
+    ("files", "marks"),
     [
-        ("test_chunk_scan.py", "not slow"),
-        ("test_decode.py", "not slow"),
-        ("test_short_conv.py", "not slow"),
-        ("test_compiled.py", "not slow"),
-        ("test_laws.py", "not slow and not compile"),
-        pytest.param("test_decode.py", "slow", marks=pytest.mark.slow),
-        pytest.param("test_laws.py", "slow and not compile", marks=pytest.mark.slow),
+        ("chunk_scan decode short_conv compiled", "not slow"),
+        ("gate_filter unit_solve channel_filter weighted_scan fullgraph", "not slow"),
+        ("laws", "not slow and not compile"),
+        pytest.param("decode", "slow", marks=pytest.mark.slow),
+        *(
+            pytest.param(f"laws -k {name}", "slow and not compile", marks=pytest.mark.slow)
+            for name in SLOW
+        ),
     ],
 )
-def test_all_pass_in_the_interpreter(file: str, marks: str) -> None:
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(FOLDER / file)]
-    command += ["-m", marks]
+def test_all_pass_in_the_interpreter(files: str, marks: str) -> None:
+    names, _, chosen = files.partition(" -k ")
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-m", marks]
+    command += [str(FOLDER / f"test_{name}.py") for name in names.split()]
+    command += ["-k", chosen] if chosen else []
     environment = os.environ | {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=600
+        command, env=environment, capture_output=True, text=True, check=False, timeout=1800
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout

@@ -163,30 +163,43 @@ class AffineScan:
 
     def solve(self, x: Lanes, slow: Leaves, target: Tensor | None) -> Solved:
         """What tokens write, whatever the state they meet."""
-        (_, out), *_ = self.rule.shapes(x.k.shape[-1]).values()
-        zero = x.v.new_zeros(*x.v.shape[:-1], out)
-        probe = Given(zero, slow)
-        self.rule.read(probe, x.k)
-        X, f = probe.seen[0], self._filter(x)
-        signal = error_signal(self.rule, slow, x.k, x.v)
-        d = signal(zero)
-        if self.kind == "A":
+        f, (X, d, slope) = self._filter(x), self._errors(x, slow, target)
+        if slope is None:
             return Solved(f, X, d, None)
-        slope = slope_of(signal, zero)
-        if target is not None:
-            d = d + slope * (X @ target)
         before = f.before()
         if self.rule.surprise_at == "decayed_memory":
             keep = x.keep if x.mask is None else torch.where(_wide(x.mask, x.keep), x.keep, 1.0)
             before = before.scaled(keep.mT if self.rule.side == "key" else keep)
-        system = slope * self._scores(before, X)
-        system = system + torch.eye(X.shape[-2], dtype=X.dtype, device=X.device)
-        states = [self._by_row(before.b, X)]
-        if before.c is not None:
-            states.append(self._by_row(before.c, X))
+        states = [self._by_row(b, X) for b in (before.b, before.c) if b is not None]
+        return Solved(f, X, *self._signals(self._scores(before, X), states, d, slope))
+
+    def _errors(
+        self, x: Lanes, slow: Leaves, target: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Inputs X of the map, D at a prediction of zero, its slope [.., C, 1] (class A: None)."""
+        (_, out), *_ = self.rule.shapes(x.k.shape[-1]).values()
+        zero = x.v.new_zeros(*x.v.shape[:-1], out)
+        probe = Given(zero, slow)
+        self.rule.read(probe, x.k)
+        X, signal = probe.seen[0], error_signal(self.rule, slow, x.k, x.v)
+        d = signal(zero)
+        if self.kind == "A":
+            return X, d, None
+        slope = slope_of(signal, zero)
+        return X, d if target is None else d + slope * (X @ target), slope
+
+    def _signals(
+        self, scores: Tensor, states: list[Tensor], d: Tensor, slope: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """D at a state of zero, and per unit of state; from what tokens meet before their write."""
         right = torch.cat([d, *[slope * t for t in states]], -1)
-        solved = torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
-        return Solved(f, X, solved[..., :out], solved[..., out:])
+        solved = self._unit_solve(slope * scores, right)
+        return solved[..., : d.shape[-1]], solved[..., d.shape[-1] :]
+
+    def _unit_solve(self, system: Tensor, right: Tensor) -> Tensor:
+        """The solution of (I + what is below the diagonal of `system`) X = right."""
+        system = system + torch.eye(system.shape[-1], dtype=system.dtype, device=system.device)
+        return torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
 
     def _writes(self, f: Filter, X: Tensor, D: Tensor) -> Tensor:
         """Sums of outer products that enter memory and momentum, rows stacked: [.., R, V]."""

@@ -15,6 +15,8 @@ from memory_rules.filters import Filter
 from playground.compile.lowering.affine import AffineScan, Lanes, Leaves, Solved
 from playground.compile.lowering.base import Lowering
 from playground.compile.lowering.classify import classify
+from playground.compile.lowering.kernel_call import factors_of, flat, solved_by_kernel
+from playground.compile.lowering.triton_channel import ChannelKernelScan
 from playground.compile.lowering.triton_decode import says, with_decoding
 from playground.compile.target import Target
 from playground.errors import LoweringError
@@ -28,6 +30,14 @@ class KernelScan(AffineScan):
     def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
         super().__init__(rule, compiled=compiled)
         self.solved = torch.compile(self.solve, fullgraph=True) if compiled else self.solve
+
+    def _filter(self, x: Lanes) -> Filter:
+        from kernels.gate_filter import gate_filter  # triton is an extra
+
+        return Filter(*gate_filter(x.lr, x.keep, x.momentum, x.mask))
+
+    def _unit_solve(self, system: Tensor, right: Tensor) -> Tensor:
+        return solved_by_kernel(system, right)
 
     def run(
         self, x: Lanes, slow: Leaves, target: Tensor | None, start: Tensor
@@ -59,30 +69,23 @@ class Reading:
         ends = [t[..., -1] for t in (f.b, f.c, f.m) if t is not None]
         ends += [torch.zeros_like(ends[0])] * (3 - len(ends))
         chunks = Chunks(
-            q=_flat(x),
-            x=_flat(X),
-            d=_flat(fixed),
-            w=None if by_state is None else _flat(by_state),
-            b=_flat(self.read.b),
-            c=None if self.read.c is None else _flat(self.read.c),
-            A=_flat(self.read.A),
-            last=_flat(f.A[..., -1, :]),
-            e=None if f.e is None else _flat(f.e),
-            ends=_flat(torch.stack(ends, -1)),
+            q=flat(x),
+            x=flat(X),
+            d=flat(fixed),
+            w=None if by_state is None else flat(by_state),
+            b=flat(self.read.b),
+            c=None if self.read.c is None else flat(self.read.c),
+            A=flat(self.read.A),
+            last=flat(f.A[..., -1, :]),
+            e=None if f.e is None else flat(f.e),
+            ends=flat(torch.stack(ends, -1)),
         )
-        kind = x.device.type
-        factors = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        y, self.last = chunk_scan(chunks, self.start.flatten(0, 1), factors)
+        y, self.last = chunk_scan(chunks, self.start.flatten(0, 1), factors_of(x))
         y = y.unflatten(1, x.shape[1:3])
         return y if self.target is None else y + x @ self.target
 
     def slow(self, name: str) -> Tensor:
         return self._slow[name].unsqueeze(-2)
-
-
-def _flat(t: Tensor) -> Tensor:
-    """[N, B, H, ...] -> [N, B * H, ...]."""
-    return t.flatten(1, 2)
 
 
 def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
@@ -91,8 +94,8 @@ def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
     kind, _ = classify(rule)
     if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
         return f"no kernel for class {kind}"
-    if rule.side != "scalar":
-        return "no kernel for a decay per channel"
+    if rule.side == "value":
+        return "no kernel for a decay per value channel"
     here = target.capability is not None or target.device != "cuda"  # else a plan for elsewhere
     return "triton is not installed" if here and not installed() else ""
 
@@ -102,7 +105,8 @@ def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
         why = {"triton": f"no kernel for class {kind}"}
         raise LoweringError(rule.kind, "triton cannot run it.", why)
-    return KernelScan(rule, compiled=compiled)
+    kernels = ChannelKernelScan if rule.side == "key" else KernelScan
+    return kernels(rule, compiled=compiled)
 
 
 UNTRIED = "no GPU has run its kernels yet; write lowering: triton to use them"

@@ -17,6 +17,7 @@ from tests.memory_rules.test_laws import small
 SERVED = (
     "delta",
     "gated_delta",
+    "gla",
     "linear_attention",
     "longhorn",
     "momentum_delta",
@@ -29,7 +30,8 @@ LINEAR: dict[str, Any] = {"network": "linear", "plain": True, "anchor": "token"}
 def test_what_is_served_and_why_the_rest_is_not() -> None:
     reasons = {name: TRITON.refuses(small(name), Target()) for name in sorted(RULES)}
     assert tuple(name for name, why in reasons.items() if not why) == SERVED
-    assert reasons["gla"] == "no kernel for a decay per channel"
+    wide = small("titans", **LINEAR, objective="dot", decay="value_channel")
+    assert TRITON.refuses(wide, Target()) == "no kernel for a decay per value channel"
     assert reasons["titans"] == "no kernel for class C"
 
 
@@ -69,6 +71,8 @@ class TestChoicesOfLinearTitans(KernelConformance):
         params=[
             {"decay_towards": "start", "surprise_at": "decayed_memory"},
             {"read_at": "before", "momentum": "none"},
+            {"decay": "channel", "surprise_at": "decayed_memory", "decay_towards": "start"},
+            {"decay": "channel", "objective": "dot", "read_at": "before"},
         ],
         ids=lambda p: "-".join(p.values()),
     )

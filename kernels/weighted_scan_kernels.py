@@ -1,0 +1,192 @@
+"""The programs behind `weighted_scan`: the state from chunk to chunk, and what reads it.
+
+As in `chunk_scan_kernels`, but the gates have already been at queries and tokens, channel by
+channel: rows of a state are kept each by its own number.
+"""
+
+# pyright: reportAssignmentType=false, reportArgumentType=false, reportGeneralTypeIssues=false
+# (Triton's language is not Python's: a number may stand where its constexpr is meant)
+
+import triton
+import triton.language as tl
+
+from kernels.chunk_scan_kernels import _line, _mm, _put, _tile
+
+
+@triton.jit
+def weighted_states_fwd(
+    # in: tokens, error signals at a state of zero and per unit of it, what is kept, first state
+    x_ptr, d_ptr, w_ptr, ends_ptr, start_ptr,
+    # out: the state before every chunk and after the last, error signals
+    states_ptr, after_ptr, signal_ptr,
+    # sizes
+    N, G, C: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
+    MOMENTUM: tl.constexpr, SOLVED: tl.constexpr, T: tl.constexpr, ACC: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """state[n + 1] = ends * state[n] - x[n]^T D[n]; a program per sequence, head, block of V."""
+    g = tl.program_id(0).to(tl.int64)
+    c, k = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_K)
+    v = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)
+    in_c, in_k, in_v = c < C, k < K, v < V
+    R: tl.constexpr = 2 * K if MOMENTUM else K
+    E: tl.constexpr = 3 * K if MOMENTUM else K
+    memory = _tile(start_ptr + g * R * V, k, v, V, in_k, in_v, ACC)
+    momentum = memory
+    if MOMENTUM:
+        momentum = _tile(start_ptr + (g * R + K) * V, k, v, V, in_k, in_v, ACC)
+    for n in range(N):
+        at = n * G + g
+        state, x, ends = states_ptr + at * R * V, x_ptr + at * C * R, ends_ptr + at * E
+        _put(state, memory, k, v, V, in_k, in_v)
+        if MOMENTUM:
+            _put(state + K * V, momentum, k, v, V, in_k, in_v)
+        d = _tile(d_ptr + at * C * V, c, v, V, in_c, in_v, ACC)
+        if SOLVED:
+            w = w_ptr + at * C * R
+            d += _mm(_tile(w, c, k, R, in_c, in_k, T), memory, T, ACC)
+            if MOMENTUM:
+                d += _mm(_tile(w + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
+            _put(signal_ptr + at * C * V, d, c, v, V, in_c, in_v)
+        memory *= _line(ends, k, in_k, ACC)[:, None]
+        memory -= _mm(tl.trans(_tile(x, c, k, R, in_c, in_k, T)), d, T, ACC)
+        if MOMENTUM:
+            memory += _line(ends + K, k, in_k, ACC)[:, None] * momentum
+            momentum *= _line(ends + 2 * K, k, in_k, ACC)[:, None]
+            momentum -= _mm(tl.trans(_tile(x + K, c, k, R, in_c, in_k, T)), d, T, ACC)
+    after = after_ptr + g * R * V
+    _put(after, memory, k, v, V, in_k, in_v)
+    if MOMENTUM:
+        _put(after + K * V, momentum, k, v, V, in_k, in_v)
+
+
+@triton.jit
+def weighted_reads_fwd(
+    # in: queries, what they have of the chunk's error signals, these, states
+    q_ptr, a_ptr, signal_ptr, states_ptr,
+    # out
+    y_ptr,
+    # sizes
+    C: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
+    MOMENTUM: tl.constexpr, T: tl.constexpr, ACC: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """y = q state - A D; a program per chunk and block of V."""
+    at = tl.program_id(0).to(tl.int64)
+    c, k = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_K)
+    v = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)
+    in_c, in_k, in_v = c < C, k < K, v < V
+    R: tl.constexpr = 2 * K if MOMENTUM else K
+    q, state = q_ptr + at * C * R, states_ptr + at * R * V
+    memory = _tile(state, k, v, V, in_k, in_v, T)
+    y = _mm(_tile(q, c, k, R, in_c, in_k, T), memory, T, ACC)
+    if MOMENTUM:
+        momentum = _tile(state + K * V, k, v, V, in_k, in_v, T)
+        y += _mm(_tile(q + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
+    a = _tile(a_ptr + at * C * C, c, c, C, in_c, in_c, T)
+    y -= _mm(a, _tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T), T, ACC)
+    _put(y_ptr + at * C * V, y, c, v, V, in_c, in_v)
+
+
+@triton.jit
+def weighted_states_bwd(
+    # in: as forward, and gradients to y and to the last state
+    q_ptr, x_ptr, w_ptr, a_ptr, ends_ptr, g_y_ptr, g_last_ptr,
+    # out: gradients to error signals, to the state after every chunk, to the first state
+    g_signal_ptr, g_states_ptr, g_start_ptr,
+    # sizes
+    N, G, C: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
+    MOMENTUM: tl.constexpr, SOLVED: tl.constexpr, T: tl.constexpr, ACC: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """The same scan in reverse; programs as in `weighted_states_fwd`."""
+    g = tl.program_id(0).to(tl.int64)
+    c, k = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_K)
+    v = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)
+    in_c, in_k, in_v = c < C, k < K, v < V
+    R: tl.constexpr = 2 * K if MOMENTUM else K
+    E: tl.constexpr = 3 * K if MOMENTUM else K
+    memory = _tile(g_last_ptr + g * R * V, k, v, V, in_k, in_v, ACC)
+    momentum = memory
+    if MOMENTUM:
+        momentum = _tile(g_last_ptr + (g * R + K) * V, k, v, V, in_k, in_v, ACC)
+    for back in range(N):
+        at = (N - 1 - back) * G + g
+        state, ends = g_states_ptr + at * R * V, ends_ptr + at * E
+        q, x = q_ptr + at * C * R, x_ptr + at * C * R
+        _put(state, memory, k, v, V, in_k, in_v)
+        y = _tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
+        a = _tile(a_ptr + at * C * C, c, c, C, in_c, in_c, T)
+        d = -_mm(tl.trans(a), y, T, ACC)
+        d -= _mm(_tile(x, c, k, R, in_c, in_k, T), memory, T, ACC)
+        if MOMENTUM:
+            _put(state + K * V, momentum, k, v, V, in_k, in_v)
+            d -= _mm(_tile(x + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
+            momentum *= _line(ends + 2 * K, k, in_k, ACC)[:, None]
+            momentum += _line(ends + K, k, in_k, ACC)[:, None] * memory
+            momentum += _mm(tl.trans(_tile(q + K, c, k, R, in_c, in_k, T)), y, T, ACC)
+        _put(g_signal_ptr + at * C * V, d, c, v, V, in_c, in_v)
+        memory *= _line(ends, k, in_k, ACC)[:, None]
+        memory += _mm(tl.trans(_tile(q, c, k, R, in_c, in_k, T)), y, T, ACC)
+        if SOLVED:
+            w = w_ptr + at * C * R
+            memory += _mm(tl.trans(_tile(w, c, k, R, in_c, in_k, T)), d, T, ACC)
+            if MOMENTUM:
+                momentum += _mm(tl.trans(_tile(w + K, c, k, R, in_c, in_k, T)), d, T, ACC)
+    _put(g_start_ptr + g * R * V, memory, k, v, V, in_k, in_v)
+    if MOMENTUM:
+        _put(g_start_ptr + (g * R + K) * V, momentum, k, v, V, in_k, in_v)
+
+
+@triton.jit
+def weighted_tokens_bwd(
+    # in: error signals, states, gradients to y, to states after chunks and to error signals
+    signal_ptr, states_ptr, g_y_ptr, g_states_ptr, g_signal_ptr,
+    # out: gradients
+    g_q_ptr, g_x_ptr, g_w_ptr, g_a_ptr, g_ends_ptr,
+    # sizes
+    C: tl.constexpr, K: tl.constexpr, V: tl.constexpr,
+    MOMENTUM: tl.constexpr, SOLVED: tl.constexpr, T: tl.constexpr, ACC: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_V: tl.constexpr,
+):  # fmt: skip
+    """Gradients to what tokens read, wrote and kept; a program per chunk."""
+    at = tl.program_id(0).to(tl.int64)
+    c, k = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_K)
+    in_c, in_k = c < C, k < K
+    R: tl.constexpr = 2 * K if MOMENTUM else K
+    E: tl.constexpr = 3 * K if MOMENTUM else K
+    half: tl.constexpr = 2 if MOMENTUM else 1
+    met = tl.zeros([BLOCK_C, BLOCK_C], dtype=ACC)
+    for part in tl.static_range(half):  # the memory's half of a state, then the momentum's
+        read = tl.zeros([BLOCK_C, BLOCK_K], dtype=ACC)
+        written = tl.zeros([BLOCK_C, BLOCK_K], dtype=ACC)
+        asked = tl.zeros([BLOCK_C, BLOCK_K], dtype=ACC)
+        kept = tl.zeros([BLOCK_K], dtype=ACC)
+        lent = tl.zeros([BLOCK_K], dtype=ACC)
+        for i in range(tl.cdiv(V, BLOCK_V)):
+            v = i * BLOCK_V + tl.arange(0, BLOCK_V)
+            in_v = v < V
+            state = _tile(states_ptr + (at * R + part * K) * V, k, v, V, in_k, in_v, ACC)
+            g_state = _tile(g_states_ptr + (at * R + part * K) * V, k, v, V, in_k, in_v, ACC)
+            y = _tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
+            d = _tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T)
+            read += _mm(y, tl.trans(state), T, ACC)
+            written -= _mm(d, tl.trans(g_state), T, ACC)
+            kept += tl.sum(g_state * state, 1)
+            if part == 0:
+                met -= _mm(y, tl.trans(d), T, ACC)
+            else:
+                above = _tile(g_states_ptr + at * R * V, k, v, V, in_k, in_v, ACC)
+                lent += tl.sum(above * state, 1)
+            if SOLVED:
+                g_d = _tile(g_signal_ptr + at * C * V, c, v, V, in_c, in_v, T)
+                asked += _mm(g_d, tl.trans(state), T, ACC)
+        here = at * C * R + part * K
+        _put(g_q_ptr + here, read, c, k, R, in_c, in_k)
+        _put(g_x_ptr + here, written, c, k, R, in_c, in_k)
+        if SOLVED:
+            _put(g_w_ptr + here, asked, c, k, R, in_c, in_k)
+        tl.store(g_ends_ptr + at * E + 2 * part * K + k, kept, mask=in_k)
+        if part == 1:
+            tl.store(g_ends_ptr + at * E + K + k, lent, mask=in_k)
+    _put(g_a_ptr + at * C * C, met, c, c, C, in_c, in_c)
