@@ -27,9 +27,9 @@ and gS the gradients to the state after the chunk, and J = N'(Z2), which is symm
     gS  <- ends[1] gW + ends[2] gS + read
 
 D1 and D2 are gradients themselves, so here are second derivatives: phi'' and, with h = N(Z2), s one
-over the standard deviation, p = gD2, m(.) the mean over channels,
+over the standard deviation, p = gD2, m(.) the mean over channels, bend = d <p, J g> / dZ2:
 
-    bend = d <p, J g> / dZ2 = -s^2 (m(p g) - m(p) m(g) - m(p h) m(g h)) h - s m(g h) J p - s m(p h) J g
+    bend = -s^2 (m(p g) - m(p) m(g) - m(p h) m(g h)) h - s m(g h) J p - s m(p h) J g
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from kernels import deep_keys, deep_reads, deep_states
+from kernels import deep_keys, deep_reads, deep_states, deep_writes
 from kernels.launch import check_types, kind_of, tile
 from kernels.replicas import into
 
@@ -79,7 +79,8 @@ def deep_chunk(
         start: memory, and momentum below it, of both matrices: [G, R1, H] and [G, R2, K] with
             R1 = 2 K and R2 = 2 H, or K and H without momentum. Of one matrix: None, [G, R2, K],
             with H = K.
-        residual, norm: of the network.
+        residual: whether the network adds its input.
+        norm: whether it has a layer norm.
         factors: the type of the factors of all products; None for that of the tensors.
 
     Returns:
@@ -177,7 +178,7 @@ def _deep(
     """y, the last states, and, if they are to be kept, the states before every chunk and after."""
     check_types(factors, q, k, v, b, c, A, last, e, ends, first, second)
     job = _Job(q, c, second, len(b), factors, RESIDUAL=residual, NORM=norm)
-    N, G, C, K = q.shape
+    N, G, C, _ = q.shape
     both = [None if t is None else t.clone() for t in (first, second)]
     numbers = sum(t.numel() for t in both if t is not None)
     kept = [second.new_empty(0)] * 2
@@ -188,17 +189,21 @@ def _deep(
         for room, t in zip(states, both, strict=True):
             if room is not None and t is not None:
                 room[0].copy_(t)
-        z1, d1 = (q.new_empty(count, G, C, job.H) if job.deep else None for _ in range(2))
-        d2 = q.new_empty(count, G, C, K)
+        query, key = q[piece].to(factors), k[piece].to(factors)
+        z1 = q.new_empty(count, G, C, job.H) if job.deep else None
+        x = query.new_empty(count, G, C, job.H) if job.deep else key
+        d1 = torch.empty_like(x) if job.deep else None
+        d2 = torch.empty_like(key)
         given = [None if t is None else t[:, piece] for t in (b, c, A, last, e, ends)]
         tables, ending = given[:3], given[3:]
         job.start(
-            deep_keys.keys_fwd, G, k[piece], v[piece], *ending, *states, z1, None, d1, d2,
+            deep_keys.keys_fwd, G, k[piece], v[piece], key, *ending, *states, z1, x, None, d1, d2,
             N=count, G=G, CARRY=True,
         )  # fmt: skip
         job.start(
-            deep_reads.reads_fwd, count * G, q[piece], k[piece], *tables, *states, z1, d1, d2,
-            None, y[piece], None, None, None, None, None, BACK=False,
+            deep_reads.reads_fwd, count * G,
+            q[piece], query, key, *tables, *states, x, d1, d2, None,
+            y[piece], None, None if job.deep else query, None, None, None, None, None, BACK=False,
         )  # fmt: skip
         both = [None if room is None else room[count].clone() for room in states]
         if keep:
@@ -239,57 +244,65 @@ def _deep_backward(
 ) -> list[Tensor]:
     """Gradients to q, k, v, b, c, A, last, e, ends, first, second; empty for those not there."""
     job = _Job(q, c, seconds, len(b), factors, RESIDUAL=residual, NORM=norm)
-    N, G, C, K = q.shape
-    programs = N * G
+    N, G, C, _ = q.shape
+    programs, query, key = N * G, q.to(factors), k.to(factors)
 
-    def hidden() -> Tensor | None:
-        return q.new_empty(N, G, C, job.H) if job.deep else None
+    def hidden(kind: torch.dtype = factors, *, always: bool = False) -> Tensor | None:
+        there = job.deep or always
+        return q.new_empty(N, G, C, job.H, dtype=kind) if there else None
 
     def room(t: Tensor | None) -> Tensor | None:
         return None if t is None else torch.empty_like(t)
 
-    z1, d1, y1, g_d1, from_d1 = (hidden() for _ in range(5))
-    z2, d2, g_y2, from_d2, g_z2, g_q, g_k, g_v = (torch.empty_like(q) for _ in range(8))
-    g_y1, from_x2, g_z1 = (q.new_empty(N, G, C, job.H) for _ in range(3))
-    read, met, asked = (q.new_empty(N, G, C, C) for _ in range(3))
+    exact = q.dtype
+    inner = factors if job.deep else exact  # of one matrix these are what q and k are given
+    z1, y1, g_d1, from_d1 = (hidden(exact) for _ in range(4))
+    d1, g_u = hidden(), hidden()
+    x, asked = (hidden(), hidden()) if job.deep else (key, query)
+    g_y1, g_z1, from_x = (hidden(kind, always=True) for kind in (inner, inner, exact))
+    z2, from_d2, g_q, g_k, g_v = (torch.empty_like(q) for _ in range(5))
+    d2, g_y2, g_z2 = (torch.empty_like(query) for _ in range(3))
+    own, read, met = (query.new_empty(N, G, C, C) for _ in range(3))
     g_b, g_c, g_A, g_last, g_e, g_ends = (room(t) for t in (b, c, A, last, e, ends))
     g_firsts, g_seconds = room(firsts), torch.empty_like(seconds)
     for states, g in ((g_firsts, g_first), (g_seconds, g_second)):
         if states is not None and g is not None:
             states[N].copy_(g)
     job.start(
-        deep_keys.keys_fwd, programs, k, v, last, e, ends, firsts, seconds, z1, z2, d1, d2,
+        deep_keys.keys_fwd, programs,
+        k, v, key, last, e, ends, firsts, seconds, z1, x, z2, d1, d2,
         N=1, G=programs, CARRY=False,
     )  # fmt: skip
     job.start(
-        deep_reads.reads_fwd, programs, q, k, b, c, A, firsts, seconds, z1, d1, d2, g_y,
-        None, y1, g_y2, g_A, read, met, BACK=True,
+        deep_reads.reads_fwd, programs,
+        q, query, key, b, c, A, firsts, seconds, x, d1, d2, g_y,
+        None, y1, asked, g_y2, g_A, own, read, met, BACK=True,
     )  # fmt: skip
     job.start(
-        deep_reads.hidden_bwd, programs, q, k, b, c, A, seconds, z1, y1, g_y2, read, met,
-        g_b, g_c, g_y1, from_x2, from_d1, from_d2,
+        deep_reads.hidden_bwd, programs,
+        b, c, seconds, x, y1, asked, g_y2, own, read, met,
+        g_b, g_c, g_y1, from_x, from_d1, from_d2,
     )  # fmt: skip
     job.start(
         deep_states.states_bwd, G,
-        q, k, v, b, c, last, e, ends, seconds, z1, z2, d2, y1,
-        g_y1, g_y2, from_x2, from_d1, from_d2, g_firsts, g_seconds, g_d1, g_z1, g_z2, g_v,
+        k, v, query, key, b, c, last, e, ends, seconds, z1, x, z2, d2, asked,
+        g_y1, g_y2, from_x, from_d1, from_d2, g_firsts, g_seconds, g_d1, g_u, g_z1, g_z2, g_v,
         N=N, G=G,
     )  # fmt: skip
     if job.deep:
+        met = torch.empty_like(met)
         job.start(
-            deep_reads.queries_bwd, programs, q, k, b, c, A, firsts, d1, g_y, g_y1,
-            g_q, g_b, g_c, g_A, asked,
+            deep_reads.queries_bwd, programs,
+            query, key, b, c, A, firsts, d1, g_y, g_y1, g_q, g_b, g_c, g_A, met,
         )  # fmt: skip
         job.start(
-            deep_states.keys_bwd, programs,
-            q, k, last, e, firsts, d1, g_firsts, g_z1, g_v, asked, g_k, g_last, g_e, G=G,
+            deep_writes.keys_bwd, programs,
+            query, key, last, e, firsts, d1, g_firsts, g_z1, g_v, met, g_k, g_last, g_e, G=G,
         )  # fmt: skip
     else:
         g_q = g_y1 + g_y if residual else g_y1
         g_k = g_z1 - g_v if residual else g_z1
-    job.start(
-        deep_states.weights_bwd, programs, z1 if job.deep else k, d2, g_seconds, g_last, g_e, G=G
-    )
+    job.start(deep_writes.weights_bwd, programs, x, d2, g_seconds, g_last, g_e, G=G)
     _ends(job, g_ends, (firsts, g_firsts), (seconds, g_seconds))
     found = (g_q, g_k, g_v, g_b, g_c, g_A, g_last, g_e, g_ends)
     start = (None if g_firsts is None else g_firsts[0].clone(), g_seconds[0].clone())
@@ -302,7 +315,7 @@ def _ends(job: _Job, g_ends: Tensor | None, *matrices: tuple[Tensor | None, Tens
     there = [pair for pair in matrices if pair[0] is not None]
     for out, (states, g_states) in zip(g_ends, there, strict=True):
         job.start(
-            deep_states.ends_bwd, job.N * job.G, states, g_states, out, G=job.G, SIZE=job.K * job.H
+            deep_writes.ends_bwd, job.N * job.G, states, g_states, out, G=job.G, SIZE=job.K * job.H
         )
 
 
@@ -331,7 +344,7 @@ def _(
 
 
 def _setup(ctx, inputs, output) -> None:
-    *tensors, first, second, ctx.residual, ctx.norm, keep, ctx.factors = inputs
+    *tensors, first, _, ctx.residual, ctx.norm, keep, ctx.factors = inputs
     ctx.deep, ctx.keep = first is not None, keep
     firsts, seconds = output[3:]
     ctx.save_for_backward(*tensors, firsts if ctx.deep else None, seconds)

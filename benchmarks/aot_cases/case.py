@@ -1,7 +1,7 @@
 """A kernel at fixed sizes, to be compiled for a GPU that need not be here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -10,11 +10,12 @@ class Case:
     """A kernel at fixed sizes.
 
     Attributes:
-        kernel: a `triton.jit` function; arguments named `*_ptr` are tensors of fp32.
+        kernel: a `triton.jit` function; arguments named `*_ptr` are tensors.
         sizes: what they are, in words.
         fixed: what it is told at compile time; None for a tensor that is not there.
         rows: of its smallest tile that enters a product.
         warps: of a program.
+        types: of its tensors, by name and as Triton writes them; the others are "fp32".
     """
 
     kernel: Any
@@ -22,8 +23,13 @@ class Case:
     fixed: Mapping[str, Any]
     rows: int
     warps: int
+    types: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Of the kernel."""
         return self.kernel.__name__
+
+    def kind(self, argument: str) -> str:
+        """The type of an argument that is not fixed."""
+        return f"*{self.types.get(argument, 'fp32')}" if argument.endswith("_ptr") else "i32"

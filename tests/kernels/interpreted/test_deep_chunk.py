@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.deep_chunk import Chunks, _deep, deep_chunk
+from kernels.deep_chunk import Chunks, deep_chunk
 
 Start = tuple[Tensor | None, Tensor]
 
