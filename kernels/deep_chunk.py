@@ -32,18 +32,15 @@ over the standard deviation, p = gD2, m(.) the mean over channels, bend = d <p, 
     bend = -s^2 (m(p g) - m(p) m(g) - m(p h) m(g h)) h - s m(g h) J p - s m(p h) J g
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from kernels import deep_keys, deep_reads, deep_states, deep_writes
-from kernels.launch import check_types, kind_of, tile
+from kernels.deep_launch import Job, pieces
+from kernels.launch import check_types
 from kernels.replicas import into
-
-WIDEST, LONGEST = 128, 128  # channels of a head and tokens of a chunk that a program holds
-STATES = 1 << 28  # numbers of states that are kept at once where nothing goes back
 
 
 class Chunks(NamedTuple):
@@ -93,72 +90,12 @@ def deep_chunk(
     given = [None if t is None else t.contiguous() for t in (*chunks, *start)]
     needed = any(t is not None and t.requires_grad for t in given)
     keep = torch.is_grad_enabled() and needed
-    y, first, second, _, _ = _deep(*given, residual, norm, keep, factors or chunks.q.dtype)  # pyright: ignore
+    y, first, second, _, _ = deep_forward(*given, residual, norm, keep, factors or chunks.q.dtype)  # pyright: ignore
     return y, first, second
 
 
-def check_sizes(chunk_size: int, width: int) -> str:
-    """Why the kernels have no room for a chunk or a head, "" if they have."""
-    if chunk_size > LONGEST:
-        return f"no kernel for chunks of more than {LONGEST} tokens, this one has {chunk_size}"
-    if width > WIDEST:
-        return f"no kernel for heads wider than {WIDEST}, this one has {width}"
-    return ""
-
-
-class _Job:
-    """The sizes of a call, and how its kernels are started."""
-
-    def __init__(
-        self,
-        q: Tensor,
-        c: Tensor | None,
-        second: Tensor,
-        L: int,
-        factors: torch.dtype,
-        **flags: bool,
-    ) -> None:
-        self.N, self.G, self.C, self.K = q.shape
-        if problem := check_sizes(self.C, self.K):
-            raise ValueError(f"deep_chunk: {problem}")
-        self.momentum, self.deep = c is not None, L == 2
-        self.H = second.shape[-2] // (2 if self.momentum else 1)
-        self.factors, self.device = factors, q.device
-        wide = torch.promote_types(q.dtype, torch.float32)
-        self.told: dict[str, Any] = flags | {
-            "C": self.C, "K": self.K, "H": self.H, "MOMENTUM": self.momentum, "DEEP": self.deep,
-            "T": kind_of(factors), "ACC": kind_of(wide), "BLOCK": 1024,
-            "BLOCK_C": tile(self.C), "BLOCK_K": tile(self.K), "ALL": self.N * self.G,
-        }  # fmt: skip
-
-    def start(self, kernel: Any, programs: int, *tensors: Tensor | None, **sizes: Any) -> None:
-        """Start a kernel: tensors in its order, and of the sizes those it names."""
-        major = (
-            torch.cuda.get_device_capability(self.device)[0] if self.device.type == "cuda" else 9
-        )
-        block, rows, warps = settings(kernel.__name__, self.C, self.K, self.factors, major)
-        told = self.told | {"BLOCK_H": block, "BLOCK_Q": rows} | sizes
-        told = {name: told[name] for name in kernel.arg_names if name in told}
-        blocks = -(-self.C // rows) if "BLOCK_Q" in told else 1
-        kernel[programs, blocks](*tensors, **told, num_warps=warps, num_stages=1)
-
-
-def settings(
-    kernel: str, chunk_size: int, width: int, factors: torch.dtype, capability: int
-) -> tuple[int, int, int]:
-    """Hidden channels of a step, tokens of a program that needs not all, and warps."""
-    return 32, min(64, tile(chunk_size)), 8
-
-
-def _pieces(N: int, numbers: int) -> Iterator[slice]:
-    """Runs of chunks whose states have at most `STATES` numbers together."""
-    most = max(1, STATES // numbers)
-    for first in range(0, N, most):
-        yield slice(first, min(N, first + most))
-
-
 @torch.library.custom_op("playground::deep_chunk", mutates_args=())
-def _deep(
+def deep_forward(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -177,27 +114,28 @@ def _deep(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """y, the last states, and, if they are to be kept, the states before every chunk and after."""
     check_types(factors, q, k, v, b, c, A, last, e, ends, first, second)
-    job = _Job(q, c, second, len(b), factors, RESIDUAL=residual, NORM=norm)
+    job = Job(q, c, second, len(b), factors, RESIDUAL=residual, NORM=norm)
     N, G, C, _ = q.shape
     both = [None if t is None else t.clone() for t in (first, second)]
     numbers = sum(t.numel() for t in both if t is not None)
-    kept = [second.new_empty(0)] * 2
+    kept = [second.new_empty(0) for _ in both]
     y = torch.empty_like(q)
-    for piece in [slice(0, N)] if keep else _pieces(N, numbers):
+    for piece in [slice(0, N)] if keep else pieces(N, numbers):
         count = piece.stop - piece.start
         states = [None if t is None else t.new_empty(count + 1, *t.shape) for t in both]
         for room, t in zip(states, both, strict=True):
             if room is not None and t is not None:
                 room[0].copy_(t)
         query, key = q[piece].to(factors), k[piece].to(factors)
-        z1 = q.new_empty(count, G, C, job.H) if job.deep else None
+        slope = q.new_empty(count, G, C, job.H) if job.deep else None
         x = query.new_empty(count, G, C, job.H) if job.deep else key
         d1 = torch.empty_like(x) if job.deep else None
         d2 = torch.empty_like(key)
         given = [None if t is None else t[:, piece] for t in (b, c, A, last, e, ends)]
         tables, ending = given[:3], given[3:]
         job.start(
-            deep_keys.keys_fwd, G, k[piece], v[piece], key, *ending, *states, z1, x, None, d1, d2,
+            deep_keys.keys_fwd, G,
+            k[piece], v[piece], key, *ending, *states, x, slope, None, None, d1, d2, None,
             N=count, G=G, CARRY=True,
         )  # fmt: skip
         job.start(
@@ -212,7 +150,7 @@ def _deep(
     return y, after[0], after[1], kept[0], kept[1]
 
 
-@_deep.register_fake
+@deep_forward.register_fake
 def _(q, k, v, b, c, A, last, e, ends, first, second, residual, norm, keep, factors):
     after = [second.new_empty(0 if t is None else t.shape) for t in (first, second)]
     kept = [
@@ -223,7 +161,7 @@ def _(q, k, v, b, c, A, last, e, ends, first, second, residual, norm, keep, fact
 
 
 @torch.library.custom_op("playground::deep_chunk_backward", mutates_args=())
-def _deep_backward(
+def deep_backward(
     g_y: Tensor,
     g_first: Tensor | None,
     g_second: Tensor,
@@ -243,7 +181,7 @@ def _deep_backward(
     factors: torch.dtype,
 ) -> list[Tensor]:
     """Gradients to q, k, v, b, c, A, last, e, ends, first, second; empty for those not there."""
-    job = _Job(q, c, seconds, len(b), factors, RESIDUAL=residual, NORM=norm)
+    job = Job(q, c, seconds, len(b), factors, RESIDUAL=residual, NORM=norm)
     N, G, C, _ = q.shape
     programs, query, key = N * G, q.to(factors), k.to(factors)
 
@@ -256,7 +194,7 @@ def _deep_backward(
 
     exact = q.dtype
     inner = factors if job.deep else exact  # of one matrix these are what q and k are given
-    z1, y1, g_d1, from_d1 = (hidden(exact) for _ in range(4))
+    slope, curve, bent, from_d1, slope_y = (hidden(exact) for _ in range(5))
     d1, g_u = hidden(), hidden()
     x, asked = (hidden(), hidden()) if job.deep else (key, query)
     g_y1, g_z1, from_x = (hidden(kind, always=True) for kind in (inner, inner, exact))
@@ -270,23 +208,26 @@ def _deep_backward(
             states[N].copy_(g)
     job.start(
         deep_keys.keys_fwd, programs,
-        k, v, key, last, e, ends, firsts, seconds, z1, x, z2, d1, d2,
+        k, v, key, last, e, ends, firsts, seconds, x, slope, bent, z2, d1, d2, curve,
         N=1, G=programs, CARRY=False,
     )  # fmt: skip
     job.start(
         deep_reads.reads_fwd, programs,
         q, query, key, b, c, A, firsts, seconds, x, d1, d2, g_y,
-        None, y1, asked, g_y2, g_A, own, read, met, BACK=True,
+        None, slope_y, asked, g_y2, g_A, own, read, met, BACK=True,
     )  # fmt: skip
     job.start(
         deep_reads.hidden_bwd, programs,
-        b, c, seconds, x, y1, asked, g_y2, own, read, met,
+        b, c, seconds, x, slope_y, asked, g_y2, own, read, met,
         g_b, g_c, g_y1, from_x, from_d1, from_d2,
     )  # fmt: skip
     job.start(
+        deep_reads.memories_bwd, programs, query, asked, b, c, g_y1, g_y2, g_firsts, g_seconds
+    )
+    job.start(
         deep_states.states_bwd, G,
-        k, v, query, key, b, c, last, e, ends, seconds, z1, x, z2, d2, asked,
-        g_y1, g_y2, from_x, from_d1, from_d2, g_firsts, g_seconds, g_d1, g_u, g_z1, g_z2, g_v,
+        k, v, key, last, e, ends, seconds, x, slope, curve, z2, d2,
+        from_x, from_d1, from_d2, g_firsts, g_seconds, bent, g_u, g_z1, g_z2, g_v,
         N=N, G=G,
     )  # fmt: skip
     if job.deep:
@@ -309,7 +250,7 @@ def _deep_backward(
     return [q.new_empty(0) if t is None else t for t in (*found, *start)]
 
 
-def _ends(job: _Job, g_ends: Tensor | None, *matrices: tuple[Tensor | None, Tensor | None]) -> None:
+def _ends(job: Job, g_ends: Tensor | None, *matrices: tuple[Tensor | None, Tensor | None]) -> None:
     """Gradients to what a chunk keeps of its states, matrix by matrix."""
     assert g_ends is not None
     there = [pair for pair in matrices if pair[0] is not None]
@@ -319,7 +260,7 @@ def _ends(job: _Job, g_ends: Tensor | None, *matrices: tuple[Tensor | None, Tens
         )
 
 
-@_deep_backward.register_fake
+@deep_backward.register_fake
 def _(
     g_y,
     g_first,
@@ -355,7 +296,7 @@ def _backward(ctx, g_y, g_first, g_second, *kept):
         raise RuntimeError("deep_chunk: gradients need keep=True")
     g_first = g_first.contiguous() if ctx.deep else None
     saved = ctx.saved_tensors
-    found = _deep_backward(
+    found = deep_backward(
         g_y.contiguous(),
         g_first,
         g_second.contiguous(),
@@ -369,7 +310,7 @@ def _backward(ctx, g_y, g_first, g_second, *kept):
     return *grads, None, None, None, None
 
 
-_deep.register_autograd(_backward, setup_context=_setup)
+deep_forward.register_autograd(_backward, setup_context=_setup)
 
 
 def _replicas(info, axes, *given):
@@ -383,7 +324,7 @@ def _replicas(info, axes, *given):
     # inside vmap a tensor does not say that it needs gradients
     needed = any(t is not None and t.requires_grad for t in merged)
     keep = keep or (torch.is_grad_enabled() and needed)
-    found = _deep(*merged, residual, norm, keep, factors)
+    found = deep_forward(*merged, residual, norm, keep, factors)
     outs = (1, 0, 0, 1, 1)
     apart = [
         t.unflatten(at, (size, -1)) if t.numel() else t.expand(size, 0)

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 
 from kernels.chunk_scan_kernels import _line, _mm, _put, _tile
-from kernels.deep_network import act, act_slope, error, through_norm
+from kernels.deep_network import error, gelu, through_norm
 
 
 @triton.jit
@@ -78,15 +78,17 @@ def keys_fwd(
     k_ptr, v_ptr, key_ptr, last_ptr, e_ptr, ends_ptr,
     # in and out: the states before every chunk and after the last, of either matrix
     first_ptr, second_ptr,
-    # out: what enters the activation, what leaves it, what enters the norm; error signals
-    z1_ptr, x_ptr, z2_ptr, d1_ptr, d2_ptr,
+    # out: what leaves the activation, its slope and bend; what enters the norm; error signals
+    x_ptr, slope_ptr, bend_ptr, z2_ptr, d1_ptr, d2_ptr,
+    # out: what the bend adds to a gradient, per gradient to d1
+    curve_ptr,
     # sizes
     N, G, ALL, C: tl.constexpr, K: tl.constexpr, H: tl.constexpr,
     MOMENTUM: tl.constexpr, DEEP: tl.constexpr, RESIDUAL: tl.constexpr, NORM: tl.constexpr,
     CARRY: tl.constexpr, T: tl.constexpr, ACC: tl.constexpr,
     BLOCK_C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_H: tl.constexpr,
 ):  # fmt: skip
-    """The key pass of every chunk and, with CARRY, the state after it; without, z2 as well.
+    """The key pass of every chunk and, with CARRY, the state after it; without, what goes back.
 
     One program per sequence and head. Blocks of hidden channels go by: a block of w1's columns and
     w2's rows is read, used and written, so that no state needs to fit into a program. A memory of
@@ -97,20 +99,22 @@ def keys_fwd(
     in_c, in_k = c < C, kk < K
     R: tl.constexpr = 2 * K * H if MOMENTUM else K * H  # numbers of a state
     upper = ALL if DEEP else 0  # from the tables of the first matrix to those of the last
-    for n in range(N):
+    for n in tl.range(N, disable_licm=True):
         at = n * G + g
         first, second = first_ptr, second_ptr + at * R
         z2 = tl.zeros([BLOCK_C, BLOCK_K], dtype=ACC)
-        for i in range(tl.cdiv(H, BLOCK_H)):
+        for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
             if DEEP:
                 k = _tile(key_ptr + at * C * K, c, kk, K, in_c, in_k, T)
                 w1 = block(first_ptr + at * R, kk, h, in_k, in_h, K, H, False, T)
-                z1 = _mm(k, w1, T, ACC)
-                _put(z1_ptr + at * C * H, z1, c, h, H, in_c, in_h)
-                x = act(z1).to(T)
+                x, slope, bend = gelu(_mm(k, w1, T, ACC))
+                x = x.to(T)
                 _put(x_ptr + at * C * H, x, c, h, H, in_c, in_h)
+                _put(slope_ptr + at * C * H, slope, c, h, H, in_c, in_h)
+                if not CARRY:
+                    _put(bend_ptr + at * C * H, bend, c, h, H, in_c, in_h)
             else:
                 x = _tile(x_ptr + at * C * H, c, h, H, in_c, in_h, T)
             w2 = block(second, kk, h, in_k, in_h, K, H, True, T)
@@ -121,9 +125,9 @@ def keys_fwd(
         )  # fmt: skip
         if not CARRY:
             _put(z2_ptr + at * C * K, z2, c, kk, K, in_c, in_k)
-        tl.debug_barrier()  # what follows reads z1, x and d2 by other threads
+        tl.debug_barrier()  # what follows reads x, slope and d2 by other threads
         if CARRY or DEEP:
-            for i in range(tl.cdiv(H, BLOCK_H)):
+            for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
                 h = i * BLOCK_H + tl.arange(0, BLOCK_H)
                 in_h = h < H
                 e = e_ptr
@@ -138,9 +142,11 @@ def keys_fwd(
                         kk, h, in_k, in_h, K, H, True, MOMENTUM, T, ACC,
                     )  # fmt: skip
                 if DEEP:
-                    z1 = _tile(z1_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
-                    w2 = block(second, kk, h, in_k, in_h, K, H, True, T)
-                    d1 = _mm(d2, w2, T, ACC) * act_slope(z1)
+                    d1 = _mm(d2, block(second, kk, h, in_k, in_h, K, H, True, T), T, ACC)
+                    if not CARRY:
+                        curve = d1 * _tile(bend_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
+                        _put(curve_ptr + at * C * H, curve, c, h, H, in_c, in_h)
+                    d1 *= _tile(slope_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
                     _put(d1_ptr + at * C * H, d1, c, h, H, in_c, in_h)
                     if CARRY:
                         k = _tile(key_ptr + at * C * K, c, kk, K, in_c, in_k, T)

@@ -37,22 +37,10 @@ def _bell(z):
 
 
 @triton.jit
-def act(z):
-    """GELU with the exact erf."""
-    return z * _bell(z)[1]
-
-
-@triton.jit
-def act_slope(z):
-    """The first derivative of GELU."""
+def gelu(z):
+    """GELU with the exact erf, and its first and second derivative."""
     bell, below = _bell(z)
-    return below + z * (PEAK * bell)
-
-
-@triton.jit
-def act_bend(z):
-    """The second derivative of GELU."""
-    return (2.0 - z * z) * (PEAK * _bell(z)[0])
+    return z * below, below + z * (PEAK * bell), (2.0 - z * z) * (PEAK * bell)
 
 
 @triton.jit

@@ -6,8 +6,8 @@ import triton
 import triton.language as tl
 
 from kernels.chunk_scan_kernels import _line, _mm, _put, _tile
-from kernels.deep_keys import block
-from kernels.deep_network import act, act_slope, standard, through_norm
+from kernels.deep_keys import block, put_block
+from kernels.deep_network import gelu, standard, through_norm
 
 
 @triton.jit
@@ -24,9 +24,9 @@ def reads_fwd(
     q_ptr, query_ptr, key_ptr, b_ptr, c_ptr, a_ptr, first_ptr, second_ptr, x_ptr, d1_ptr, d2_ptr,
     # in: the gradient to y, on the way back
     g_y_ptr,
-    # out: y; on the way back: what enters and leaves the activation, gradients, and what tokens
+    # out: y; on the way back: what leaves the activation and its slope, gradients, and what tokens
     # read of their own chunk's writes to either matrix
-    y_ptr, y1_ptr, asked_ptr, g_y2_ptr, g_a_ptr, own_ptr, read_ptr, met_ptr,
+    y_ptr, slope_ptr, asked_ptr, g_y2_ptr, g_a_ptr, own_ptr, read_ptr, met_ptr,
     # sizes
     ALL, C: tl.constexpr, K: tl.constexpr, H: tl.constexpr,
     MOMENTUM: tl.constexpr, DEEP: tl.constexpr, RESIDUAL: tl.constexpr, NORM: tl.constexpr,
@@ -53,7 +53,7 @@ def reads_fwd(
         own = (_tile(a_ptr + at * C * C, t, c, C, in_t, in_c, ACC) * seen).to(T)
         if BACK:
             _put(own_ptr + at * C * C, own, t, c, C, in_t, in_c)
-    for i in range(tl.cdiv(H, BLOCK_H)):
+    for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
         h = i * BLOCK_H + tl.arange(0, BLOCK_H)
         in_h = h < H
         if DEEP:
@@ -65,9 +65,9 @@ def reads_fwd(
                 w = block(first + K * H, kk, h, in_k, in_h, K, H, False, T)
                 y1 += _line(c_ptr + at * C, t, in_t, ACC)[:, None] * _mm(q, w, T, ACC)
             y1 -= _mm(own, _tile(d1_ptr + at * C * H, c, h, H, in_c, in_h, T), T, ACC)
-            asked = act(y1)
+            asked, slope, _ = gelu(y1)
             if BACK:
-                _put(y1_ptr + at * C * H, y1, t, h, H, in_t, in_h)
+                _put(slope_ptr + at * C * H, slope, t, h, H, in_t, in_h)
                 _put(asked_ptr + at * C * H, asked, t, h, H, in_t, in_h)
         else:
             asked = _tile(asked_ptr + at * C * H, t, h, H, in_t, in_h, ACC)
@@ -106,7 +106,7 @@ def reads_fwd(
 @triton.jit
 def hidden_bwd(
     # in: as forward, and what the query pass left
-    b_ptr, c_ptr, second_ptr, x_ptr, y1_ptr, asked_ptr, g_y2_ptr, own_ptr, read_ptr, met_ptr,
+    b_ptr, c_ptr, second_ptr, x_ptr, slope_ptr, asked_ptr, g_y2_ptr, own_ptr, read_ptr, met_ptr,
     # out: gradients; of x, d1 and d2 what comes from reading
     g_b_ptr, g_c_ptr, g_y1_ptr, from_x_ptr, from_d1_ptr, from_d2_ptr,
     # sizes
@@ -125,7 +125,7 @@ def hidden_bwd(
     g = _tile(g_y2_ptr + at * C * K, c, kk, K, in_c, in_k, T)
     _put(from_d2_ptr + at * C * K, -_mm(tl.trans(read), g, T, ACC), c, kk, K, in_c, in_k)
     g_b, g_c = tl.zeros([BLOCK_C], dtype=ACC), tl.zeros([BLOCK_C], dtype=ACC)
-    for i in range(tl.cdiv(H, BLOCK_H)):
+    for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
         h = i * BLOCK_H + tl.arange(0, BLOCK_H)
         in_h = h < H
         met = _tile(met_ptr + at * C * C, c, c, C, in_c, in_c, T)
@@ -141,7 +141,7 @@ def hidden_bwd(
             g_c += tl.sum(asked * found, 1)
             g_y1 += _line(c_ptr + upper * C, c, in_c, ACC)[:, None] * found
         if DEEP:
-            g_y1 *= act_slope(_tile(y1_ptr + at * C * H, c, h, H, in_c, in_h, ACC))
+            g_y1 *= _tile(slope_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
             own = _tile(own_ptr + at * C * C, c, c, C, in_c, in_c, T)
             _put(from_d1_ptr + at * C * H, -_mm(tl.trans(own), g_y1, T, ACC), c, h, H, in_c, in_h)
         _put(g_y1_ptr + at * C * H, g_y1, c, h, H, in_c, in_h)
@@ -168,7 +168,7 @@ def queries_bwd(
     in_c, in_k, in_t = c < C, kk < K, t < C
     R: tl.constexpr = 2 * K * H if MOMENTUM else K * H
     met = tl.zeros([BLOCK_Q, BLOCK_C], dtype=ACC)
-    for i in range(tl.cdiv(H, BLOCK_H)):
+    for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
         h = i * BLOCK_H + tl.arange(0, BLOCK_H)
         in_h = h < H
         g = _tile(g_y1_ptr + at * C * H, t, h, H, in_t, in_h, T)
@@ -185,7 +185,7 @@ def queries_bwd(
     half: tl.constexpr = 2 if MOMENTUM else 1
     for part in tl.static_range(half):  # what was read of the memory, then of the momentum
         found = tl.zeros([BLOCK_Q, BLOCK_K], dtype=ACC)
-        for i in range(tl.cdiv(H, BLOCK_H)):
+        for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
             g = _tile(g_y1_ptr + at * C * H, t, h, H, in_t, in_h, T)
@@ -196,3 +196,38 @@ def queries_bwd(
         tl.store(g_weights + at * C + t, tl.sum(q * found, 1), mask=in_t)
         g_q += _line(weights + at * C, t, in_t, ACC)[:, None] * found
     _put(g_q_ptr + at * C * K, g_q, t, kk, K, in_t, in_k)
+
+
+@triton.jit
+def memories_bwd(
+    # in: queries and what is asked of the last matrix, as factors; filters, gradients
+    query_ptr, asked_ptr, b_ptr, c_ptr, g_y1_ptr, g_y2_ptr,
+    # out: what reading gives to the gradients of the states before every chunk
+    g_first_ptr, g_second_ptr,
+    # sizes
+    ALL, C: tl.constexpr, K: tl.constexpr, H: tl.constexpr,
+    MOMENTUM: tl.constexpr, DEEP: tl.constexpr, T: tl.constexpr, ACC: tl.constexpr,
+    BLOCK_C: tl.constexpr, BLOCK_K: tl.constexpr, BLOCK_H: tl.constexpr,
+):  # fmt: skip
+    """Gradients of what tokens read of the states; a program per chunk and hidden block."""
+    at = tl.program_id(0).to(tl.int64)
+    c, kk = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_K)
+    h = tl.program_id(1) * BLOCK_H + tl.arange(0, BLOCK_H)
+    in_c, in_k, in_h = c < C, kk < K, h < H
+    R: tl.constexpr = 2 * K * H if MOMENTUM else K * H
+    upper = at + (ALL if DEEP else 0)
+    x = _tile(asked_ptr + at * C * H, c, h, H, in_c, in_h, T)
+    rows = tl.trans(_tile(g_y2_ptr + at * C * K, c, kk, K, in_c, in_k, T))
+    found = _mm(rows, _line(b_ptr + upper * C, c, in_c, ACC)[:, None] * x, T, ACC)
+    put_block(g_second_ptr + at * R, found, kk, h, in_k, in_h, K, H, True)
+    if MOMENTUM:
+        found = _mm(rows, _line(c_ptr + upper * C, c, in_c, ACC)[:, None] * x, T, ACC)
+        put_block(g_second_ptr + at * R + K * H, found, kk, h, in_k, in_h, K, H, True)
+    if DEEP:
+        x = _tile(g_y1_ptr + at * C * H, c, h, H, in_c, in_h, T)
+        rows = tl.trans(_tile(query_ptr + at * C * K, c, kk, K, in_c, in_k, T))
+        found = _mm(rows, _line(b_ptr + at * C, c, in_c, ACC)[:, None] * x, T, ACC)
+        put_block(g_first_ptr + at * R, found, kk, h, in_k, in_h, K, H, False)
+        if MOMENTUM:
+            found = _mm(rows, _line(c_ptr + at * C, c, in_c, ACC)[:, None] * x, T, ACC)
+            put_block(g_first_ptr + at * R + K * H, found, kk, h, in_k, in_h, K, H, False)

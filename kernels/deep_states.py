@@ -7,27 +7,32 @@ import triton.language as tl
 
 from kernels.chunk_scan_kernels import _line, _mm, _put, _tile
 from kernels.deep_keys import block, put_block
-from kernels.deep_network import act_bend, act_slope, bend_of_norm, error, through_norm
+from kernels.deep_network import bend_of_norm, error, through_norm
 
 
 @triton.jit
 def _unwrite(
-    # gradients to a state after and before the chunk; ends of the chunk
+    # gradients to a state after and, what reading gives, before the chunk; ends of the chunk
     after, before, ends_ptr,
-    # what else reached the memory; [K, tokens] and [tokens, h] of what was read of the momentum
-    memory, rows, x, c_ptr, c, in_c,
+    # what the key pass gives to the memory
+    memory,
     kk, h, in_k, in_h, K: tl.constexpr, H: tl.constexpr, LAST: tl.constexpr,
-    MOMENTUM: tl.constexpr, T: tl.constexpr, ACC: tl.constexpr,
+    MOMENTUM: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """ends[0] gM + memory, and ends[1] gM + ends[2] gP + rows (c x)."""
+    """ends[0] gM + memory, and ends[1] gM + ends[2] gP, added to what is there."""
+    memory += block(before, kk, h, in_k, in_h, K, H, LAST, ACC)
     later = block(after, kk, h, in_k, in_h, K, H, LAST, ACC)
-    put_block(before, memory + tl.load(ends_ptr).to(ACC) * later, kk, h, in_k, in_h, K, H, LAST)
+    memory += tl.load(ends_ptr).to(ACC) * later
     if MOMENTUM:
-        momentum = tl.load(ends_ptr + 1).to(ACC) * later
+        momentum = block(before + K * H, kk, h, in_k, in_h, K, H, LAST, ACC)
+        momentum += tl.load(ends_ptr + 1).to(ACC) * later
         later = block(after + K * H, kk, h, in_k, in_h, K, H, LAST, ACC)
         momentum += tl.load(ends_ptr + 2).to(ACC) * later
-        momentum += _mm(rows, _line(c_ptr, c, in_c, ACC)[:, None] * x, T, ACC)
+        tl.debug_barrier()  # all has been read before it is written
         put_block(before + K * H, momentum, kk, h, in_k, in_h, K, H, LAST)
+    else:
+        tl.debug_barrier()
+    put_block(before, memory, kk, h, in_k, in_h, K, H, LAST)
 
 
 @triton.jit
@@ -57,15 +62,15 @@ def _unsignal(
 
 @triton.jit
 def states_bwd(
-    # in: as forward, with queries and keys as factors, and the key and query pass
-    k_ptr, v_ptr, query_ptr, key_ptr, b_ptr, c_ptr, last_ptr, e_ptr, ends_ptr, second_ptr,
-    z1_ptr, x_ptr, z2_ptr, d2_ptr, asked_ptr,
+    # in: as forward, with keys as factors, and the key pass
+    k_ptr, v_ptr, key_ptr, last_ptr, e_ptr, ends_ptr, second_ptr,
+    x_ptr, slope_ptr, curve_ptr, z2_ptr, d2_ptr,
     # in: gradients from reading
-    g_y1_ptr, g_y2_ptr, from_x_ptr, from_d1_ptr, from_d2_ptr,
+    from_x_ptr, from_d1_ptr, from_d2_ptr,
     # in and out: gradients to the states before every chunk and after the last
     g_first_ptr, g_second_ptr,
-    # out: gradients to d1, to what is d1 before the activation's slope, to z1, z2 and v
-    g_d1_ptr, g_u_ptr, g_z1_ptr, g_z2_ptr, g_v_ptr,
+    # out: what the bend gives to z1; gradients to what is d1 before the slope, to z1, z2 and v
+    bent_ptr, g_u_ptr, g_z1_ptr, g_z2_ptr, g_v_ptr,
     # sizes
     N, G, C: tl.constexpr, K: tl.constexpr, H: tl.constexpr,
     MOMENTUM: tl.constexpr, DEEP: tl.constexpr, RESIDUAL: tl.constexpr, NORM: tl.constexpr,
@@ -77,12 +82,12 @@ def states_bwd(
     c, kk = tl.arange(0, BLOCK_C), tl.arange(0, BLOCK_K)
     in_c, in_k = c < C, kk < K
     R: tl.constexpr = 2 * K * H if MOMENTUM else K * H
-    for back in range(N):
+    for back in tl.range(N, disable_licm=True):
         at = (N - 1 - back) * G + g
         upper = at + (N * G if DEEP else 0)
         second, g_second = second_ptr + at * R, g_second_ptr + (at + G) * R
         g_d2 = _tile(from_d2_ptr + at * C * K, c, kk, K, in_c, in_k, ACC)
-        for i in range(tl.cdiv(H, BLOCK_H)):
+        for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
             if DEEP:
@@ -94,11 +99,12 @@ def states_bwd(
                 if MOMENTUM:
                     g_w = block(g_first + K * H, kk, h, in_k, in_h, K, H, False, T)
                     g_d1 -= _line(e_ptr + at * C, c, in_c, ACC)[:, None] * _mm(k, g_w, T, ACC)
-                _put(g_d1_ptr + at * C * H, g_d1, c, h, H, in_c, in_h)
-                g_u = g_d1 * act_slope(_tile(z1_ptr + at * C * H, c, h, H, in_c, in_h, ACC))
-                _put(g_u_ptr + at * C * H, g_u, c, h, H, in_c, in_h)
+                bent = g_d1 * _tile(curve_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
+                _put(bent_ptr + at * C * H, bent, c, h, H, in_c, in_h)
+                g_d1 *= _tile(slope_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
+                _put(g_u_ptr + at * C * H, g_d1, c, h, H, in_c, in_h)
                 w2 = block(second, kk, h, in_k, in_h, K, H, True, T)
-                g_d2 += _mm(g_u, tl.trans(w2), T, ACC)
+                g_d2 += _mm(g_d1, tl.trans(w2), T, ACC)
             x = _tile(x_ptr + at * C * H, c, h, H, in_c, in_h, T)
             g_w = block(g_second, kk, h, in_k, in_h, K, H, True, T)
             by = _line(last_ptr + upper * C, c, in_c, ACC)[:, None]
@@ -112,11 +118,10 @@ def states_bwd(
             g_v_ptr + at * C * K, g_z2_ptr + at * C * K,
             c, kk, in_c, in_k, K, RESIDUAL, NORM, ACC,
         )  # fmt: skip
-        tl.debug_barrier()  # what follows reads it, g_d1 and g_u by other threads
-        for i in range(tl.cdiv(H, BLOCK_H)):
+        tl.debug_barrier()  # what follows reads it, bent and g_u by other threads
+        for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
-            read_by = c_ptr
             d2 = _tile(d2_ptr + at * C * K, c, kk, K, in_c, in_k, T)
             g_z1 = _tile(from_x_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
             g_w = block(g_second, kk, h, in_k, in_h, K, H, True, T)
@@ -125,41 +130,25 @@ def states_bwd(
                 g_w = block(g_second + K * H, kk, h, in_k, in_h, K, H, True, T)
                 g_z1 -= _line(e_ptr + upper * C, c, in_c, ACC)[:, None] * _mm(d2, g_w, T, ACC)
             g_z2 = _tile(g_z2_ptr + at * C * K, c, kk, K, in_c, in_k, T)
-            w2 = block(second, kk, h, in_k, in_h, K, H, True, T)
-            g_z1 += _mm(g_z2, w2, T, ACC)
+            g_z1 += _mm(g_z2, block(second, kk, h, in_k, in_h, K, H, True, T), T, ACC)
             if DEEP:
-                z1 = _tile(z1_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
-                g_z1 *= act_slope(z1)
-                g_d1 = _tile(g_d1_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
-                g_z1 += g_d1 * _mm(d2, w2, T, ACC) * act_bend(z1)
+                g_z1 *= _tile(slope_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
+                g_z1 += _tile(bent_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
             _put(g_z1_ptr + at * C * H, g_z1, c, h, H, in_c, in_h)
-            x = _tile(x_ptr + at * C * H, c, h, H, in_c, in_h, T)
-            to_w = _mm(tl.trans(g_z2), x, T, ACC)
+            to_w = _mm(tl.trans(g_z2), _tile(x_ptr + at * C * H, c, h, H, in_c, in_h, T), T, ACC)
             if DEEP:
                 g_u = _tile(g_u_ptr + at * C * H, c, h, H, in_c, in_h, T)
                 to_w += _mm(tl.trans(d2), g_u, T, ACC)
-            x = _tile(asked_ptr + at * C * H, c, h, H, in_c, in_h, T)
-            rows = tl.trans(_tile(g_y2_ptr + at * C * K, c, kk, K, in_c, in_k, T))
-            to_w += _mm(rows, _line(b_ptr + upper * C, c, in_c, ACC)[:, None] * x, T, ACC)
-            if MOMENTUM:
-                read_by = c_ptr + upper * C
             _unwrite(
-                g_second, g_second - G * R, ends_ptr + upper * 3,
-                to_w, rows, x, read_by, c, in_c,
-                kk, h, in_k, in_h, K, H, True, MOMENTUM, T, ACC,
+                g_second, g_second - G * R, ends_ptr + upper * 3, to_w,
+                kk, h, in_k, in_h, K, H, True, MOMENTUM, ACC,
             )  # fmt: skip
             if DEEP:
-                rows = tl.trans(_tile(key_ptr + at * C * K, c, kk, K, in_c, in_k, T))
-                to_w = _mm(rows, g_z1, T, ACC)
-                x = _tile(g_y1_ptr + at * C * H, c, h, H, in_c, in_h, T)
-                rows = tl.trans(_tile(query_ptr + at * C * K, c, kk, K, in_c, in_k, T))
-                to_w += _mm(rows, _line(b_ptr + at * C, c, in_c, ACC)[:, None] * x, T, ACC)
-                if MOMENTUM:
-                    read_by = c_ptr + at * C
+                k = _tile(key_ptr + at * C * K, c, kk, K, in_c, in_k, T)
                 g_first = g_first_ptr + (at + G) * R
                 _unwrite(
                     g_first, g_first - G * R, ends_ptr + at * 3,
-                    to_w, rows, x, read_by, c, in_c,
-                    kk, h, in_k, in_h, K, H, False, MOMENTUM, T, ACC,
+                    _mm(tl.trans(k), g_z1, T, ACC),
+                    kk, h, in_k, in_h, K, H, False, MOMENTUM, ACC,
                 )  # fmt: skip
         tl.debug_barrier()  # the chunk before reads the gradients that this one has written

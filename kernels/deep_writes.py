@@ -32,7 +32,7 @@ def keys_bwd(
     g_k = _mm(tl.trans(met), q, T, ACC)
     if RESIDUAL:
         g_k -= _tile(g_v_ptr + at * C * K, t, kk, K, in_t, in_k, ACC)
-    for i in range(tl.cdiv(H, BLOCK_H)):
+    for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
         h = i * BLOCK_H + tl.arange(0, BLOCK_H)
         in_h = h < H
         g_z1 = _tile(g_z1_ptr + at * C * H, t, h, H, in_t, in_h, T)
@@ -41,7 +41,7 @@ def keys_bwd(
     half: tl.constexpr = 2 if MOMENTUM else 1
     for part in tl.static_range(half):  # what was written to the memory, then to the momentum
         written = tl.zeros([BLOCK_Q, BLOCK_K], dtype=ACC)
-        for i in range(tl.cdiv(H, BLOCK_H)):
+        for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
             d1 = _tile(d1_ptr + at * C * H, t, h, H, in_t, in_h, T)
@@ -74,7 +74,7 @@ def weights_bwd(
     g_second = g_second_ptr + (at + G) * R
     upper = at + (ALL if DEEP else 0)
     g_last, g_e = tl.zeros([BLOCK_Q], dtype=ACC), tl.zeros([BLOCK_Q], dtype=ACC)
-    for i in range(tl.cdiv(H, BLOCK_H)):
+    for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
         h = i * BLOCK_H + tl.arange(0, BLOCK_H)
         in_h = h < H
         x = _tile(x_ptr + at * C * H, t, h, H, in_t, in_h, T)

@@ -22,6 +22,10 @@ FOLDER = Path(__file__).parent / "interpreted"
     [
         ("test_chunk_scan.py", "not slow"),
         ("test_laws.py", "not slow and not compile"),
+        ("test_deep_chunk.py", "not slow"),
+        ("test_deep_laws.py", "not slow"),
+        pytest.param("test_deep_chunk.py", "slow", marks=pytest.mark.slow),
+        pytest.param("test_deep_laws.py", "slow and not compile", marks=pytest.mark.slow),
         pytest.param("test_laws.py", "slow and not compile", marks=pytest.mark.slow),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kernels.deep_chunk import Chunks, deep_chunk
+from kernels.deep_chunk import Chunks, deep_chunk, deep_forward
 
 Start = tuple[Tensor | None, Tensor]
 
@@ -32,7 +32,7 @@ def given(
 ) -> tuple[Chunks, Start]:
     """Random tables, or those whose every number is a gate of 0 or 1."""
     N, G, C, K, H = shape
-    H, L, parts = (H, 2, 2) if deep else (K, 1, 2)
+    H, L = (H, 2) if deep else (K, 1)
     parts = 2 if momentum else 1
     generator = torch.Generator().manual_seed(sum(shape))
 
@@ -143,20 +143,88 @@ def compare(
         assert (one.double() - other).abs().max().item() <= tolerance * scale, i
 
 
-DEEP = [  # N, G, C, K, H
+SHAPES = [  # N, G, C, K, H
     (1, 1, 1, 1, 1),
     (3, 2, 5, 3, 7),
-    (2, 1, 17, 18, 70),
 ]
+FORMS = [(True, True), (False, True), (True, False), (False, False)]
 
 
 @pytest.mark.parametrize("momentum", [False, True], ids=["plain", "momentum"])
 @pytest.mark.parametrize("deep", [False, True], ids=["linear", "deep"])
-@pytest.mark.parametrize(
-    ("residual", "norm"), [(True, True), (False, True), (True, False), (False, False)]
-)
-@pytest.mark.parametrize("shape", DEEP, ids=str)
-def test_outputs_and_all_gradients(
-    shape: tuple[int, ...], residual: bool, norm: bool, deep: bool, momentum: bool
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_outputs_and_all_gradients(shape: tuple[int, ...], deep: bool, momentum: bool) -> None:
+    compare(shape, residual=True, norm=True, deep=deep, momentum=momentum)
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["linear", "deep"])
+@pytest.mark.parametrize(("residual", "norm"), FORMS[1:])
+def test_networks_without_residual_or_norm(residual: bool, norm: bool, deep: bool) -> None:
+    compare((2, 1, 4, 3, 5), residual=residual, norm=norm, deep=deep, momentum=True)
+
+
+def test_several_blocks_of_hidden_channels_and_queries() -> None:
+    compare((1, 1, 66, 18, 70), residual=True, norm=True, deep=True, momentum=True)
+
+
+@pytest.mark.parametrize("gates", [0.0, 1.0])
+def test_gates_of_exactly_0_and_1(gates: float) -> None:
+    compare((2, 1, 3, 4, 5), residual=True, norm=True, deep=True, momentum=True, gates=gates)
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["linear", "deep"])
+def test_single_precision(deep: bool) -> None:
+    how: dict[str, Any] = {"dtype": torch.float32, "tolerance": 5e-5}
+    compare((3, 2, 5, 6, 9), residual=True, norm=True, deep=deep, momentum=True, **how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("momentum", [False, True], ids=["plain", "momentum"])
+@pytest.mark.parametrize("deep", [False, True], ids=["linear", "deep"])
+@pytest.mark.parametrize(("residual", "norm"), FORMS)
+def test_every_network_in_several_blocks(
+    residual: bool, norm: bool, deep: bool, momentum: bool
 ) -> None:
-    compare(shape, residual=residual, norm=norm, deep=deep, momentum=momentum)
+    compare((2, 1, 17, 18, 70), residual=residual, norm=norm, deep=deep, momentum=momentum)
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["linear", "deep"])
+def test_the_operator_is_one_for_torch(deep: bool) -> None:
+    chunks, start = given((2, 2, 3, 3, 4), momentum=deep, deep=deep)
+    torch.library.opcheck(deep_forward, (*chunks, *start, True, True, True, torch.float64))
+
+
+def test_states_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    chunks, start = given((5, 2, 3, 3, 4), momentum=True, deep=True)
+    with torch.no_grad():
+        whole = deep_chunk(chunks, start, residual=True, norm=True)
+        monkeypatch.setattr(
+            "kernels.deep_launch.STATES", 2 * sum(t.numel() for t in start if t is not None)
+        )
+        parts = deep_chunk(chunks, start, residual=True, norm=True)
+    for one, other in zip(parts, whole, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_too_large_is_refused() -> None:
+    chunks, start = given((1, 1, 130, 1, 1), momentum=False, deep=False)
+    with pytest.raises(ValueError, match="128 tokens"):
+        deep_chunk(chunks, start, residual=True, norm=True)
+
+
+def test_replicas_are_more_sequences() -> None:
+    each = [given((2, 2, 3, 3, 4), momentum=True, deep=True) for _ in range(2)]
+    columns = zip(*([*chunks, *start] for chunks, start in each), strict=True)
+    every = [
+        torch.stack(column) * torch.tensor([1.0, 0.5]).view(2, *[1] * column[0].ndim)
+        for column in columns
+    ]  # pyright: ignore
+
+    def run(*tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        *rest, first, second = tensors
+        return deep_chunk(Chunks(*rest), (first, second), residual=True, norm=True)
+
+    found = torch.func.vmap(run)(*every)
+    for i in range(2):
+        for one, other in zip(found, run(*(t[i] for t in every)), strict=True):
+            assert torch.equal(one[i], other)

@@ -22,6 +22,7 @@ SERVED = (
     "momentum_delta",
     "retention",
     "ssd",
+    "titans",
 )
 LINEAR: dict[str, Any] = {"network": "linear", "plain": True, "anchor": "token"}
 
@@ -30,7 +31,7 @@ def test_what_is_served_and_why_the_rest_is_not() -> None:
     reasons = {name: TRITON.refuses(small(name), Target()) for name in sorted(RULES)}
     assert tuple(name for name, why in reasons.items() if not why) == SERVED
     assert reasons["gla"] == "no kernel for a decay per channel"
-    assert reasons["titans"] == "no kernel for class C"
+    assert reasons["ttt_mlp"] == "no kernel for class C but that of titans, this is ttt_mlp"
 
 
 EXEMPT = ("bounded", "compile")
