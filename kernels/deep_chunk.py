@@ -90,7 +90,7 @@ def deep_chunk(
     given = [None if t is None else t.contiguous() for t in (*chunks, *start)]
     needed = any(t is not None and t.requires_grad for t in given)
     keep = torch.is_grad_enabled() and needed
-    y, first, second, _, _ = deep_forward(*given, residual, norm, keep, factors or chunks.q.dtype)  # pyright: ignore
+    y, first, second, _, _ = deep_forward(*given, residual, norm, keep, factors or chunks.q.dtype)
     return y, first, second
 
 
@@ -130,12 +130,12 @@ def deep_forward(
         slope = q.new_empty(count, G, C, job.H) if job.deep else None
         x = query.new_empty(count, G, C, job.H) if job.deep else key
         d1 = torch.empty_like(x) if job.deep else None
-        d2 = torch.empty_like(key)
+        d2, z2 = torch.empty_like(key), torch.empty_like(q[piece])
         given = [None if t is None else t[:, piece] for t in (b, c, A, last, e, ends)]
         tables, ending = given[:3], given[3:]
         job.start(
             deep_keys.keys_fwd, G,
-            k[piece], v[piece], key, *ending, *states, x, slope, None, None, d1, d2, None,
+            k[piece], v[piece], key, *ending, *states, x, slope, None, z2, d1, d2, None,
             N=count, G=G, CARRY=True,
         )  # fmt: skip
         job.start(
@@ -185,9 +185,11 @@ def deep_backward(
     N, G, C, _ = q.shape
     programs, query, key = N * G, q.to(factors), k.to(factors)
 
-    def hidden(kind: torch.dtype = factors, *, always: bool = False) -> Tensor | None:
-        there = job.deep or always
-        return q.new_empty(N, G, C, job.H, dtype=kind) if there else None
+    def wide(kind: torch.dtype) -> Tensor:
+        return q.new_empty(N, G, C, job.H, dtype=kind)
+
+    def hidden(kind: torch.dtype = factors) -> Tensor | None:
+        return wide(kind) if job.deep else None
 
     def room(t: Tensor | None) -> Tensor | None:
         return None if t is None else torch.empty_like(t)
@@ -197,8 +199,8 @@ def deep_backward(
     slope, curve, bent, from_d1, slope_y = (hidden(exact) for _ in range(5))
     d1, g_u = hidden(), hidden()
     x, asked = (hidden(), hidden()) if job.deep else (key, query)
-    g_y1, g_z1, from_x = (hidden(kind, always=True) for kind in (inner, inner, exact))
-    z2, from_d2, g_q, g_k, g_v = (torch.empty_like(q) for _ in range(5))
+    g_y1, g_z1, from_x = wide(inner), wide(inner), wide(exact)
+    z2, from_d2, g_d2, g_q, g_k, g_v = (torch.empty_like(q) for _ in range(6))
     d2, g_y2, g_z2 = (torch.empty_like(query) for _ in range(3))
     own, read, met = (query.new_empty(N, G, C, C) for _ in range(3))
     g_b, g_c, g_A, g_last, g_e, g_ends = (room(t) for t in (b, c, A, last, e, ends))
@@ -227,7 +229,7 @@ def deep_backward(
     job.start(
         deep_states.states_bwd, G,
         k, v, key, last, e, ends, seconds, x, slope, curve, z2, d2,
-        from_x, from_d1, from_d2, g_firsts, g_seconds, bent, g_u, g_z1, g_z2, g_v,
+        from_x, from_d1, from_d2, g_firsts, g_seconds, bent, g_u, g_d2, g_z1, g_z2, g_v,
         N=N, G=G,
     )  # fmt: skip
     if job.deep:

@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kernels.launch import kind_of, tile
+from kernels.launch import STAGES, kind_of, tile
 
 WIDEST, LONGEST = 128, 128  # channels of a head and tokens of a chunk that a program holds
+WARPS = 8
 STATES = 1 << 28  # numbers of states that are kept at once where nothing goes back
 
 
@@ -48,23 +49,29 @@ class Job:
 
     def start(self, kernel: Any, programs: int, *tensors: Tensor | None, **sizes: Any) -> None:
         """Start a kernel: tensors in its order, and of the sizes those it names."""
-        major = (
-            torch.cuda.get_device_capability(self.device)[0] if self.device.type == "cuda" else 9
-        )
-        block, rows, warps = settings(kernel.__name__, self.C, self.K, self.factors, major)
-        told = self.told | {"BLOCK_H": block, "BLOCK_Q": rows} | sizes
+        tiles = blocks(self.C, self.K, self.factors)
+        told = self.told | tiles | sizes
         told = {name: told[name] for name in kernel.arg_names if name in told}
-        blocks = -(-self.C // rows) if "BLOCK_Q" in told else 1
+        second = -(-self.C // tiles["BLOCK_Q"]) if "BLOCK_Q" in told else 1
         if kernel.__name__ == "memories_bwd":
-            blocks = -(-self.H // block)
-        kernel[programs, blocks](*tensors, **told, num_warps=warps, num_stages=1)
+            second = -(-self.H // tiles["BLOCK_H"])
+        kernel[programs, second](*tensors, **told, num_warps=WARPS, num_stages=STAGES)
 
 
-def settings(
-    kernel: str, chunk_size: int, width: int, factors: torch.dtype, capability: int
-) -> tuple[int, int, int]:
-    """Hidden channels of a step, tokens of a program that needs not all, and warps."""
-    return 32, min(64, tile(chunk_size)), 8
+def blocks(chunk_size: int, width: int, factors: torch.dtype) -> dict[str, int]:
+    """Sides of tiles. Found by `python -m benchmarks.aot`: what spills no registers.
+
+    BLOCK_H: hidden channels of a step; BLOCK_Q: tokens of a program that needs not all of a chunk;
+    ROWS: tokens whose sums over hidden channels are held at once, where it needs all.
+    """
+    tokens, wide = tile(chunk_size), torch.finfo(factors).bits > 16
+    large = tokens * tile(width) > 64 * 128
+    rows = 32 if wide else 64
+    return {
+        "BLOCK_H": 16 if wide or large else 32,
+        "BLOCK_Q": min(rows, tokens),
+        "ROWS": min(rows, tokens) if wide or large else tokens,
+    }
 
 
 def pieces(N: int, numbers: int) -> Iterator[slice]:

@@ -91,7 +91,7 @@ def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
     if target.device != "cuda" and not interpreted():
         return f"needs CUDA, target is {target.device}"
     kind, _ = classify(rule)
-    if kind == "C" and (why := triton_deep.refuses(rule)):
+    if kind == "C" and (why := triton_deep.refuses(rule, target.capability)):
         return why
     if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
         return f"no kernel for class {kind}"
@@ -103,7 +103,7 @@ def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
 
 def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     kind, _ = classify(rule)
-    if kind == "C" and isinstance(rule, Titans) and not triton_deep.refuses(rule):
+    if kind == "C" and isinstance(rule, Titans) and not triton_deep.refuses(rule, None):
         return triton_deep.DeepScan(rule, compiled=compiled)
     if kind not in KERNELS - {"C"} or not isinstance(rule, AbstractGradientRule):
         why = {"triton": f"no kernel for class {kind}"}

@@ -19,19 +19,33 @@ from playground.compile.lowering.chunked import LoopScan
 from playground.compile.lowering.loop import Loop, Tensors
 from playground.compile.lowering.pack import Wire
 from playground.compile.lowering.segments import Lane, Segment, segments
+from playground.errors import LoweringError
 
 if TYPE_CHECKING:
     from kernels.deep_chunk import Chunks
 
-LONGEST = 128  # tokens of a chunk that a kernel holds
 FACTORS = (None, torch.bfloat16, torch.float16)  # of products; None for those of the state
 
 
-def refuses(rule: AbstractMemoryRule) -> str:
-    """Why the kernels cannot run a rule of class C; "" if they can."""
+def longest(capability: int) -> int:
+    """Tokens of a chunk that a kernel holds, by the GPU's major capability.
+
+    At 8 a chunk of 128 tokens of 128 channels spills registers (`python -m benchmarks.aot`).
+    """
+    return 64 if capability == 8 else 128
+
+
+def refuses(rule: AbstractMemoryRule, capability: tuple[int, int] | None) -> str:
+    """Why the kernels cannot run a rule of class C; "" if they can.
+
+    Args:
+        rule: any rule.
+        capability: of the GPU; None for one that is not known, or the interpreter.
+    """
     if type(rule) is not Titans:
         return f"no kernel for class C but that of titans, this is {rule.kind}"
     deep = rule.network == "mlp" and rule.depth > 2
+    most = longest(9 if capability is None else capability[0])
     reasons = {
         f"network: {rule.network}": rule.network not in ("mlp", "linear"),
         f"depth: {rule.depth}": deep,
@@ -40,9 +54,23 @@ def refuses(rule: AbstractMemoryRule) -> str:
         f"decay_towards: {rule.decay_towards}": rule.decay_towards != "zero",
         f"anchor: {rule.anchor}": rule.anchor != "chunk",
         f"inner: {rule.inner}": rule.nonlinear_close,
-        f"chunks of more than {LONGEST} tokens": rule.chunk_size > LONGEST,
+        f"chunks of more than {most} tokens": rule.chunk_size > most,
     }
     return next((f"no kernel for {what}" for what, holds in reasons.items() if holds), "")
+
+
+def factors_on(device: str) -> torch.dtype | None:
+    """The type of factors of products; None for that of the state.
+
+    Raises:
+        LoweringError: it would be fp32 on a GPU, whose three TF32 products each spill registers.
+    """
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    if device == "cuda":
+        why = {"triton": "its kernels of class C have factors of 16 bits; use autocast to bf16"}
+        raise LoweringError("titans", "triton cannot run it in fp32.", why)
+    return None
 
 
 class DeepScan:
@@ -63,9 +91,7 @@ class DeepScan:
         self, rule: AbstractMemoryRule, state: State, inputs: Inputs
     ) -> tuple[Tensor, State]:
         """y [B, T, H, V] and the state after the tokens."""
-        kind = inputs.q.device.type
-        factors = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
-        return self.scans[factors](rule, state, inputs)
+        return self.scans[factors_on(inputs.q.device.type)](rule, state, inputs)
 
 
 class DeepLoop(Loop):
@@ -156,24 +182,26 @@ class DeepLoop(Loop):
         filters = list(self.gating.filters(flat).values())
         read = [f.before() if self.rule.read_at == "before" else f for f in filters]
 
-        def both(tensors: Sequence[Tensor | None]) -> Tensor | None:
-            there = [t for t in tensors if t is not None]
-            return torch.stack(there).flatten(2, 3) if there else None
+        def both(tensors: Sequence[Tensor | None]) -> Tensor:
+            return torch.stack([t for t in tensors if t is not None]).flatten(2, 3)
 
         none = torch.zeros_like(filters[0].b[..., -1])
         ends = [
             torch.stack([none if t is None else t[..., -1] for t in (f.b, f.c, f.m)], -1)
             for f in filters
         ]
+        q, k, v = (t.flatten(1, 2) for t in qkv)
         return Chunks(
-            *(t.flatten(1, 2) for t in qkv),
-            both([f.b for f in read]),
-            both([f.c for f in read]),
-            both([f.A for f in read]),
-            both([f.A[..., -1, :] for f in filters]),
-            both([f.e for f in filters]),
-            both(ends),
-        )  # pyright: ignore[reportArgumentType]
+            q=q,
+            k=k,
+            v=v,
+            b=both([f.b for f in read]),
+            c=both([f.c for f in read]) if self.rule.has_momentum else None,
+            A=both([f.A for f in read]),
+            last=both([f.A[..., -1, :] for f in filters]),
+            e=both([f.e for f in filters]) if self.rule.has_momentum else None,
+            ends=both(ends),
+        )
 
     # backward
 
