@@ -60,12 +60,7 @@ def compiled(case: Case, capability: int) -> Compiled:
     """
     names = case.kernel.arg_names
     fixed = {name: case.fixed[name] for name in names if name in case.fixed}
-    signature = {
-        name: "constexpr"
-        if name in fixed
-        else case.types.get(name, "*fp32" if name.endswith("_ptr") else "i32")
-        for name in names
-    }
+    signature = {name: "constexpr" if name in fixed else case.kind(name) for name in names}
     aligned = {
         (i,): [["tt.divisibility", 16]]
         for i, name in enumerate(names)

@@ -15,7 +15,7 @@ class Case:
         fixed: what it is told at compile time; None for a tensor that is not there.
         rows: of its smallest tile that enters a product.
         warps: of a program.
-        types: of tensors that are not fp32, as Triton writes them.
+        types: of its tensors, by name and as Triton writes them; the others are "fp32".
         stages: of loads ahead of products.
     """
 
@@ -31,3 +31,7 @@ class Case:
     def name(self) -> str:
         """Of the kernel."""
         return self.kernel.__name__
+
+    def kind(self, argument: str) -> str:
+        """The type of an argument that is not fixed."""
+        return f"*{self.types.get(argument, 'fp32')}" if argument.endswith("_ptr") else "i32"

@@ -13,7 +13,7 @@ from kernels.decode import WARPS as TOKEN_WARPS
 from kernels.decode_deep import PROGRAMS, WARPS, spanned
 from kernels.launch import kind_of
 
-TYPES = {"mask_ptr": "*i1", "position_ptr": "*i64"}
+TYPES = {"mask_ptr": "i1", "position_ptr": "i64"}
 
 
 def decode_cases(*, every: bool, capability: int) -> Iterator[Case]:

@@ -29,5 +29,5 @@ def short_conv_cases(*, every: bool, capability: int) -> Iterator[Case]:
                 fixed=told | ({} if masked else dict.fromkeys(PLACES)),
                 rows=1,
                 warps=WARPS,
-                types=dict.fromkeys(PLACES, "*i32"),
+                types=dict.fromkeys(PLACES, "i32"),
             )

@@ -24,6 +24,8 @@ SLOW = ("TestEveryRule", "TestChoicesOfLinearTitans")  # of the laws; each in a 
         ("chunk_scan decode short_conv compiled", "not slow"),
         ("gate_filter unit_solve channel_filter weighted_scan fullgraph", "not slow"),
         ("laws", "not slow and not compile"),
+        ("deep_chunk deep_laws", "not slow"),
+        pytest.param("deep_chunk deep_laws", "slow and not compile", marks=pytest.mark.slow),
         pytest.param("decode", "slow", marks=pytest.mark.slow),
         *(
             pytest.param(f"laws -k {name}", "slow and not compile", marks=pytest.mark.slow)

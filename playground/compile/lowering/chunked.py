@@ -1,5 +1,6 @@
 """The chunked lowering: matrix products over whole chunks, in the form that a rule's class has."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -18,13 +19,21 @@ from playground.compile.target import Target
 class LoopScan:
     """Classes C, C' and D: one chunk after another, each in dual form, behind one operator."""
 
-    def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
+    def __init__(
+        self,
+        rule: AbstractGradientRule,
+        *,
+        compiled: bool,
+        machine: Callable[..., Loop] = Loop,
+        note: str = "",
+    ) -> None:
+        """machine: what runs the loop; note: what tells its loops from those of other machines."""
         self.rule = rule
-        name = f"{type(rule).__module__}.{rule!r}|compiled={compiled}"
+        name = f"{type(rule).__module__}.{rule!r}|compiled={compiled}{note}"
         self.wires = {masked: wire_of(rule, masked, compiled=compiled) for masked in (False, True)}
         self.loops = {masked: f"{name}|masked={masked}" for masked in (False, True)}
         for masked, loop in self.loops.items():  # here, not in a call: a trace must find them
-            LOOPS.setdefault(loop, Loop(self.wires[masked], compiled=compiled))
+            LOOPS.setdefault(loop, machine(self.wires[masked], compiled=compiled))
 
     def __call__(
         self, rule: AbstractMemoryRule, state: State, inputs: Inputs

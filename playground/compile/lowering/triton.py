@@ -2,6 +2,7 @@
 
 Classes A and B: what tokens write is an affine map of the state at their chunk's start, and the
 scan over chunks with all that is read from it is one operator (`kernels.chunk_scan`).
+Class C: `triton_deep.py`.
 """
 
 from __future__ import annotations  # Dynamo must not evaluate nested annotations
@@ -12,6 +13,8 @@ from torch import Tensor
 from kernels.launch import installed, interpreted
 from memory_rules import AbstractGradientRule, AbstractMemoryRule, Scan
 from memory_rules.filters import Filter
+from memory_rules.titans import Titans
+from playground.compile.lowering import triton_deep
 from playground.compile.lowering.affine import AffineScan, Lanes, Leaves, Solved
 from playground.compile.lowering.base import Lowering
 from playground.compile.lowering.classify import classify
@@ -21,7 +24,7 @@ from playground.compile.lowering.triton_decode import says, with_decoding
 from playground.compile.target import Target
 from playground.errors import LoweringError
 
-KERNELS = frozenset({"A", "B"})  # classes of rules that have one
+KERNELS = frozenset({"A", "B", "C"})  # classes of rules that have one
 
 
 class KernelScan(AffineScan):
@@ -92,6 +95,8 @@ def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
     if target.device != "cuda" and not interpreted():
         return f"needs CUDA, target is {target.device}"
     kind, _ = classify(rule)
+    if kind == "C" and (why := triton_deep.refuses(rule, target.capability)):
+        return why
     if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
         return f"no kernel for class {kind}"
     if rule.side == "value":
@@ -102,7 +107,9 @@ def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
 
 def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     kind, _ = classify(rule)
-    if kind not in KERNELS or not isinstance(rule, AbstractGradientRule):
+    if kind == "C" and isinstance(rule, Titans) and not triton_deep.refuses(rule, None):
+        return triton_deep.DeepScan(rule, compiled=compiled)
+    if kind not in KERNELS - {"C"} or not isinstance(rule, AbstractGradientRule):
         why = {"triton": f"no kernel for class {kind}"}
         raise LoweringError(rule.kind, "triton cannot run it.", why)
     kernels = ChannelKernelScan if rule.side == "key" else KernelScan

@@ -23,6 +23,7 @@ SERVED = (
     "momentum_delta",
     "retention",
     "ssd",
+    "titans",
 )
 LINEAR: dict[str, Any] = {"network": "linear", "plain": True, "anchor": "token"}
 
@@ -32,7 +33,7 @@ def test_what_is_served_and_why_the_rest_is_not() -> None:
     assert tuple(name for name, why in reasons.items() if not why) == SERVED
     wide = small("titans", **LINEAR, objective="dot", decay="value_channel")
     assert TRITON.refuses(wide, Target()) == "no kernel for a decay per value channel"
-    assert reasons["titans"] == "no kernel for class C"
+    assert reasons["ttt_mlp"] == "no kernel for class C but that of titans, this is ttt_mlp"
 
 
 EXEMPT = ("bounded", "compile")
