@@ -7,6 +7,7 @@ allowed is a multiple of the error that the recurrence itself makes at the preci
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -88,15 +89,17 @@ def judge(
         plain: what the recurrence finds at the precision that is timed.
         found: what is judged.
         dtype: of that precision.
-        tolerance: the largest relative error; None for ALLOWED times the error of `plain`.
+        tolerance: the largest relative error; None for ALLOWED times the error of `plain`: of the
+            same tensor, or that of its middle tensor, since a small one may be right by luck.
     """
-    eps = torch.finfo(dtype).eps
+    typical = median(_apart(plain[n], w) / max(w.norm().item(), 1e-30) for n, w in exact.items())
+    least = max(SLACK * torch.finfo(dtype).eps, typical)
     worst = Gate(green=True, error=0.0, where="")
     for name, want in exact.items():
         norm, off = want.norm().item(), _apart(found[name], want)
         allowed = (tolerance or 0.0) * norm
         if tolerance is None:
-            allowed = ALLOWED * max(_apart(plain[name], want), SLACK * eps * norm)
+            allowed = ALLOWED * max(_apart(plain[name], want), least * norm)
         share = off / max(allowed, 1e-30)
         if not share <= worst.error:  # also true for NaN
             relative = off / max(norm, 1e-30)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from memory_rules import RULES, AbstractMemoryRule, Inputs, State
 from playground.bench import SCALES, GateScale, Shape, check_scan
+from playground.bench.gate import judge
 from playground.bench.inputs import make_problem
 from playground.compile import LOWERINGS
 
@@ -73,3 +74,13 @@ def test_a_tolerance_of_ones_own_takes_the_place_of_the_recurrences_error() -> N
     red = check_scan(TITANS, right, SHAPE, tolerance=1e-12)
     assert not red.green
     assert 1e-12 < red.relative < 1e-4
+
+
+def test_a_small_tensor_that_the_recurrence_met_by_luck_is_not_held_to_it() -> None:
+    exact = {n: torch.ones(2, dtype=torch.float64) for n in ("a", "b", "c")}
+    plain = {"a": exact["a"] + 1e-6, "b": exact["b"] + 2e-6, "c": exact["c"] + 1e-9}
+    near = {"a": exact["a"], "b": exact["b"], "c": exact["c"] + 5e-6}
+    assert judge(exact, plain, near, torch.float32).green
+    off = near | {"c": exact["c"] + 1e-4}
+    gate = judge(exact, plain, off, torch.float32)
+    assert not gate.green and gate.where == "c"
