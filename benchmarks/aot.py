@@ -7,10 +7,12 @@ shared memory than a GPU has, or where it should use a GPU's tensor cores does n
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -99,17 +101,49 @@ def assembled(ptx: str) -> tuple[int, int]:
         file = Path(place) / "kernel.ptx"
         file.write_text(ptx, encoding="utf-8")
         command = [str(program), "-v", f"--gpu-name={name}", str(file), "-o", f"{place}/kernel"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    registers = re.search(r"Used (\d+) registers", done.stderr)
-    spills = re.search(r"(\d+) bytes spill stores", done.stderr)
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise RuntimeError(finished.stderr)
+    registers = re.search(r"Used (\d+) registers", finished.stderr)
+    spills = re.search(r"(\d+) bytes spill stores", finished.stderr)
     assert registers is not None
     assert spills is not None
     return int(registers.group(1)), int(spills.group(1))
 
 
-def table(rows: list[Compiled]) -> str:
+Job = tuple[int, int, int, bool]  # family, capability, number of the case; every size or not
+
+
+def jobs(every: bool) -> list[Job]:
+    """What there is to compile; a case itself cannot be sent to another process."""
+    families = product(enumerate(CASES), SHARED)
+    return [
+        (family, capability, number, every)
+        for (family, cases), capability in families
+        for number, _ in enumerate(cases(every=every, capability=capability))
+    ]
+
+
+def done(job: Job) -> tuple[list[str], str]:
+    """The cells of a row, and what is wrong."""
+    family, capability, number, every = job
+    case = list(CASES[family](every=every, capability=capability))[number]
+    row = compiled(case, capability)
+    cells = (
+        case.name,
+        case.sizes,
+        f"sm_{capability}",
+        case.warps,
+        row.registers,
+        row.spills,
+        row.shared,
+        "yes" if row.tensor_cores else "no",
+        row.problem or "ok",
+    )
+    return [str(cell) for cell in cells], row.problem
+
+
+def table(rows: list[list[str]]) -> str:
     """A page of Markdown."""
     lines = [
         "# Kernels compiled ahead of time",
@@ -119,19 +153,7 @@ def table(rows: list[Compiled]) -> str:
         "| kernel | sizes | GPU | warps | registers | spills | shared | tensor cores | |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
-        cells = (
-            row.case.name,
-            row.case.sizes,
-            f"sm_{row.capability}",
-            row.case.warps,
-            row.registers,
-            row.spills,
-            row.shared,
-            "yes" if row.tensor_cores else "no",
-            row.problem or "ok",
-        )
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    lines += ["| " + " | ".join(cells) + " |" for cells in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -140,19 +162,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Kernels compiled for GPUs that are not here.")
     parser.add_argument("--all", action="store_true", help="every size, not representatives")
     parser.add_argument("--write", type=Path, help="a file for the table")
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
     asked = parser.parse_args()
-    rows = []
-    for cases, capability in product(CASES, SHARED):
-        for case in cases(every=asked.all, capability=capability):
-            rows.append(compiled(case, capability))
-            line = f"{case.name}, {case.sizes}, sm_{capability}: {rows[-1].problem or 'ok'}"
-            print(line, file=sys.stderr, flush=True)
+    rows, wrong, todo = [], False, jobs(asked.all)
+    with ProcessPoolExecutor(asked.processes) as pool:
+        for cells, problem in pool.map(done, todo):
+            rows.append(cells)
+            wrong = wrong or bool(problem)
+            said = f"{len(rows)}/{len(todo)} {cells[0]}, {cells[1]}, {cells[2]}: {cells[-1]}"
+            print(said, file=sys.stderr, flush=True)
     text = table(rows)
     if asked.write:
         asked.write.write_text(text, encoding="utf-8")
     else:
         print(text)
-    return int(any(row.problem for row in rows))
+    return int(wrong)
 
 
 if __name__ == "__main__":
