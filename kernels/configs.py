@@ -37,7 +37,8 @@ CONFIGS: dict[Key, dict[str, int]] = {
     ("channels_fwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
     ("channels_bwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
     # weighted_scan
-    ("weighted_tokens_bwd", 16, ANY, 8): {"warps": 2},
+    ("weighted_states_fwd", ANY, ANY, 8): {"block": 16},
+    ("weighted_states_bwd", ANY, ANY, 8): {"block": 16},
     # chunk_scan
     ("states_bwd", ANY, ANY, 8): {"block": 16},
     ("writes_bwd", ANY, ANY, 8): {"block": 16},

@@ -157,6 +157,13 @@ def weighted_tokens_bwd(
     E: tl.constexpr = 3 * K if MOMENTUM else K
     half: tl.constexpr = 2 if MOMENTUM else 1
     met = tl.zeros([BLOCK_C, BLOCK_C], dtype=ACC)
+    # in a loop of its own: a product of other sides beside them makes all products' layouts worse
+    for i in range(tl.cdiv(V, BLOCK_V)):
+        v = i * BLOCK_V + tl.arange(0, BLOCK_V)
+        in_v = v < V
+        y = _tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
+        met -= _mm(y, tl.trans(_tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T)), T, ACC)
+    _put(g_a_ptr + at * C * C, met, c, c, C, in_c, in_c)
     for part in tl.static_range(half):  # the memory's half of a state, then the momentum's
         read = tl.zeros([BLOCK_C, BLOCK_K], dtype=ACC)
         written = tl.zeros([BLOCK_C, BLOCK_K], dtype=ACC)
@@ -173,9 +180,7 @@ def weighted_tokens_bwd(
             read += _mm(y, tl.trans(state), T, ACC)
             written -= _mm(d, tl.trans(g_state), T, ACC)
             kept += tl.sum(g_state * state, 1)
-            if part == 0:
-                met -= _mm(y, tl.trans(d), T, ACC)
-            else:
+            if part == 1:
                 above = _tile(g_states_ptr + at * R * V, k, v, V, in_k, in_v, ACC)
                 lent += tl.sum(above * state, 1)
             if SOLVED:
@@ -189,4 +194,3 @@ def weighted_tokens_bwd(
         tl.store(g_ends_ptr + at * E + 2 * part * K + k, kept, mask=in_k)
         if part == 1:
             tl.store(g_ends_ptr + at * E + K + k, lent, mask=in_k)
-    _put(g_a_ptr + at * C * C, met, c, c, C, in_c, in_c)
