@@ -88,5 +88,5 @@ def test_kernels_that_no_gpu_has_run_are_taken_by_name_only() -> None:
     best, why = choose(rule, cuda, "triton")
     assert best is not None and best.name == "triton"
     assert why == {"chunked": "lowering=triton", "recurrent": "lowering=triton"}
-    best, why = choose(RULES["titans"](), cuda, "triton")
-    assert best is None and why["triton"] == "no kernel for class C"
+    best, why = choose(RULES["moneta"](), cuda, "triton")
+    assert best is None and why["triton"] == "no kernel for class D"

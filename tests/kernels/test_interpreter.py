@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parent / "interpreted"
-SLOW = ("TestEveryRule", "TestChoicesOfLinearTitans")  # of the laws; each in a process of its own
+SLOW = (
+    "TestLinearTitans",
+    "TestEveryRule",
+    "TestChoicesOfLinearTitans",
+)  # of the laws; each in a process of its own
 
 
 @pytest.mark.triton_interpret

@@ -52,9 +52,9 @@ class KernelConformance(RuleConformance):
 
 
 class TestLinearTitans(KernelConformance):
-    """Both classes, with momentum."""
+    """Both classes, with momentum; the operators of class A are those of class B and one less."""
 
-    @pytest.fixture(params=["l2", "dot"])
+    @pytest.fixture(params=["l2", pytest.param("dot", marks=pytest.mark.slow)])
     def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
         return small("titans", **LINEAR, objective=request.param)
 
