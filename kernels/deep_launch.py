@@ -1,7 +1,7 @@
 """How the kernels of a deep memory are started: sizes, tiles and warps."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from kernels.configs import STAGES
 from kernels.launch import kind_of, tile
 
 WIDEST, LONGEST = 128, 128  # channels of a head and tokens of a chunk that a program holds
-WARPS = 8
+SEQUENTIAL = ("keys_fwd", "states_bwd")  # a program per sequence and head
 STATES = 1 << 28  # numbers of states that are kept at once where nothing goes back
 
 
@@ -21,6 +21,24 @@ def check_sizes(chunk_size: int, width: int) -> str:
     if width > WIDEST:
         return f"no kernel for heads wider than {WIDEST}, this one has {width}"
     return ""
+
+
+class Settings(NamedTuple):
+    """Sides of tiles, and warps of a program.
+
+    hidden: channels of a step; queries: tokens of a program that needs not all of a chunk;
+    sums: tokens whose sums over hidden channels are held at once, where it needs all.
+    """
+
+    hidden: int
+    queries: int
+    sums: int
+    warps: int
+
+    @property
+    def tiles(self) -> dict[str, int]:
+        """As kernels are told."""
+        return {"BLOCK_H": self.hidden, "BLOCK_Q": self.queries, "ROWS": self.sums}
 
 
 class Job:
@@ -50,29 +68,28 @@ class Job:
 
     def start(self, kernel: Any, programs: int, *tensors: Tensor | None, **sizes: Any) -> None:
         """Start a kernel: tensors in its order, and of the sizes those it names."""
-        tiles = blocks(self.C, self.K, self.factors)
-        told = self.told | tiles | sizes
-        told = {name: told[name] for name in kernel.arg_names if name in told}
-        second = -(-self.C // tiles["BLOCK_Q"]) if "BLOCK_Q" in told else 1
-        if kernel.__name__ == "memories_bwd":
-            second = -(-self.H // tiles["BLOCK_H"])
-        kernel[programs, second](*tensors, **told, num_warps=WARPS, num_stages=STAGES)
+        name = kernel.__name__
+        how = settings(name, self.C, self.K, self.factors)
+        told = self.told | how.tiles | sizes
+        told = {size: told[size] for size in kernel.arg_names if size in told}
+        second = -(-self.C // how.queries) if "BLOCK_Q" in told else 1
+        if name == "memories_bwd":
+            second = -(-self.H // how.hidden)
+        kernel[programs, second](*tensors, **told, num_warps=how.warps, num_stages=STAGES)
 
 
-def blocks(chunk_size: int, width: int, factors: torch.dtype) -> dict[str, int]:
-    """Sides of tiles. Found by `python -m benchmarks.aot`: what spills no registers.
-
-    BLOCK_H: hidden channels of a step; BLOCK_Q: tokens of a program that needs not all of a chunk;
-    ROWS: tokens whose sums over hidden channels are held at once, where it needs all.
-    """
+def settings(kernel: str, chunk_size: int, width: int, factors: torch.dtype) -> Settings:
+    """How a kernel is started. Found by `python -m benchmarks.aot`: what spills no registers."""
     tokens, wide = tile(chunk_size), torch.finfo(factors).bits > 16
     large = tokens * tile(width) > 64 * 128
-    rows = 32 if wide else 64
-    return {
-        "BLOCK_H": 16 if wide or large else 32,
-        "BLOCK_Q": min(rows, tokens),
-        "ROWS": min(rows, tokens) if wide or large else tokens,
-    }
+    short = tokens <= 32 and kernel not in SEQUENTIAL
+    rows = min(32 if wide else 64, tokens)
+    return Settings(
+        hidden=16 if wide or large or short else 32,
+        queries=rows,
+        sums=rows if wide or large else tokens,
+        warps=4 if short else 8,
+    )
 
 
 def pieces(N: int, numbers: int) -> Iterator[slice]:

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.aot_cases.case import Case
 from kernels import deep_keys, deep_reads, deep_states, deep_writes
-from kernels.deep_launch import WARPS, blocks
+from kernels.deep_launch import settings
 from kernels.launch import kind_of, tile
 from playground.compile.lowering.triton_deep import longest
 
@@ -65,7 +65,7 @@ def deep_chunk_cases(*, every: bool, capability: int) -> Iterator[Case]:
                 yield from _modes(kernel, 64, 64, 1, deep=False)
         told = {"SIZE": 64 * 256, "MOMENTUM": True, "ACC": kind_of(torch.float32), "BLOCK": 1024}
         kernel = deep_writes.ends_bwd
-        yield Case(kernel=kernel, sizes="64 x 256", fixed=told, rows=0, warps=WARPS)
+        yield Case(kernel=kernel, sizes="64 x 256", fixed=told, rows=0, warps=8)
 
 
 def _modes(kernel: Any, chunk: int, width: int, expand: int, **form: bool) -> Iterator[Case]:
@@ -91,12 +91,12 @@ def _case(
     deep: bool = True,
     **mode: bool,
 ) -> Case:
-    tiles = blocks(chunk, width, torch.bfloat16)
+    how = settings(kernel.__name__, chunk, width, torch.bfloat16)
     told: dict[str, Any] = mode | {
         "C": chunk, "K": width, "H": width * expand, "MOMENTUM": momentum, "DEEP": deep,
         "RESIDUAL": True, "NORM": True, "T": kind_of(torch.bfloat16),
         "ACC": kind_of(torch.float32), "BLOCK_C": tile(chunk), "BLOCK_K": tile(width),
-        **tiles,
+        **how.tiles,
     }  # fmt: skip
     absent = [] if momentum else [*MOMENTUM]
     absent += [] if deep else DEEP
@@ -107,7 +107,7 @@ def _case(
         kernel=kernel,
         sizes=named,
         fixed=told | dict.fromkeys(absent),
-        rows=min(tiles["BLOCK_Q"], tile(width)),
-        warps=WARPS,
+        rows=min(how.queries, tile(width)),
+        warps=how.warps,
         types=dict.fromkeys(FACTORS + HIDDEN if deep else FACTORS, "bf16"),
     )

@@ -23,7 +23,6 @@ REFUSED: dict[str, dict[str, Any]] = {
     "decay_towards: start": {"decay_towards": "start"},
     "chunks of more than 128 tokens": {"chunk_size": 256},
 }
-QUICK = ("precision", "chunk of one", "streaming", "mask")
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -45,17 +44,14 @@ def test_factors_of_32_bits_are_refused_on_a_gpu() -> None:
     assert factors_on("cpu") is None
 
 
-@pytest.mark.parametrize("name", QUICK)
-def test_the_linear_memory_with_a_norm_keeps_the_main_laws(name: str) -> None:
-    rule = small("titans", **NORMED)
+@pytest.mark.parametrize(
+    ("form", "name"), [({}, "oracle equivalence"), (NORMED, "streaming")], ids=["deep", "linear"]
+)
+def test_representatives(form: dict[str, Any], name: str) -> None:
+    rule = small("titans", **form)
     assert not TRITON.refuses(rule, Target())
     verdict = check(rule, TRITON.scan, next(law for law in LAWS if law.name == name))
     assert verdict.passed and not verdict.skipped, verdict
-
-
-def test_the_deep_memory_equals_the_recurrence() -> None:
-    law = next(law for law in LAWS if law.name == "oracle equivalence")
-    assert check(small("titans"), TRITON.scan, law).passed
 
 
 @pytest.mark.slow
