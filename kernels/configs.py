@@ -38,6 +38,7 @@ CONFIGS: dict[Key, dict[str, int]] = {
     ("channels_bwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
     # weighted_scan
     ("weighted_states_fwd", ANY, ANY, 8): {"block": 16},
+    ("weighted_states_fwd", 128, ANY, 10): {"warps": 4},
     ("weighted_states_bwd", ANY, ANY, 8): {"block": 16},
     # chunk_scan
     ("states_bwd", ANY, ANY, 8): {"block": 16},
