@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from memory_rules import AbstractMemoryRule
 from playground.errors import SpecError
-from playground.spec.model import ModelSpec, require
+from playground.spec.model import ModelSpec
+from playground.spec.require import require
 
 Path = Literal["recurrent", "eager", "compiled", "triton"]
 Mode = Literal["forward", "forward_backward", "train_step", "prefill", "decode"]

@@ -7,14 +7,9 @@ from typing import ClassVar, Literal
 
 from blocks.spec import Attention, BlockSpec, Conv, Identity, Mac, Mag, Mal
 from playground.errors import SpecError
+from playground.spec.require import require
 
 _RUN = re.compile(r"(\d*)([A-Za-z_]\w*)")
-
-
-def require(condition: bool, name: str, problem: str, fix: str) -> None:
-    """Raise a SpecError of field `name` unless the condition holds."""
-    if not condition:
-        raise SpecError(name, problem, fix=fix)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from playground.spec.model import ModelSpec, require
+from playground.spec.model import ModelSpec
+from playground.spec.require import require
 from playground.spec.tasks import TaskSpec
 
 CompileMode = Literal["default", "graphs"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from playground.errors import SpecError
-from playground.spec.model import require
+from playground.spec.require import require
 from playground.spec.run import RunSpec, TrainSpec
 from playground.spec.sweep import BaseSpec, EngineSpec, Scalar, Written
 from playground.spec.tasks import TaskSpec

@@ -6,7 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from playground.errors import SpecError
-from playground.spec.model import ModelSpec, require
+from playground.spec.model import ModelSpec
+from playground.spec.require import require
 from playground.spec.run import RunSpec, TrainSpec
 from playground.spec.tasks import TaskSpec
 

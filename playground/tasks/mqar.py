@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 
 from playground.errors import DataError
 from playground.spec.tasks import Mqar
-from playground.tasks.base import Ask, Batch, Scoring, check_split, summed_loss
+from playground.tasks.answers import EVAL_SEED, certain, score_answers
+from playground.tasks.base import Batch, Scoring, check_split
 from playground.tasks.counter import below, draws, unit
 
 GENERATOR = "mqar-1"  # part of the data's identity: raise it when the same spec gives other tokens
-EVAL_SEED = 0  # val and test are the same examples for every run
-EVAL_SIZE = 250  # examples scored at once
 _KEEP = 2  # a query and its answer slot: queries are two tokens apart at least
 
 
@@ -119,22 +118,11 @@ class MqarTask:
             examples with every query right), "tokens" (queries scored).
         """
         check_split(split)
-        total, loss = self.spec.test_examples, 0.0
-        starts = range(0, total, EVAL_SIZE)[:batches]
-        hits: list[torch.Tensor] = []
-        for done, first in enumerate(starts, start=1):
-            part = self._examples(split, EVAL_SEED, first, min(EVAL_SIZE, total - first))
-            logits = yield Ask(batch=part, carry=False, done=done, total=len(starts))
-            targets = part.targets.to(logits.device)
-            loss += summed_loss(logits, targets)
-            hits.append(logits.argmax(-1) == targets)
-        right = torch.cat(hits).double()  # [examples, pairs]
-        return {
-            "loss": loss / right.numel(),
-            "accuracy": right.mean().item(),
-            "solved": right.amin(dim=1).mean().item(),
-            "tokens": float(right.numel()),
-        }
+        return score_answers(
+            lambda first, count: self._examples(split, EVAL_SEED, first, count),
+            self.spec.test_examples,
+            batches=batches,
+        )
 
     def floors(self) -> dict[str, float]:
         """Nats per query of a guess among all values, and among the values of the example."""
@@ -172,9 +160,7 @@ class Oracle:
         keys, values = tokens[:, 0:split:2], tokens[:, 1:split:2]
         asked = tokens.gather(1, positions)
         which = (asked[:, :, None] == keys[:, None, :]).int().argmax(-1)
-        answers = values.gather(1, which)
-        logits = torch.full((*answers.shape, self.spec.vocab), -100.0)
-        return logits.scatter_(-1, answers[..., None], 0.0)
+        return certain(values.gather(1, which), self.spec.vocab)
 
     def start(self, batch: int) -> Sequence[torch.Tensor]:
         """It carries nothing."""
