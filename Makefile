@@ -15,8 +15,10 @@ export PLAYGROUND_DATA := $(abspath ../shared/data)
 endif
 endif
 
-# The matrices of tests are small: more threads than one cost more than they give.
+# The matrices of tests are small: a second thread costs more than it gives, a second process
+# does not. Tests of one file share what they set up, so a file stays in one process.
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadscope -p no:benchmark
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -43,10 +45,10 @@ ablation: .venv/.stamp-run
 	$(BIN)/playground sweep specs/sweeps/titans_ablation.yaml $(ARGS)
 
 test: .venv/.stamp-test
-	$(ONE_THREAD) $(BIN)/python -m pytest -m 'not slow and not gpu' $(ARGS)
+	$(PYTEST) -m 'not slow and not gpu' $(ARGS)
 
 test-all: .venv/.stamp-test
-	$(ONE_THREAD) $(BIN)/python -m pytest -m 'not gpu' $(ARGS)
+	$(PYTEST) -m 'not gpu' $(ARGS)
 
 aot: .venv/.stamp-test
 	$(BIN)/python -m benchmarks.aot --all --write docs/results/aot.md $(ARGS)
