@@ -90,11 +90,14 @@ class Task(Protocol):
 
     Attributes:
         vocab: how many different tokens there are; 0 where examples are not of tokens.
-        loss: what a model is trained on.
     """
 
     vocab: int
-    loss: Loss
+
+    @property
+    def loss(self) -> Loss:
+        """What a model is trained on."""
+        ...
 
     def data_sha(self) -> str:
         """Identity of the data, part of a run's fingerprint."""

@@ -12,8 +12,6 @@ IGNORE = -100  # a target with this value is not scored
 class Loss(Protocol):
     """A loss of a task: sums, so that accumulated batches give the mean over all of them."""
 
-    unit: str
-
     def summed(self, outputs: Tensor, targets: Tensor, *, stacked: bool = False) -> Tensor:
         """The loss summed over the scored targets, in fp32 at least.
 
@@ -34,8 +32,6 @@ class Loss(Protocol):
 
 class CrossEntropy:
     """Nats per token: outputs [..., L], targets [...] int64; -100 is not scored."""
-
-    unit = "nats per token"
 
     def summed(self, outputs: Tensor, targets: Tensor, *, stacked: bool = False) -> Tensor:
         """See `Loss`."""
@@ -58,8 +54,6 @@ class Bernoulli:
     A frame whose targets are all -100 is not scored.
     """
 
-    unit = "nats per frame"
-
     def summed(self, outputs: Tensor, targets: Tensor, *, stacked: bool = False) -> Tensor:
         """See `Loss`."""
         outputs = _wide(outputs)
@@ -81,7 +75,7 @@ class Distance:
     """
 
     def __init__(self, kind: str) -> None:
-        self.kind, self.unit = kind, f"{kind} error per value"
+        self.kind = kind
 
     def summed(self, outputs: Tensor, targets: Tensor, *, stacked: bool = False) -> Tensor:
         """See `Loss`."""
