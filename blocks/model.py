@@ -1,4 +1,7 @@
-"""The model: embedding, blocks, final norm, head; a stream that can be left and taken up again."""
+"""The model: embedding, blocks, final norm, head; a stream that can be left and taken up again.
+
+Here is what all models share, and the one of tokens; `frames.py` and `series.py` have the others.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
@@ -55,38 +58,52 @@ class Block(Protocol):
         ...
 
 
-class Model(nn.Module):
-    """Tokens in, logits out.
+class AbstractModel(nn.Module):
+    """Inputs of some kind in, something said of them out: an embedding, blocks, a norm, a head.
 
-    Args:
-        blocks: what the model is composed of, in order; each has its own norms and residuals.
-        vocab: how many tokens there are, L.
-        dim: model width M.
-        norm: the norm before the head.
-        tie_embeddings: whether the head is the embedding's transpose.
+    A final class below it says what the two ends are.
+
+    length: positions of every input, where that is fixed.
     """
+
+    length: int | None = None
 
     def __init__(
         self,
+        embedding: "nn.Embedding | nn.Linear",
         blocks: Sequence[nn.Module],
-        *,
-        vocab: int,
-        dim: int,
-        norm: Norm = "rms",
-        tie_embeddings: bool = True,
+        norm: nn.Module,
+        head: nn.Module | None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab, dim)
+        self.dropout = dropout
+        self.embedding = embedding
         self.blocks = nn.ModuleList(blocks)
-        self.norm = make_norm(norm, dim)
-        self.head = None if tie_embeddings else Head(dim, vocab)
+        self.norm = norm
+        self.head = head
+
+    def enter(self, inputs: Tensor) -> Tensor:
+        """Inputs, B of them, as positions of the model's width: [B, T, M]."""
+        raise NotImplementedError
+
+    def leave(self, x: Tensor, inputs: Tensor) -> Tensor:
+        """What is said after the last block: [B, n, M] and the inputs -> [B, n, L]."""
+        raise NotImplementedError
+
+    def example(self, batch: int, length: int) -> Tensor:
+        """Inputs of zeros, with `length` positions where the model leaves that open."""
+        raise NotImplementedError
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
     def block(self, index: int) -> "Block":
         """The block at `index`, as what it is."""
         return cast("Block", self.blocks[index])
 
     def start(self, batch: int) -> ModelState:
-        """The state of `batch` sequences before the first token."""
+        """The state of `batch` sequences before the first position."""
         states = {str(i): self.block(i).start(batch) for i in range(len(self.blocks))}
         device = self.embedding.weight.device
         return ModelState(
@@ -103,37 +120,74 @@ class Model(nn.Module):
         positions: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, ModelState]:
-        """Logits for the token after each token.
+        """What is said after each position; of a model of tokens, logits for the next one.
 
         Args:
-            tokens: [B, T] int64.
+            tokens: [B, T] int64; frames [B, T, F]; or windows of a series [B, lookback].
             state: what came before; None begins anew, and then no state is returned.
-            positions: [B, n] int64, indices into T: logits are made there only.
+            positions: [B, n] int64, indices into T: outputs are made there only.
             mask: [B, T] bool, False where a token is padding. It may stand anywhere and keeps its
-                slot, writes nothing and is not attended to; its logits mean nothing.
+                slot, writes nothing and is not attended to; what is said there means nothing.
 
         Returns:
-            Logits [B, T, L] (or [B, n, L]); with a state given, the pair of logits and next state.
+            [B, T, L] (or [B, n, L]), of a series [B, 1, horizon]; with a state given, the pair of
+            that and the next state.
         """
         begun = self.start(tokens.shape[0]) if state is None else state
-        x, after = self.embedding(tokens), {}
+        x, after = self._dropped(self.enter(tokens)), {}
+        length = x.shape[1]
         for i in range(len(self.blocks)):
             x, after[str(i)] = self.block(i)(x, begun.blocks[str(i)], mask)
         if positions is not None:
             x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
-        logits = self.logits(x)
+        outputs = self.leave(x, tokens)
         if state is None:
-            return logits
-        return logits, ModelState(
+            return outputs
+        return outputs, ModelState(
             blocks=TensorDict(after, batch_size=begun.batch_size),
-            position=begun.position + tokens.shape[1],
+            position=begun.position + length,
             batch_size=begun.batch_size,
         )
 
-    def logits(self, x: Tensor) -> Tensor:
+
+class Model(AbstractModel):
+    """Tokens [B, T] in, logits [B, T, L] out.
+
+    Args:
+        blocks: what the model is composed of, in order; each has its own norms and residuals.
+        vocab: how many tokens there are, L.
+        dim: model width M.
+        norm: the norm before the head.
+        tie_embeddings: whether the head is the embedding's transpose.
+        dropout: of the embedded tokens, and of what enters the head.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[nn.Module],
+        *,
+        vocab: int,
+        dim: int,
+        norm: Norm = "rms",
+        tie_embeddings: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        head = None if tie_embeddings else Head(dim, vocab)
+        super().__init__(nn.Embedding(vocab, dim), blocks, make_norm(norm, dim), head, dropout)
+
+    def enter(self, inputs: Tensor) -> Tensor:
+        """Each token's vector."""
+        return self.embedding(inputs)
+
+    def leave(self, x: Tensor, inputs: Tensor) -> Tensor:
         """Final norm and head: [..., M] -> [..., L]."""
         weight = self.embedding.weight if self.head is None else self.head.weight
-        return F.linear(self.norm(x), weight)
+        return F.linear(self._dropped(self.norm(x)), cast(Tensor, weight))
+
+    def example(self, batch: int, length: int) -> Tensor:
+        """Tokens 0."""
+        device = self.embedding.weight.device
+        return torch.zeros(batch, length, dtype=torch.int64, device=device)
 
 
 class Head(nn.Linear):

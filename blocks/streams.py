@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tensordict import TensorDict
 
-from blocks.model import Model, ModelState
+from blocks.model import AbstractModel, ModelState
 from memory_rules.state import load_tensors, save_state
 
 
@@ -13,7 +13,7 @@ def save_stream(state: ModelState, path: str | Path) -> None:
     save_state(state, path)
 
 
-def load_stream(model: Model, path: str | Path) -> ModelState:
+def load_stream(model: AbstractModel, path: str | Path) -> ModelState:
     """The state that was saved, on the model's device.
 
     Raises:

@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from playground.spec import BenchRule as BenchRule
     from playground.spec import BenchSpec as BenchSpec
     from playground.spec import EngineSpec as EngineSpec
+    from playground.spec import Forecast as Forecast
     from playground.spec import LayersSpec as LayersSpec
     from playground.spec import MatchSpec as MatchSpec
     from playground.spec import ModelSpec as ModelSpec
     from playground.spec import Mqar as Mqar
+    from playground.spec import Music as Music
     from playground.spec import OptimSpec as OptimSpec
     from playground.spec import RangeSpec as RangeSpec
     from playground.spec import RungSpec as RungSpec
@@ -85,12 +87,14 @@ NAMES = {
     "DataError": "playground.errors",
     "EngineSpec": "playground.spec",
     "Event": "playground.train",
+    "Forecast": "playground.spec",
     "Inputs": "memory_rules",
     "LayersSpec": "playground.spec",
     "LoweringError": "playground.errors",
     "MatchSpec": "playground.spec",
     "ModelSpec": "playground.spec",
     "Mqar": "playground.spec",
+    "Music": "playground.spec",
     "OptimSpec": "playground.spec",
     "PlaygroundError": "playground.errors",
     "RULES": "memory_rules",

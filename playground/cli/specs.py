@@ -61,7 +61,8 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     facts = {"spec": str(spec), "kind": found.kind, **costs(model)}
     if isinstance(found, RunSpec):
         train = found.train
-        tokens = train.steps * train.batch * train.accumulate * getattr(found.task, "length", 1)
+        read = getattr(found.task, "length", getattr(found.task, "lookback", 1))
+        tokens = train.steps * train.batch * train.accumulate * read
         facts |= {"task": found.task.kind, "training_tokens": tokens}
     if json:
         print_json(facts)

@@ -27,6 +27,8 @@ def draw_trace(spec: Path, words: list[str], text: str, figure: Path, out: Path)
     from playground.train.memory import trace
 
     model, tokenizer, trained = _model(spec, words, out)
+    if (reads := model.plan.model.reads.kind) != "tokens":
+        raise PlaygroundError(f"--trace: the model reads {reads}; only tokens can be traced.")
     ids = to_ids(tokenizer, text)
     if not 0 < len(ids) <= CHARACTERS:
         fix = f"Give 1 to {CHARACTERS}."

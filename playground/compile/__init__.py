@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from blocks.model import Model
+from blocks.model import AbstractModel
 from memory_rules import AbstractMemoryRule, Inputs, State
 from playground.compile.build import compile_bodies, construct, place
 from playground.compile.lowering import LOWERINGS, Lowering, choose, classify
@@ -21,7 +21,7 @@ prepare_process()
 tag_compiled_programs()
 
 
-def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Model:
+def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> AbstractModel:
     """A model on the CPU, not compiled: `logits = model(tokens)`.
 
     Args:
@@ -37,7 +37,7 @@ def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Model:
 
 def stack(
     spec: ModelSpec,
-    models: Sequence[Model],
+    models: Sequence[AbstractModel],
     *,
     device: str = "cpu",
     lowering: str = "auto",
@@ -73,7 +73,7 @@ def compile(
     compile: bool = True,
     mode: CompileMode = "default",
     seed: int = 0,
-) -> Model:
+) -> AbstractModel:
     """A model ready to run: lowered, on its device, its bodies under torch.compile.
 
     Args:

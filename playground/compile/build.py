@@ -7,9 +7,12 @@ from torch import nn
 
 from blocks.attention import Projections
 from blocks.block import Setting
+from blocks.frames import FrameModel
 from blocks.init import initialise
-from blocks.model import Model
+from blocks.model import AbstractModel, Model
 from blocks.modules import BLOCK_MODULES
+from blocks.reads import Frames, Series
+from blocks.series import SeriesModel
 from memory_rules import Scan
 from playground.compile.compiled import CompiledBody
 from playground.compile.lowering import LOWERINGS
@@ -22,19 +25,24 @@ from playground.spec import ModelSpec
 GRAPHS = 64  # of one block: training and evaluation, batch sizes, with and without padding
 
 
-def construct(plan: Plan, *, compiled: bool, seed: int) -> Model:
+def construct(plan: Plan, *, compiled: bool, seed: int) -> AbstractModel:
     """The model of a plan, with its initial weights, on the CPU."""
     spec = plan.model
-    blocks = [_block(plan, spec, i, compiled=compiled) for i in range(spec.depth)]
-    model = Model(
-        blocks,
-        vocab=spec.vocab,
-        dim=spec.dim,
-        norm=spec.norm,
-        tie_embeddings=spec.tie_embeddings,
-    )
+    model = _around([_block(plan, spec, i, compiled=compiled) for i in range(spec.depth)], spec)
     initialise(model, seed)
     return model
+
+
+def _around(blocks: list[nn.Module], spec: ModelSpec) -> AbstractModel:
+    """The model of these blocks, with the ends of what it reads."""
+    reads, dim, norm, dropout = spec.reads, spec.dim, spec.norm, spec.dropout
+    if isinstance(reads, Series):
+        return SeriesModel(blocks, reads, dim=dim, norm=norm, dropout=dropout)
+    if isinstance(reads, Frames):
+        width, outputs = reads.width or 0, reads.outputs or 0  # the plan has refused None
+        return FrameModel(blocks, width=width, outputs=outputs, dim=dim, norm=norm, dropout=dropout)
+    tied = spec.tie_embeddings
+    return Model(blocks, vocab=spec.vocab, dim=dim, norm=norm, tie_embeddings=tied, dropout=dropout)
 
 
 def _block(plan: Plan, spec: ModelSpec, index: int, *, compiled: bool) -> nn.Module:
@@ -58,7 +66,7 @@ def _scan(plan: Plan, name: str, *, compiled: bool) -> Scan:
     return lowering.bind(node.spec.rule, compiled)  # pyright: ignore
 
 
-def place(model: Model, target: Target) -> Model:
+def place(model: AbstractModel, target: Target) -> AbstractModel:
     """The model on its device, with the attention backends that run there."""
     for module in model.modules():
         if isinstance(module, Projections):
@@ -66,7 +74,7 @@ def place(model: Model, target: Target) -> Model:
     return model.to(target.device)
 
 
-def compile_bodies(model: Model, plan: Plan) -> None:
+def compile_bodies(model: AbstractModel, plan: Plan) -> None:
     """Put torch.compile around every body of every block that the plan says to compile.
 
     Blocks of one kind share their graphs: the parameters are inputs of the graph.

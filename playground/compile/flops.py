@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from blocks.feedforward import hidden_width
 from blocks.gates import RANK
+from blocks.reads import Frames, Tokens
 from blocks.spec import (
     Attention,
     AttentionSpec,
@@ -57,8 +58,8 @@ def flops_per_token(plan: Plan, length: int) -> int:
 
 
 def _parts(model: ModelSpec, node: Node, length: int) -> dict[str, float]:
-    if node.kind == "head":
-        return {"logits": 2.0 * model.dim * model.vocab}
+    if node.kind in ("embedding", "head"):
+        return _ends(model)[node.kind]
     if not node.name.startswith("blocks."):
         return {}
     block = model.blocks()[int(node.name.split(".")[1])]
@@ -74,6 +75,25 @@ def _parts(model: ModelSpec, node: Node, length: int) -> dict[str, float]:
     if node.kind == "conv" and isinstance(block, Conv):
         return {"project": 6.0 * model.dim**2, "conv": 2.0 * block.width * model.dim}
     return {}
+
+
+# the two ends
+
+
+def _ends(model: ModelSpec) -> dict[str, dict[str, float]]:
+    """Parts of embedding and head; a series' forecast is shared out among its patches."""
+    reads, dim = model.reads, model.dim
+    if isinstance(reads, Tokens):
+        return {"embedding": {}, "head": {"logits": 2.0 * dim * model.vocab}}
+    if isinstance(reads, Frames):
+        width, outputs = reads.width or 0, reads.outputs or 0
+        return {"embedding": {"map": 2.0 * width * dim}, "head": {"map": 2.0 * dim * outputs}}
+    horizon, lookback = reads.horizon or 0, reads.lookback or 0
+    read = reads.patches if reads.forecast == "all" else 1
+    head = {"map": 2.0 * read * dim * horizon / reads.patches}
+    if reads.skip == "linear":
+        head["skip"] = 2.0 * lookback * horizon / reads.patches
+    return {"embedding": {"map": 2.0 * reads.patch * dim}, "head": head}
 
 
 # memory

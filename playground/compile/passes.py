@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from blocks.attend import choose_backend
+from blocks.reads import Frames, Series
 from blocks.spec import (
     Attention,
     BlockSpec,
@@ -21,10 +22,13 @@ from playground.compile.plan import Node, Plan
 from playground.compile.short_conv import choose_short_conv
 from playground.compile.target import Target
 from playground.errors import LoweringError, SpecError
+from playground.spec import ModelSpec
+from playground.spec.ends import require_sizes
 
 
 def expand(plan: Plan, target: Target, asked: str) -> Plan:
     """Write the model out: one node per part, in the order in which they run."""
+    require_sizes(plan.model.reads)
     nodes = [Node(name="embedding", kind="embedding")]
     for index, block in enumerate(plan.model.blocks()):
         nodes += _block_nodes(f"blocks.{index}", block, nodes[-1].name)
@@ -70,7 +74,7 @@ def _block_nodes(name: str, block: BlockSpec, before: str) -> Iterator[Node]:
 
 def resolve_shapes(plan: Plan, target: Target, asked: str) -> Plan:
     """Say what every part holds."""
-    model = plan.model
+    model, ends = plan.model, _ends(plan.model)
 
     def shaped(node: Node) -> Node:
         """The part with its sizes in words."""
@@ -80,13 +84,25 @@ def resolve_shapes(plan: Plan, target: Target, asked: str) -> Plan:
             matrices = spec.rule.shapes(width).items()
             sizes = ", ".join(f"{n} {i}x{o}" for n, (i, o) in matrices)
             return replace(node, shape=f"{spec.heads} heads of {width}: {sizes}")
-        words = {
-            "embedding": f"{model.vocab} x {model.dim}",
-            "head": f"{model.dim} x {model.vocab}" + (", tied" if model.tie_embeddings else ""),
-        }
-        return replace(node, shape=words.get(node.kind, node.shape))
+        return replace(node, shape=ends.get(node.kind, node.shape))
 
     return replace(plan, nodes=tuple(shaped(n) for n in plan.nodes))
+
+
+def _ends(model: ModelSpec) -> dict[str, str]:
+    """What embedding and head hold."""
+    reads, dim = model.reads, model.dim
+    if isinstance(reads, Series):
+        read = reads.patches if reads.forecast == "all" else 1
+        beside = f", and {reads.lookback} x {reads.horizon}" if reads.skip == "linear" else ""
+        return {
+            "embedding": f"{reads.patches} patches: {reads.patch} x {dim}",
+            "head": f"{read * dim} x {reads.horizon}{beside}",
+        }
+    if isinstance(reads, Frames):
+        return {"embedding": f"{reads.width} x {dim}", "head": f"{dim} x {reads.outputs}"}
+    tied = ", tied" if model.tie_embeddings else ""
+    return {"embedding": f"{model.vocab} x {dim}", "head": f"{dim} x {model.vocab}{tied}"}
 
 
 def classify_rules(plan: Plan, target: Target, asked: str) -> Plan:

@@ -16,7 +16,7 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from blocks.init import Fill
-from blocks.model import Model
+from blocks.model import AbstractModel
 from blocks.modules import BLOCK_MODULES
 from playground.spec import ModelSpec
 
@@ -110,6 +110,8 @@ def _filled(fill: Fill | None, path: str, like: Tensor) -> Tensor:
 class Stacked:
     """R models: tokens [R, B, T] -> logits [R, B, T, L]; states have the axis R first as well.
 
+    Frames and series likewise: the axis R stands before what one model reads and says.
+
     Args:
         spec: of the host.
         weights: theirs.
@@ -118,7 +120,7 @@ class Stacked:
     """
 
     def __init__(
-        self, spec: ModelSpec, weights: StackedWeights, model: Model, *, compiled: bool
+        self, spec: ModelSpec, weights: StackedWeights, model: AbstractModel, *, compiled: bool
     ) -> None:
         self.weights, self.model, self.compiled = weights, model, compiled
         self._runs: dict[tuple[str, int], Callable[..., Any]] = {}
@@ -145,7 +147,7 @@ class Stacked:
             return self._forward(tokens, state, positions)
 
     def _forward(self, tokens: Tensor, state: TensorDict | None, positions: Tensor | None) -> Any:
-        x = vmap(nn.functional.embedding)(tokens, self.weights.all["embedding.weight"])
+        x = self._end(lambda model, inputs: model.enter(inputs), tokens)
         after: dict[str, Any] = {}
         for i in range(len(self._first)):
             weights = self.weights.under(f"blocks.{i}")
@@ -155,14 +157,15 @@ class Stacked:
                 x, after[str(i)] = self._run("carry on", i)(weights, x, state[str(i)])
         if positions is not None:
             x = x.gather(2, positions[..., None].expand(-1, -1, -1, x.shape[-1]))
-        logits = self._logits(x)
-        return logits if state is None else (logits, TensorDict(after, state.batch_size))
+        outputs = self._end(lambda model, x, inputs: model.leave(x, inputs), x, tokens)
+        return outputs if state is None else (outputs, TensorDict(after, state.batch_size))
 
-    def _logits(self, x: Tensor) -> Tensor:
-        tail = _Call(self.model, lambda model, x: model.logits(x))
+    def _end(self, use: Callable[..., Tensor], *args: Tensor) -> Tensor:
+        """One use of what lies around the blocks for all members at once."""
+        end = _Call(self.model, use)
         every = self.weights.all.items()
         weights = {f"inner.{n}": w for n, w in every if not n.startswith("blocks.")}
-        return vmap(lambda w, x: functional_call(tail, w, (x,)))(weights, x)
+        return vmap(lambda w, *a: functional_call(end, w, a))(weights, *args)
 
     def _run(self, use: str, index: int) -> Callable[..., Any]:
         """One use of the block at `index` for all members at once."""

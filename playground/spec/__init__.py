@@ -43,5 +43,7 @@ from playground.spec.sweep import SweepSpec as SweepSpec
 from playground.spec.sweep import TuneSpec as TuneSpec
 from playground.spec.sweep import VariantSpec as VariantSpec
 from playground.spec.tasks import TASK_SPECS as TASK_SPECS
+from playground.spec.tasks import Forecast as Forecast
 from playground.spec.tasks import Mqar as Mqar
+from playground.spec.tasks import Music as Music
 from playground.spec.tasks import Text as Text

@@ -92,6 +92,10 @@ class BenchSpec:
         some = bool(self.models) or bool(self.rules)
         fix = "Write models: [PATH, ...] or rules: [delta, ...]."
         require(some, "models", "there is nothing to time.", fix)
+        for name, model in self.models.items():
+            problem = f"the model reads {model.reads.kind}; only models of tokens are timed."
+            fix = "Leave it out, or bench its rule: rules: [...]."
+            require(model.reads.kind == "tokens", f"models.{name}", problem, fix)
         names = [rule.name for rule in self.rules]
         for name, values in (
             ("rules", names),

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import Field, is_dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +15,7 @@ from playground.errors import SpecError
 from playground.spec.bench import BenchSpec
 from playground.spec.convert import convert
 from playground.spec.model import ModelSpec
-from playground.spec.raw import Raw, is_corpus_path, is_mapping
+from playground.spec.raw import DATA_FIELDS, Raw, is_corpus_path, is_mapping
 from playground.spec.run import RunSpec
 from playground.spec.search import SearchSpec
 from playground.spec.shapes import default_of, has_default, rest_field, rule_field, spec_fields
@@ -27,6 +27,9 @@ NUMERICS_VERSION = 1  # raise it when the same spec, seed and data give other nu
 EXCLUDED = ("run", "report")  # how a sweep is executed and shown; not part of any identity
 
 
+Keep = Callable[["Field[object]", object], bool]  # whether a field with its value is written
+
+
 def to_dict(spec: object, *, defaults: bool = True) -> Raw:
     """A spec as the plain data that a YAML of it would hold.
 
@@ -34,6 +37,14 @@ def to_dict(spec: object, *, defaults: bool = True) -> Raw:
         spec: any spec dataclass.
         defaults: false leaves out the fields that have their default.
     """
+    return _written(spec, lambda item, value: defaults or not _is_default(item, value))
+
+
+def _is_default(item: "Field[object]", value: object) -> bool:
+    return has_default(item) and value == default_of(item)
+
+
+def _written(spec: object, keep: Keep) -> Raw:
     if not is_dataclass(spec):
         raise TypeError(f"{type(spec).__name__} is not a spec")
     rest, rule = rest_field(type(spec)), rule_field(type(spec))
@@ -45,23 +56,23 @@ def to_dict(spec: object, *, defaults: bool = True) -> Raw:
         result["kind"] = kind
     for item in spec_fields(type(spec)):
         value = getattr(spec, item.name)
-        if not defaults and has_default(item) and value == default_of(item):
+        if not keep(item, value):
             continue
         if item.name == rule or (rest is not None and item.name == rest.name):
-            result.update(cast(Raw, _plain(value, defaults)))
+            result.update(cast(Raw, _plain(value, keep)))
         else:
-            result[item.name] = _plain(value, defaults)
+            result[item.name] = _plain(value, keep)
     return result
 
 
-def _plain(value: object, defaults: bool) -> object:
+def _plain(value: object, keep: Keep) -> object:
     if is_dataclass(value):
-        return to_dict(value, defaults=defaults)
+        return _written(value, keep)
     if isinstance(value, Mapping):
         items = cast(Mapping[object, object], value).items()
-        return {key: _plain(item, defaults) for key, item in items}
+        return {key: _plain(item, keep) for key, item in items}
     if isinstance(value, tuple | list):
-        return [_plain(item, defaults) for item in cast(tuple[object, ...], value)]
+        return [_plain(item, keep) for item in cast(tuple[object, ...], value)]
     return value
 
 
@@ -106,7 +117,8 @@ def fingerprint(spec: Spec, data_sha: str = "") -> str:
     """The identity of what a spec computes: sha256, 64 hex digits.
 
     Args:
-        spec: all its fields count but `run` and `report` of a sweep (EXCLUDED).
+        spec: all its fields count but `run` and `report` of a sweep (EXCLUDED), and what came later
+            and has its default.
         data_sha: identity of the data the task reads.
 
     Of a file on disk (a rule of one's own, a corpus) the name and the content count, not the
@@ -128,11 +140,17 @@ _NO_SEED = 8_640_216_397_503_291  # stands for the seed while a text is made
 
 
 def _identity(spec: Spec, data_sha: str) -> str:
-    written = cast(Raw, json.loads(canonical_json(spec)))
+    written = cast(Raw, _string_keys(_written(convert(type(spec), to_dict(spec)), _counts)))
     counted = {key: value for key, value in written.items() if key not in EXCLUDED}
     files = sorted(set(_rule_shas(spec)))
     identity = [_portable("", counted), data_sha, files, NUMERICS_VERSION]
     return json.dumps(identity, sort_keys=True, separators=(",", ":"))
+
+
+def _counts(item: "Field[object]", value: object) -> bool:
+    """Whether a field is part of an identity: one that came later, `metadata={"later": True}`, only
+    where it is not its default, so that what was computed before is still found."""
+    return not (item.metadata.get("later") and _is_default(item, value))
 
 
 def _sha(text: str) -> str:
@@ -145,7 +163,7 @@ def _portable(name: str, value: object) -> object:
     if isinstance(value, list):
         return [_portable(name, item) for item in cast(list[object], value)]
     own = isinstance(value, str) and name == "kind" and ".py:" in value
-    if own or (isinstance(value, str) and name == "corpus" and is_corpus_path(value)):
+    if own or (isinstance(value, str) and name in DATA_FIELDS and is_corpus_path(value)):
         return Path(cast(str, value)).name
     return value
 

@@ -127,7 +127,11 @@ def run_of(spec: SearchSpec) -> RunSpec:
         tried = [find(RunSpec, raw, key, below="model") for raw in every]
         if isinstance(tried[0], SpecError) and not any(isinstance(one, str) for one in tried):
             raise tried[0].under("space")
-    return convert(RunSpec, run)
+    first = convert(RunSpec, run)
+    if first.model.reads.kind != "tokens":
+        problem = f"the model reads {first.model.reads.kind}; a search is of models of tokens."
+        raise SpecError("base", problem, fix="Compare variants with a sweep.")
+    return first
 
 
 def fitting(run: RunSpec, values: Written) -> dict[str, object]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from blocks.reads import Reads, Tokens
 from blocks.spec import Attention, BlockSpec, Conv, Identity, Mac, Mag, Mal
 from playground.errors import SpecError
 from playground.spec.require import require
@@ -67,7 +68,7 @@ MOST = {"vocab": 1 << 24, "dim": 1 << 17, "depth": 4096, "persistent_tokens": 1 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """A sequence model: embedding, `depth` blocks, norm, logits.
+    """A sequence model: embedding, `depth` blocks, norm, head.
 
     Either `block` (every layer the same) or `layers` (a pattern) is given.
 
@@ -77,15 +78,18 @@ class ModelSpec:
 
     kind: ClassVar[str] = "model"
 
-    vocab: int = 256
+    vocab: int = 256  # of a model of tokens
     dim: int = 256
     depth: int = 8
     norm: Literal["rms", "layer"] = "rms"
     positions: Literal["rope", "none"] = "rope"  # of attention; memories use none
-    tie_embeddings: bool = True
+    tie_embeddings: bool = True  # of a model of tokens
+    # of what the embedding gives, and of what enters the head
+    dropout: float = field(default=0.0, metadata={"later": True})
     persistent_tokens: int = 4  # learned, input-independent tokens of every block
     block: BlockSpec | None = None
     layers: LayersSpec | None = None
+    reads: Reads = field(default_factory=Tokens, metadata={"later": True})
 
     def __post_init__(self) -> None:
         for name, least in (("vocab", 2), ("dim", 1), ("depth", 1), ("persistent_tokens", 0)):
@@ -93,6 +97,8 @@ class ModelSpec:
             require(value >= least, name, f"{value} is too small.", f"Write at least {least}.")
             fix = f"Write at most {MOST[name]:,}."
             require(value <= MOST[name], name, f"{value:,} is more than can be built.", fix)
+        problem = f"{self.dropout} is not in [0, 1)."
+        require(0 <= self.dropout < 1, "dropout", problem, "Write 0.1.")
         require(
             self.block is None or self.layers is None,
             "block",
@@ -105,6 +111,11 @@ class ModelSpec:
             "neither block nor layers is given.",
             "Write block: {kind: lmm, memory: {kind: titans}} or layers: {pattern: ...}.",
         )
+        tokens = isinstance(self.reads, Tokens)
+        for name, value in (("vocab", 256), ("tie_embeddings", True)):
+            problem = f"is of tokens, and this model reads {self.reads.kind}."
+            fix = f"Leave it out, or write {str(value).lower()} over what is inherited."
+            require(tokens or getattr(self, name) == value, name, problem, fix)
         self.blocks()
         for path, block in self._named_blocks():
             self._check_heads(path, block)

@@ -15,6 +15,8 @@ from playground.spec.tasks import EMBEDDED_CORPORA
 
 Raw = dict[str, object]
 
+DATA_FIELDS = ("corpus", "source")  # of a task: where its data is
+
 _WRITE_MAPPING = "Write a mapping that starts with kind: model, run, sweep or bench."
 
 
@@ -117,7 +119,7 @@ def _anchored(name: str, value: object, folder: Path) -> object:
         return value
     if name == "kind" and ".py:" in value:
         return str(absolute(value, folder))
-    if name == "corpus" and is_corpus_path(value):
+    if name in DATA_FIELDS and is_corpus_path(value):
         path = absolute(value, folder)
         return str(path) if path.exists() else value  # else the task looks where it may
     return value
@@ -129,8 +131,9 @@ def absolute(path: str, folder: Path) -> Path:
 
 
 def is_corpus_path(corpus: str) -> bool:
-    """Whether a corpus is a file or folder, not a name."""
-    return bool(corpus) and corpus not in EMBEDDED_CORPORA and not corpus.startswith("hf:")
+    """Whether a corpus or source is a file or folder, not a name."""
+    named = corpus in EMBEDDED_CORPORA or corpus == "generated" or corpus.startswith("hf:")
+    return bool(corpus) and not named
 
 
 def is_mapping(value: object) -> TypeGuard[Raw]:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+from playground.spec.ends import fitted, given_by
 from playground.spec.model import ModelSpec
 from playground.spec.require import require
 from playground.spec.tasks import TaskSpec
@@ -59,6 +60,8 @@ class TrainSpec:
     eval_batches: int = 20
     checkpoint_every: int = 100
     log_every: int = 10
+    # which weights are scored on test, stored and exported: the last, or the best on val
+    keep: Literal["last", "best"] = field(default="last", metadata={"later": True})
 
     def __post_init__(self) -> None:
         counts = ("batch", "accumulate", "eval_every", "eval_batches", "log_every")
@@ -78,8 +81,10 @@ class ExecutionSpec:
 class RunSpec:
     """One training run, complete: the same RunSpec and data always give the same numbers on CPU.
 
+    A model takes the sizes that it leaves open from the task.
+
     Raises:
-        SpecError: the model has fewer symbols than the task uses.
+        SpecError: the model has fewer symbols than the task uses, or reads something else.
     """
 
     kind: ClassVar[str] = "run"
@@ -102,6 +107,7 @@ class RunSpec:
             f"{self.device!r} is not a device.",
             "Write auto, cpu, cuda, cuda:0 or mps.",
         )
+        object.__setattr__(self, "model", fitted(self.model, given_by(self.task)))
         symbols = self.task.symbols()
         require(
             symbols is None or self.model.vocab >= symbols,

@@ -11,7 +11,10 @@ from playground.tasks.base import Scoring as Scoring
 from playground.tasks.base import Task as Task
 from playground.tasks.base import evaluate as evaluate
 from playground.tasks.base import score as score
+from playground.tasks.forecast import ForecastTask as ForecastTask
+from playground.tasks.losses import Loss as Loss
 from playground.tasks.mqar import MqarTask as MqarTask
+from playground.tasks.music import MusicTask as MusicTask
 from playground.tasks.registry import TASKS as TASKS
 from playground.tasks.registry import make_task as make_task
 from playground.tasks.registry import register_task as register_task

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from playground.errors import DataError
+from playground.tasks.losses import CROSS_ENTROPY, Loss
+from playground.tasks.losses import IGNORE as IGNORE
 
 SPLITS = ("train", "val", "test")
-IGNORE = -100  # a target with this value is not scored
 
 Progress = Callable[[int, int], None]  # called with (batches done, batches in all)
 
@@ -20,9 +21,11 @@ class Batch:
     """Examples of a task.
 
     Attributes:
-        tokens: [B, T] int64, what the model reads.
+        tokens: what the model reads: [B, T] int64; [B, T, F] float frames; or [B, L] float, one
+            channel's window of a series.
         targets: int64; [B, T], the next token at every position, or, where `positions` is given,
-            [B, n], the answers at those positions only. -100 is not scored.
+            [B, n], the answers at those positions only. -100 is not scored. Float [B, T, F] for
+            frames (a frame of -100 is not scored) and [B, 1, H] for series.
         positions: [B, n] int64, ascending, or None. A task that scores few positions gives them
             so that `model(tokens, positions=positions)` computes logits [B, n, L] only there:
             with a vocabulary of thousands the head is most of a small model's work.
@@ -31,6 +34,11 @@ class Batch:
     tokens: Tensor
     targets: Tensor
     positions: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Tokens, frames or points that are read."""
+        return self.tokens.shape[0] * self.tokens.shape[1]
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on `device`."""
@@ -67,7 +75,8 @@ Scoring = Generator[Ask, Tensor, Scores]  # asks, is told logits, and gives scor
 class Model(Protocol):
     """What a task asks of a model.
 
-    `model(tokens)` gives logits [B, T, L]; `model(tokens, state)` gives (logits, state);
+    `model(tokens)` gives logits [B, T, L] (frames: [B, T, F], series: a forecast [B, 1, H]);
+    `model(tokens, state)` gives (logits, state);
     `model(tokens, positions=positions)` gives logits [B, n, L] at those positions;
     `model.start(batch)` gives the state before the first token, which has `detach()`.
     """
@@ -77,9 +86,18 @@ class Model(Protocol):
 
 
 class Task(Protocol):
-    """A source of examples with a score."""
+    """A source of examples with a score.
+
+    Attributes:
+        vocab: how many different tokens there are; 0 where examples are not of tokens.
+    """
 
     vocab: int
+
+    @property
+    def loss(self) -> Loss:
+        """What a model is trained on."""
+        ...
 
     def data_sha(self) -> str:
         """Identity of the data, part of a run's fingerprint."""
@@ -97,7 +115,7 @@ class Task(Protocol):
         ...
 
     def floors(self) -> dict[str, float]:
-        """What counting or guessing reaches, in nats per scored token on the test split."""
+        """What counting or guessing reaches on the test split, in the unit of the loss."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -135,7 +153,7 @@ def evaluate(
         progress: called with (batches done, batches in all).
 
     Returns:
-        "loss" (nats per scored token), "tokens" (scored), and the task's other scores.
+        "loss" (the task's, per scored target), "tokens" (scored), and the task's other scores.
     """
     state, device = None, device_of(model)
 
@@ -209,7 +227,4 @@ class evaluating:
 
 def summed_loss(logits: Tensor, targets: Tensor) -> float:
     """Cross entropy in nats, summed over the scored targets, in fp32 at least."""
-    dtype = torch.promote_types(logits.dtype, torch.float32)
-    return torch.nn.functional.cross_entropy(
-        logits.flatten(0, -2).to(dtype), targets.flatten(), ignore_index=IGNORE, reduction="sum"
-    ).item()
+    return CROSS_ENTROPY.summed(logits, targets).item()

@@ -29,6 +29,7 @@ from playground.spec.tasks import Mqar
 from playground.tasks.answers import EVAL_SEED, certain, score_answers
 from playground.tasks.base import Batch, Scoring, check_split
 from playground.tasks.counter import below, draws, unit
+from playground.tasks.losses import CROSS_ENTROPY
 
 GENERATOR = "mqar-1"  # part of the data's identity: raise it when the same spec gives other tokens
 _KEEP = 2  # a query and its answer slot: queries are two tokens apart at least
@@ -40,6 +41,8 @@ class MqarTask:
     Args:
         spec: `playground.spec.tasks.Mqar`.
     """
+
+    loss = CROSS_ENTROPY
 
     def __init__(self, spec: Mqar) -> None:
         self.spec = spec

@@ -6,10 +6,17 @@ from typing import Any
 
 from playground.errors import DataError
 from playground.tasks.base import Task
+from playground.tasks.forecast import ForecastTask
 from playground.tasks.mqar import MqarTask
+from playground.tasks.music import MusicTask
 from playground.tasks.text import TextTask
 
-_tasks: dict[str, Callable[[Any], Task]] = {"text": TextTask, "mqar": MqarTask}
+_tasks: dict[str, Callable[[Any], Task]] = {
+    "text": TextTask,
+    "mqar": MqarTask,
+    "music": MusicTask,
+    "forecast": ForecastTask,
+}
 
 TASKS: Mapping[str, Callable[[Any], Task]] = MappingProxyType(_tasks)
 

@@ -28,6 +28,7 @@ from playground.tasks.base import (
 from playground.tasks.corpora import load_corpus
 from playground.tasks.counter import below, draws
 from playground.tasks.floors import ngram_loss
+from playground.tasks.losses import CROSS_ENTROPY
 from playground.tasks.tokenizers import Encoded, make_tokenizer
 from playground.tasks.windows import read_step, stream_count, stream_steps, window_steps
 
@@ -45,6 +46,8 @@ class TextTask:
     Raises:
         DataError: the corpus cannot be read, or a split is shorter than one example.
     """
+
+    loss = CROSS_ENTROPY
 
     def __init__(self, spec: Text) -> None:
         self.spec = spec

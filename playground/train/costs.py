@@ -35,22 +35,23 @@ def costs_of(model: nn.Module, length: int = LENGTH) -> Costs:
 
     Args:
         model: from `build` or `compile`, with its plan; on any device, not compiled for this.
-        length: tokens of the sequence, at least 1; attention without a window grows with it.
+        length: tokens of the sequence, at least 1; attention without a window grows with it. A
+            model of series has its own length.
     """
     stream, device = cast(Any, model), next(model.parameters()).device
+    fixed, last = stream.length, torch.full((1, 1), length - 1, device=device)
     was_training = model.training
     model.eval()
     try:
         with torch.no_grad(), torch.compiler.set_stance("force_eager"):
-            tokens = torch.zeros(1, length, dtype=torch.int64, device=device)
-            last = torch.full((1, 1), length - 1, device=device)
-            _, state = stream(tokens, stream.start(1), positions=last)
+            positions = {} if fixed else {"positions": last}  # a head costs more than the rest
+            _, state = stream(stream.example(1, length), stream.start(1), **positions)
     finally:
         model.train(was_training)
     return Costs(
         params=sum(p.numel() for p in model.parameters()),
         state_bytes=state.num_bytes(),
-        flops_per_token=flops_per_token(stream.plan, length),
+        flops_per_token=flops_per_token(stream.plan, fixed or length),
     )
 
 

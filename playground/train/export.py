@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from playground.errors import PlaygroundError
 from playground.spec import load_run, to_dict
 from playground.train.files import replace_file, write_json, write_text
+from playground.train.member import kept_weights
 from playground.train.restore import TRAINING, WEIGHTS
 from playground.train.store import RunFolder
 
@@ -38,11 +39,7 @@ def export(run: RunFolder, target: Path | str) -> Path:
     if checkpoint is None:
         raise PlaygroundError(f"{run.path}: there is no checkpoint yet. Train the run first.")
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name.removeprefix("model/"): tensor
-        for name, tensor in checkpoint.tensors.items()
-        if name.startswith("model/")
-    }
+    weights = kept_weights(checkpoint.tensors)
     spec = load_run(run.path / "spec.yaml")
     plain = carry_rules(to_dict(spec.model), folder)
     replace_file(folder / WEIGHTS, lambda part: save_file(weights, str(part)))

@@ -37,7 +37,8 @@ def generate(
         `tokens` new ids for each prompt.
 
     Raises:
-        PlaygroundError: an empty prompt, an id outside the vocabulary, or a negative temperature.
+        PlaygroundError: a model of something else than tokens, an empty prompt, an id outside the
+            vocabulary, or a negative temperature.
     """
     columns = sample(
         model, spec, prompts, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed
@@ -121,6 +122,11 @@ def _draw(
 def _check(
     spec: ModelSpec, prompts: Sequence[Sequence[int]], temperature: float, top_k: int | None
 ) -> None:
+    if spec.reads.kind != "tokens":
+        raise PlaygroundError(
+            f"model: it reads {spec.reads.kind}, and only a model of tokens can be sampled from. "
+            "Score it with `playground eval`."
+        )
     if not prompts or not all(prompts):
         raise PlaygroundError("prompt: it is empty. Give at least one token.")
     outside = [token for prompt in prompts for token in prompt if not 0 <= token < spec.vocab]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import torch
 
 from playground.errors import RunFailed
-from playground.tasks import IGNORE, Batch
+from playground.tasks import Batch
 from playground.train import health
 from playground.train.events import Event, Progress, ignore
 from playground.train.member import Member
@@ -80,13 +80,16 @@ def _failing(member: Member) -> Iterator[None]:
 
 
 def _update(program: Program) -> tuple[list[float], int]:
-    """One optimizer step: every member's loss (nats per scored token), and tokens read by each."""
+    """One optimizer step: every member's loss (per scored target), and tokens read by each."""
     members = program.members
     spec, step = members[0].spec.train, max(member.step for member in members)
     parts = [[_part(m, step, number) for m in members] for number in range(spec.accumulate)]
     # Over all parts, so that accumulation gives the gradient of one large batch.
-    counts = [max(1, sum(_scored(part[i]) for part in parts)) for i in range(len(members))]
-    losses, read = [0.0] * len(members), sum(part[0].tokens.numel() for part in parts)
+    counts = [
+        max(1, sum(member.task.loss.scored(part[i].targets) for part in parts))
+        for i, member in enumerate(members)
+    ]
+    losses, read = [0.0] * len(members), sum(part[0].size for part in parts)
     for member in members:
         member.model.train()
         member.optimizer.zero_grad(set_to_none=True)
@@ -106,10 +109,6 @@ def _part(member: Member, step: int, number: int) -> Batch:
     train = member.spec.train
     index = step * train.accumulate + number
     return member.task.batch("train", member.spec.seed, index, train.batch)
-
-
-def _scored(batch: Batch) -> int:
-    return int((batch.targets != IGNORE).sum())
 
 
 def _step(member: Member, loss: float) -> None:
@@ -186,7 +185,7 @@ def _evaluate_due(program: Program, active: Sequence[Member], progress: Progress
 def _evaluated(member: Member, scores: dict[str, float], progress: Progress) -> None:
     with member.autocast():
         layers = memory_log(member.model, member.task.batch("val", 0, 0, 2).to(member.device))
-    member.scores = scores
+    member.scored(scores)
     place = {"step": member.step, "tokens": member.tokens}
     member.folder.append({"kind": "eval", "split": "val", **place, **scores})
     if layers:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,15 @@ from playground.train.clock import Clock, Mean
 from playground.train.health import check_weights
 from playground.train.optim import load_optimizer_tensors, make_optimizer, optimizer_tensors
 from playground.train.store import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The weights that were best on val, on the CPU, by the names of the model."""
+
+    step: int
+    scores: Mapping[str, float]
+    weights: Mapping[str, torch.Tensor]
 
 
 class Member:
@@ -47,6 +57,7 @@ class Member:
         self.clock = Clock()
         self.recent_loss = Mean()
         self.scores: dict[str, float] = {}  # of the last evaluation on val
+        self.best: Best | None = None  # of `keep: best`
         self.failure: RunFailed | None = None
 
     @property
@@ -65,6 +76,24 @@ class Member:
         lower = dtype == "bf16" or (dtype == "auto" and self.device.type == "cuda")
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=lower)
 
+    def scored(self, scores: dict[str, float]) -> None:
+        """Take note of an evaluation on val, and of the weights if they are the best so far."""
+        self.scores = scores
+        better = self.best is None or scores["loss"] < self.best.scores["loss"]
+        if self.spec.train.keep == "best" and better:
+            now = self.model.state_dict().items()
+            weights = {name: t.detach().to("cpu", copy=True) for name, t in now}
+            self.best = Best(step=self.step, scores=scores, weights=weights)
+
+    def take_best(self) -> None:
+        """Go back to the weights that were best on val, where those are to be kept."""
+        if self.best is None:
+            return
+        self.model.load_state_dict(dict(self.best.weights))
+        self.scores = dict(self.best.scores)
+        text = f"kept the weights of step {self.best.step}, the best on val"
+        self.folder.append({"kind": "note", "text": text, "step": self.step})
+
     def checkpoint(self) -> None:
         """Write where the run stands.
 
@@ -81,6 +110,9 @@ class Member:
             "clock": self.clock.numbers(),
         }
         tensors = {**weights, **optimizer_tensors(self.optimizer, self.model)}
+        if self.best is not None:
+            tensors |= {f"best/{name}": t for name, t in self.best.weights.items()}
+            numbers["best"] = {"step": self.best.step, "scores": dict(self.best.scores)}
         self.folder.checkpoints.save(Checkpoint(step=self.step, tensors=tensors, numbers=numbers))
 
     def resume(self, newest: int | None = None) -> list[str]:
@@ -94,9 +126,11 @@ class Member:
         checkpoint, notes = self.folder.checkpoints.load(newest)
         self.folder.rewind(checkpoint.step if checkpoint else 0)
         if checkpoint is not None:
-            load_weights(self.model, checkpoint.tensors)
+            self.model.load_state_dict(_under("model/", checkpoint.tensors))
             load_optimizer_tensors(self.optimizer, self.model, checkpoint.tensors)
             self._restore(checkpoint.step, checkpoint.numbers)
+            if (best := checkpoint.numbers.get("best")) is not None:
+                self.best = Best(**best, weights=_under("best/", checkpoint.tensors))
             notes.append(f"taken up again after step {checkpoint.step}")
         for text in notes:
             self.folder.append({"kind": "note", "text": text})
@@ -110,8 +144,10 @@ class Member:
         self.clock.restore(numbers["clock"])
 
 
-def load_weights(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put the weights of a checkpoint into a model built from the same spec."""
-    prefix = "model/"
-    weights = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-    model.load_state_dict(weights)
+def kept_weights(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint that a run stands for: the best on val if it keeps those."""
+    return _under("best/", tensors) or _under("model/", tensors)
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

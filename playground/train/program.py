@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from playground.compile.stacked import Stacked, StackedWeights
-from playground.tasks import IGNORE, Ask, Batch, Progress, Scores, evaluate, score
+from playground.tasks import Ask, Batch, Progress, Scores, evaluate, score
 from playground.tasks import Model as Scored
 from playground.train.member import Member
 
@@ -49,7 +49,7 @@ class Alone:
         (member,), (part,), (count,) = self.members, parts, scored
         batch = part.to(member.device)
         with member.autocast():
-            loss = summed(_logits(member.model, batch), batch.targets) / count
+            loss = member.task.loss.summed(_logits(member.model, batch), batch.targets) / count
         loss.backward()
         return [loss.item()]
 
@@ -85,7 +85,10 @@ class Together:
         batch = _stack(parts).to(first.device)
         counts = torch.tensor(scored, device=first.device)
         with first.autocast():
-            losses = summed(_logits(self.stacked, batch), batch.targets, stacked=True) / counts
+            found = first.task.loss.summed(
+                _logits(self.stacked, batch), batch.targets, stacked=True
+            )
+            losses = found / counts
         losses.sum().backward()
         self.weights.take_gradients()
         return losses.tolist()
@@ -127,21 +130,3 @@ def _logits(model: "nn.Module | Stacked", batch: Batch) -> Tensor:
     if batch.positions is None:
         return model(batch.tokens)
     return model(batch.tokens, positions=batch.positions)
-
-
-def summed(logits: Tensor, targets: Tensor, *, stacked: bool = False) -> Tensor:
-    """Cross entropy in nats, summed over the scored targets, in fp32 at least.
-
-    Args:
-        logits: [..., L].
-        targets: [...].
-        stacked: keep the first axis.
-    """
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    each = torch.nn.functional.cross_entropy(
-        logits.flatten(0, -2),
-        targets.flatten(),
-        ignore_index=IGNORE,
-        reduction="none" if stacked else "sum",
-    )
-    return each.view(targets.shape[0], -1).sum(-1) if stacked else each

@@ -11,7 +11,7 @@ from playground.compile import compile as compile_model
 from playground.errors import PlaygroundError, SpecError
 from playground.spec import ModelSpec, RunSpec, convert, load_model, load_run, to_dict
 from playground.train.machine import pick_device
-from playground.train.member import load_weights
+from playground.train.member import kept_weights
 from playground.train.store import RunFolder
 
 WEIGHTS = "model.safetensors"
@@ -62,7 +62,7 @@ def _fill(model: nn.Module, folder: Path) -> None:
     checkpoint, _ = RunFolder(folder).checkpoints.load()
     if checkpoint is None:
         raise PlaygroundError(f"{folder}: there is no checkpoint yet. Train the run first.")
-    load_weights(model, checkpoint.tensors)
+    model.load_state_dict(kept_weights(checkpoint.tensors))
 
 
 def stored_run(path: Path | str) -> RunSpec:

@@ -196,6 +196,9 @@ def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
 
     if all(member.failure is not None for member in members):
         return
+    for member in members:
+        if member.failure is None:
+            member.take_best()
     test = program.evaluate("test", progress=tell)
     for member, scores in zip(members, test, strict=True):
         if member.failure is None:

@@ -6,12 +6,14 @@ The data itself is made elsewhere (`playground.tasks`), from these.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from playground.spec.tasks.forecast import Forecast as Forecast
 from playground.spec.tasks.mqar import Mqar as Mqar
+from playground.spec.tasks.music import Music as Music
 from playground.spec.tasks.text import EMBEDDED_CORPORA as EMBEDDED_CORPORA
 from playground.spec.tasks.text import Text as Text
 
-TaskSpec = Text | Mqar
-_specs: dict[str, type] = {cls.kind: cls for cls in (Text, Mqar)}
+TaskSpec = Text | Mqar | Music | Forecast
+_specs: dict[str, type] = {cls.kind: cls for cls in (Text, Mqar, Music, Forecast)}
 TASK_SPECS: Mapping[str, type] = MappingProxyType(_specs)
 
 

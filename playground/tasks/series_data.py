@@ -1,0 +1,92 @@
+"""Where series come from: a csv whose first column is the date, or a small generated source."""
+
+import csv
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from playground.errors import DataError
+from playground.tasks.corpora import find_data
+from playground.tasks.counter import draws, unit
+
+GENERATOR = "seasons-1"
+HOURS, CHANNELS = 3000, 3  # of the generated source
+PERIODS = (24.0, 168.0)
+NOISE, KEPT = 0.3, 0.7  # of its noise: standard deviation of a step, and what stays of the last one
+
+Values = NDArray[np.float64]  # [rows, channels]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Series side by side: values [rows, channels], the channels' names, and the sha256."""
+
+    values: Values
+    names: tuple[str, ...]
+    sha256: str
+
+
+def load_table(name: str) -> Table:
+    """Read a source once per process.
+
+    Args:
+        name: "generated", or a csv; looked up under PLAYGROUND_DATA too.
+
+    Raises:
+        DataError: it is not there, or holds something that is no number.
+    """
+    if name == "generated":
+        return _generated()
+    path = find_data(name, "task.source")
+    stat = path.stat()
+    return _file(path, name, (stat.st_mtime_ns, stat.st_size))
+
+
+@lru_cache(maxsize=4)
+def _file(path: Path, name: str, stamp: tuple[int, int]) -> Table:
+    """`stamp` makes a changed file a new entry of the cache."""
+    try:
+        content = path.read_bytes()
+        rows = csv.reader(content.decode().splitlines())
+        header = next(rows, [])
+        values = np.array([[float(cell) for cell in row[1:]] for row in rows])
+    except (OSError, ValueError, csv.Error) as error:
+        fix = "Name a csv of numbers whose first column is the date."
+        raise DataError(f"task.source {name}", f"it cannot be read ({error}).", fix) from error
+    if header[:1] != ["date"] or values.ndim != 2 or not np.isfinite(values).all():
+        raise DataError(
+            f"task.source {name}",
+            "its first column is not called date, or a value is missing.",
+            "Name a csv with a header, the date first and a number everywhere else.",
+        )
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Table(values=values, names=tuple(header[1:]), sha256=sha256)
+
+
+@lru_cache(maxsize=1)
+def _generated() -> Table:
+    """A daily and a weekly season of each channel's own size and phase, and noise that lasts."""
+    sizes = unit(draws(GENERATOR, 0, "sizes", 0, CHANNELS, 2 * len(PERIODS)))
+    uniform = unit(draws(GENERATOR, 0, "noise", 0, HOURS, 2 * CHANNELS))
+    # two uniform numbers are one normal (Box and Muller)
+    radius = np.sqrt(-2 * np.log(uniform[:, :CHANNELS]))
+    steps = NOISE * radius * np.cos(2 * np.pi * uniform[:, CHANNELS:])
+    noise = np.zeros_like(steps)
+    for t in range(1, HOURS):
+        noise[t] = KEPT * noise[t - 1] + steps[t]
+    return Table(
+        values=seasons(np.arange(HOURS), sizes) + noise,
+        names=tuple("abc"[:CHANNELS]),
+        sha256=hashlib.sha256(GENERATOR.encode()).hexdigest(),
+    )
+
+
+def seasons(hours: NDArray[np.integer], sizes: Values) -> Values:
+    """What repeats: [hours, channels]; sizes [channels, 2 n]: n sizes, then n phases, in (0, 1)."""
+    count = len(PERIODS)
+    turns = hours[:, None, None] / np.array(PERIODS) + sizes[None, :, count:]
+    return ((0.5 + sizes[:, :count]) * np.sin(2 * np.pi * turns)).sum(-1)
