@@ -15,7 +15,7 @@ EXACT_PAIRS = 16  # up to so many all sign flips are counted
 DRAWS, DRAWN_AT_ONCE = 1 << 16, 1 << 12
 
 _LOWER = frozenset({"loss", "bits_per_byte", "perplexity"})
-_HIGHER = frozenset({"accuracy", "solved", "tokens_per_s"})
+_HIGHER = frozenset({"accuracy", "score", "solved", "tokens_per_s"})
 
 Verdict = Literal["better", "worse", "unclear"]
 

@@ -16,6 +16,7 @@ from playground.tasks.base import IGNORE, Ask, Batch, Scores, Scoring, summed_lo
 
 EVAL_SEED = 0  # val and test are the same examples for every run
 EVAL_SIZE = 250  # examples scored at once
+LOGITS = 1 << 24  # of one batch, at most
 
 
 def score_answers(
@@ -55,6 +56,11 @@ def score_answers(
         "solved": solved / seen,
         "tokens": asked,
     }
+
+
+def eval_size(logits: int) -> int:
+    """How many examples are scored at once, of so many logits each."""
+    return min(EVAL_SIZE, max(1, LOGITS // logits))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,14 +32,13 @@ from numpy.typing import NDArray
 
 from playground.errors import DataError
 from playground.spec.tasks import Mqar
-from playground.tasks.answers import EVAL_SEED, EVAL_SIZE, Part, certain, score_parts
+from playground.tasks.answers import EVAL_SEED, Part, certain, eval_size, score_parts
 from playground.tasks.base import IGNORE, Batch, Scoring, check_split
 from playground.tasks.counter import below, draws, unit
 
 GENERATOR = "mqar-1"  # part of the data's identity: raise it when the same spec gives other tokens
 _KEEP = 2  # a query and its answer slot: queries are two tokens apart at least
 _GOLDEN = (5**0.5 - 1) / 2  # its multiples fill the unit interval as evenly as can be
-_NUMBERS = 1 << 24  # logits of one batch of an evaluation, at most
 
 Size = tuple[int, int]  # length, pairs
 
@@ -169,13 +168,13 @@ class MqarTask:
         return score_parts(parts, batches=batches)
 
     def _part(self, split: str, form: Size) -> Part:
-        size = min(EVAL_SIZE, max(1, _NUMBERS // (form[1] * self.vocab)))
 
         def examples(first: int, count: int) -> Batch:
             """Those of one size."""
             return self._examples(form, split, EVAL_SEED, first, count)
 
-        return Part(examples=examples, total=self.spec.test_examples, size=size)
+        total = self.spec.test_examples
+        return Part(examples=examples, total=total, size=eval_size(form[1] * self.vocab))
 
     def floors(self) -> dict[str, float]:
         """Nats per query of a guess among all values, and among the values of the example."""
