@@ -52,10 +52,10 @@ class MadFuzzyRecallTask(AbstractMadTask):
         order = np.tile(np.arange(slots), (count, 1))
         np.put_along_axis(order, shown[:, None], probe[:, None], axis=1)  # after those that fit
         again[np.arange(count), shown] = True
-        chosen = (np.take_along_axis(part, order[..., None], axis=1) for part in (keys, values))
+        keys, values = (np.take_along_axis(p, order[..., None], axis=1) for p in (keys, values))
         sizes = np.take_along_axis(sizes, order[..., None], axis=1)
         sizes[np.arange(slots) > shown[:, None]] = 0
-        tokens, scored = self._laid_out(*chosen, sizes, again)
+        tokens, scored = self._laid_out(keys, values, sizes, again)
         return asked_at(tokens, scored, every=self.paper and split == "train")
 
     def _laid_out(
