@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from playground.spec import load_model as load_model
     from playground.spec import load_run as load_run
     from playground.spec import override as override
+    from playground.spec import scored as scored
     from playground.spec import to_dict as to_dict
     from playground.spec import to_yaml as to_yaml
     from playground.tasks import Task as Task
@@ -134,6 +135,7 @@ NAMES = {
     "require_compiler": "playground.compile",
     "restore": "playground.train",
     "scan": "playground.compile",
+    "scored": "playground.spec",
     "to_dict": "playground.spec",
     "to_yaml": "playground.spec",
     "stack_key": "playground.train",

@@ -84,6 +84,7 @@ class SweepPlan:
                 "test": report.test,
                 "correct": report.correct,
                 "formats": list(report.formats),
+                "x": report.x,
             },
         }
 

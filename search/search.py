@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -99,20 +99,20 @@ class Search:
             Pool(self.store, self._engine, team, self.spec.run, watch=self.watch).run(parts)
 
     def _of(self, candidate: Candidate, rung: int) -> list[Job]:
-        """A candidate's runs at a rung; the last rung's seeds begin at 0."""
-        spec = at_rung(candidate.spec, self.spec.trained, rung)
+        """A candidate's runs at a rung, task by task; the last rung's seeds begin at 0."""
         last = rung == len(self.spec.trained) - 1
         first = 0 if last else pg.SEARCH_SEED + rung * RUNG_SEEDS
         seeds = range(first, first + self.spec.trained[rung].seeds)
-        return self._jobs.jobs(candidate.name, [replace(spec, seed=seed) for seed in seeds])
+        tasks = at_rung(candidate.spec, self.spec.trained, rung, seeds)
+        return [job for specs in tasks for job in self._jobs.jobs(candidate.name, specs)]
 
     def _quality(self, candidate: Candidate, rung: int) -> float:
-        """Mean over the seeds; NaN if a run failed."""
+        """Mean over the seeds and tasks; NaN if a run failed."""
         results = [
             self.store.run(job.fingerprint).result() for job in self._runs[candidate.name][rung]
         ]
         return mean(
-            result.metrics.get(self.spec.quality, math.nan)
+            pg.scored(result.metrics, self.spec.quality)
             if result is not None and result.ok
             else math.nan
             for result in results
@@ -170,12 +170,10 @@ def budget(spec: pg.SearchSpec) -> dict[str, float]:
     """
     arms, count, runs, tokens = len(spec.sampler.arms()), spec.sampler.trials, 0, 0
     for at, rung in enumerate(spec.trained):
-        run = at_rung(spec.first(), spec.trained, at)
-        length = getattr(run.task, "length", 0)
-        runs += count * rung.seeds
-        tokens += (
-            count * rung.seeds * run.train.steps * run.train.batch * run.train.accumulate * length
-        )
+        for (run,) in at_rung(spec.first(), spec.trained, at):
+            length, train = getattr(run.task, "length", 0), run.train
+            runs += count * rung.seeds
+            tokens += count * rung.seeds * train.steps * train.batch * train.accumulate * length
         count = max(1, round(rung.keep * count))
     return {
         "space": Space(spec.space).size(),

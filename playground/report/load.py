@@ -118,6 +118,7 @@ class Sweep:
     tuned: Mapping[str, Tuned] = field(default_factory=dict)
     audits: tuple[Mapping[str, Any], ...] = ()
     select: str = ""  # what the tuning went by
+    x: str = "auto"  # what the primary metric is drawn over
 
     @property
     def primary(self) -> str:
@@ -194,9 +195,8 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
     except FileNotFoundError as error:
         raise DataError(str(sweep_dir), "it has no sweep.json.", "Start the sweep.") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        fix = "Run the sweep again: finished runs are not repeated."
         problem = f"it is not the plan of a sweep ({type(error).__name__}: {error})."
-        raise DataError(str(path), problem, fix) from error
+        raise DataError(str(path), problem, "Run the sweep again: runs are kept.") from error
     if baseline not in planned:
         problem = f"its baseline {baseline!r} is none of its variants."
         raise DataError(str(path), problem, f"They are {', '.join(planned)}.")
@@ -214,6 +214,7 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         tuned=tuned,
         audits=tuple(plan.get("audits") or ()),
         select=str(plan.get("select") or ""),
+        x=str(shown.get("x") or "auto"),
     )
 
 

@@ -13,8 +13,12 @@ from playground.report.stats import direction, interval, summarize
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SPEED, WORK = "tokens_per_s", "flops_per_token"
-TITLES = {SPEED: "tokens per second", WORK: "FLOPs per token, forward"}
+SPEED, WORK, STATE = "tokens_per_s", "flops_per_token", "state_bytes"
+TITLES = {
+    SPEED: "tokens per second",
+    WORK: "FLOPs per token, forward",
+    STATE: "bytes of state that one sequence carries",
+}
 ACROSS = (5.0, 13.0)  # points across, of the smallest and the largest state
 MOST = 60  # places of one figure
 
@@ -51,12 +55,13 @@ def undominated(points: Sequence[Sequence[float]]) -> list[bool]:
 
 
 def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
-    """The cost that all variants have, and where each stands; none where fewer than two do."""
+    """The cost that is asked for or that all have, and where each variant stands."""
     names = [variant.name for variant in sweep.variants]
     shown = [v for v in sweep.foremost(MOST) if v.values(sweep.primary)]
     cost = SPEED if all(v.values(SPEED) for v in shown) else WORK
+    cost = cost if sweep.x == "auto" else sweep.x
     costs = {
-        v.name: _mean(v.values(SPEED).values() if cost == SPEED else _known(v.runs, WORK))
+        v.name: _mean(v.values(SPEED).values() if cost == SPEED else _known(v.runs, cost))
         for v in shown
     }
     states = {v.name: _mean(_known(v.runs, "state_bytes")) for v in shown}
@@ -92,11 +97,13 @@ def _mean(values: Iterable[float]) -> float:
 def pareto(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     """The primary metric of every variant over what it costs; None for fewer than two."""
     cost, found = places(sweep, palette)
-    return scatter(found, TITLES[cost], sweep.primary, palette) if len(found) > 1 else None
+    return scatter(found, cost, sweep.primary, palette) if len(found) > 1 else None
 
 
 def scatter(found: Sequence[Place], cost: str, metric: str, palette: Palette) -> "Figure":
-    """Means with their 95 % intervals; the larger the dot the larger the state; a ring: front."""
+    """Means with their 95 % intervals over a cost, a name of TITLES; the larger the dot the larger
+    the state; a ring: front.
+    """
     from matplotlib.ticker import FuncFormatter
 
     labels = [place.label for place in found]
@@ -118,8 +125,9 @@ def scatter(found: Sequence[Place], cost: str, metric: str, palette: Palette) ->
         costs = [place.cost for place in found]
         if max(costs) > 4 * min(costs) > 0:
             axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.count(value)))
-        axes.set_xlabel(cost)
+        shown = text.memory if cost == STATE else text.count
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
+        axes.set_xlabel(TITLES[cost])
         axes.set_title(metric, loc="left", color=palette.muted)
         handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower left", ncols=2, markerscale=0.8)

@@ -19,10 +19,11 @@ from playground.errors import DataError
 from playground.report import text
 from playground.report.draw import SERIES, Palette
 from playground.report.load import read_result
-from playground.report.pareto import SPEED, TITLES, Place, scatter, undominated
+from playground.report.pareto import SPEED, Place, scatter, undominated
 from playground.report.rows import difference_text
 from playground.report.stats import CONFIDENCE, Paired, direction, interval, paired
 from playground.report.table import Cell, Column, Table
+from playground.spec import scored
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +38,7 @@ class Found:
     Attributes:
         rungs: scores on val at every rung that it reached.
         test: on the test split, of the last rung; empty if it did not get there.
-        planned: runs of its last rung.
+        planned: seeds of its last rung.
     """
 
     name: str
@@ -247,21 +248,29 @@ def _found(raw: Mapping[str, Any], store: Path, quality: str, last: int) -> Foun
         costs=raw["costs"],
         rungs=tuple(rungs),
         test=_scores(raw["rungs"][-1], store, tested) if there else {},
-        planned=len(raw["rungs"][-1]),
+        planned=len({run["seed"] for run in raw["rungs"][-1]}),
     )
 
 
 def _scores(runs: Sequence[Mapping[str, Any]], store: Path, metric: str) -> Scores:
-    found: dict[int, float] = {}
+    """The mean over a seed's tasks, of seeds of which all runs count."""
+    found: dict[int, list[float]] = {int(run["seed"]): [] for run in runs}
     for run in runs:
-        try:
-            result = read_result(store / run["fingerprint"])
-        except (OSError, ValueError):  # a run that is not there has no score
-            continue
-        value = (result.get("metrics") or {}).get(metric)
-        if result.get("status") == "ok" and isinstance(value, int | float) and math.isfinite(value):
-            found[int(run["seed"])] = float(value)
-    return found
+        found[int(run["seed"])].append(_score(store / run["fingerprint"], metric))
+    means = {seed: mean(values) for seed, values in found.items()}
+    return {seed: value for seed, value in means.items() if math.isfinite(value)}
+
+
+def _score(folder: Path, metric: str) -> float:
+    """NaN for a run that is not there, has no result or failed."""
+    try:
+        result = read_result(folder)
+    except (OSError, ValueError):
+        return math.nan
+    if result.get("status") != "ok":
+        return math.nan
+    numbers = {k: v for k, v in (result.get("metrics") or {}).items() if v is not None}
+    return float(scored(numbers, metric))
 
 
 def figure(found: Searched, palette: Palette) -> "Figure":
@@ -278,4 +287,4 @@ def figure(found: Searched, palette: Palette) -> "Figure":
         )
         for c in final
     ]
-    return scatter(places, TITLES[SPEED], found.tested, palette)
+    return scatter(places, SPEED, found.tested, palette)

@@ -15,7 +15,7 @@ EXACT_PAIRS = 16  # up to so many all sign flips are counted
 DRAWS, DRAWN_AT_ONCE = 1 << 16, 1 << 12
 
 _LOWER = frozenset({"loss", "bits_per_byte", "perplexity"})
-_HIGHER = frozenset({"accuracy", "solved", "tokens_per_s"})
+_HIGHER = frozenset({"accuracy", "score", "solved", "tokens_per_s"})
 
 Verdict = Literal["better", "worse", "unclear"]
 
@@ -57,8 +57,8 @@ class Paired:
 
 
 def direction(metric: str) -> int:
-    """1 if higher is better, -1 if lower is, 0 if nobody said."""
-    last = metric.rsplit("/", 1)[-1]
+    """1 if higher is better, -1 if lower is, 0 if nobody said; `accuracy@128x8` is as accuracy."""
+    last = metric.rsplit("/", 1)[-1].partition("@")[0]
     return 1 if last in _HIGHER else -1 if last in _LOWER else 0
 
 

@@ -34,6 +34,7 @@ from playground.spec.search import RangeSpec as RangeSpec
 from playground.spec.search import RungSpec as RungSpec
 from playground.spec.search import SamplerSpec as SamplerSpec
 from playground.spec.search import SearchSpec as SearchSpec
+from playground.spec.search import scored as scored
 from playground.spec.sweep import BaseSpec as BaseSpec
 from playground.spec.sweep import EngineSpec as EngineSpec
 from playground.spec.sweep import MatchSpec as MatchSpec

@@ -1,5 +1,6 @@
 """What a person writes of a search: a space around a base, limits, objectives, and rungs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
@@ -12,6 +13,21 @@ from playground.spec.tasks import TaskSpec
 
 COSTS = {"params": "min", "state_bytes": "min", "flops_per_token": "min", "tokens_per_s": "max"}
 SEARCH_SEED = 2_000_000  # the first of the rungs before the last one
+SCORE = "score"  # the quality that every task has: accuracy, or minus the loss
+
+
+def scored(metrics: Mapping[str, float], quality: str) -> float:
+    """A run's quality; NaN where it has none.
+
+    Args:
+        metrics: of its result.
+        quality: a name among them, or "val/score" or "test/score": the accuracy there, or minus
+            the loss of a task without one, so that rungs of different tasks have the same name.
+    """
+    split, _, name = quality.rpartition("/")
+    if name != SCORE or quality in metrics:
+        return metrics.get(quality, math.nan)
+    return metrics.get(f"{split}/accuracy", -metrics.get(f"{split}/loss", math.nan))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -89,6 +89,8 @@ class ReportSpec:
     test: Literal["paired_t", "none"] = "paired_t"
     correct: Literal["holm", "none"] = "holm"  # for the number of variants
     formats: tuple[Literal["md", "html", "csv", "tex"], ...] = ("md", "html", "csv")
+    # what the first metric is drawn over; auto: speed where all runs have one, else FLOPs
+    x: Literal["auto", "tokens_per_s", "flops_per_token", "state_bytes"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,14 +5,18 @@ likely one after the right tokens before it, so one pass over the example with i
 what generation would.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
+from statistics import mean
 
 import torch
+from torch import Tensor
 
-from playground.tasks.base import IGNORE, Ask, Batch, Scoring, summed_loss
+from playground.tasks.base import IGNORE, Ask, Batch, Scores, Scoring, summed_loss
 
 EVAL_SEED = 0  # val and test are the same examples for every run
 EVAL_SIZE = 250  # examples scored at once
+LOGITS = 1 << 24  # of one batch, at most
 
 
 def score_answers(
@@ -52,6 +56,61 @@ def score_answers(
         "solved": solved / seen,
         "tokens": asked,
     }
+
+
+def eval_size(logits: int) -> int:
+    """How many examples are scored at once, of so many logits each."""
+    return min(EVAL_SIZE, max(1, LOGITS // logits))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Fixed examples of one size, scored beside others.
+
+    Attributes:
+        examples: (first, count) -> those examples; targets are -100 where nothing is asked.
+        total: how many there are.
+        size: examples of a batch.
+    """
+
+    examples: Callable[[int, int], Batch]
+    total: int
+    size: int = EVAL_SIZE
+
+
+def score_parts(parts: Mapping[str, Part], *, batches: int | None = None) -> Scoring:
+    """Score a model at the answers of several sets of examples.
+
+    Args:
+        parts: the one named "" gives the scores without a name; the others are a suite.
+        batches: at most so many batches of each; None for all.
+
+    Returns:
+        As `score_answers` for the part named ""; for every other "loss@NAME", "accuracy@NAME" and
+        "solved@NAME"; and of these "accuracy@suite", their mean. "tokens" counts all.
+    """
+    counts = {n: len(range(0, part.total, part.size)[:batches]) for n, part in parts.items()}
+    scores: Scores = {"tokens": 0.0}
+    accuracies, done = [], 0
+    for name, part in parts.items():
+        one = score_answers(part.examples, part.total, batches=batches, size=part.size)
+        found = yield from _renumbered(one, done, sum(counts.values()))
+        done += counts[name]
+        scores["tokens"] += found.pop("tokens")
+        scores |= {f"{key}@{name}" if name else key: value for key, value in found.items()}
+        accuracies += [found["accuracy"]] if name else []
+    return scores | ({"accuracy@suite": mean(accuracies)} if accuracies else {})
+
+
+def _renumbered(scoring: Scoring, before: int, total: int) -> Generator[Ask, Tensor, Scores]:
+    """An evaluation as a part of a longer one."""
+    ask = next(scoring)
+    while True:
+        logits = yield replace(ask, done=before + ask.done, total=total)
+        try:
+            ask = scoring.send(logits)
+        except StopIteration as end:
+            return end.value
 
 
 def certain(answers: torch.Tensor, vocab: int) -> torch.Tensor:

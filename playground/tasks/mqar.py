@@ -13,26 +13,35 @@ that `fillers: reserved` takes the last quarter of the vocabulary away from the 
 
 The published generator draws its random fillers from all ids, so that a filler may be a key of
 the example and overwrite or ask without being scored; here it cannot.
+
+Training may read several sizes (`mix`, `curriculum`). Which one example i has depends on i alone,
+so that runs of different seeds stay one program. A batch is as long as its longest example; after
+the end of a shorter one stand zeros, which nothing that is scored can see.
 """
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from playground.errors import DataError
 from playground.spec.tasks import Mqar
-from playground.tasks.answers import EVAL_SEED, certain, score_answers
-from playground.tasks.base import Batch, Scoring, check_split
+from playground.tasks.answers import EVAL_SEED, Part, certain, eval_size, score_parts
+from playground.tasks.base import IGNORE, Batch, Scoring, check_split
 from playground.tasks.counter import below, draws, unit
 from playground.tasks.losses import CROSS_ENTROPY
 
 GENERATOR = "mqar-1"  # part of the data's identity: raise it when the same spec gives other tokens
 _KEEP = 2  # a query and its answer slot: queries are two tokens apart at least
+_GOLDEN = (5**0.5 - 1) / 2  # its multiples fill the unit interval as evenly as can be
+
+Size = tuple[int, int]  # length, pairs
 
 
 class MqarTask:
@@ -47,20 +56,29 @@ class MqarTask:
     def __init__(self, spec: Mqar) -> None:
         self.spec = spec
         self.vocab = spec.vocab
-        self._gaps = (spec.length - 2 * spec.pairs) // _KEEP
         self._first_value = spec.vocab // 2
         self._first_filler = spec.vocab - (spec.vocab // 4 if spec.fillers == "reserved" else 0)
-        if min(self._first_value - 1, self._first_filler - self._first_value) < spec.pairs:
+        for length, pairs in self.sizes():
+            self._check(length, pairs)
+
+    def sizes(self) -> list[Size]:
+        """Every size of an example in any split, that of `length` and `pairs` first."""
+        spec = self.spec
+        others = (*spec.curriculum, *spec.mix, *spec.suite)
+        return list(dict.fromkeys([(spec.length, spec.pairs), *((s[0], s[1]) for s in others)]))
+
+    def _check(self, length: int, pairs: int) -> None:
+        if min(self._first_value - 1, self._first_filler - self._first_value) < pairs:
             raise DataError(
                 "task.vocab",
-                f"{spec.vocab} has too few keys and values for {spec.pairs} pairs.",
-                f"Write at least {4 * spec.pairs + 4}.",
+                f"{self.vocab} has too few keys and values for {pairs} pairs.",
+                f"Write at least {4 * pairs + 4}.",
             )
-        if self._gaps < spec.pairs:
+        if (length - 2 * pairs) // _KEEP < pairs:
             raise DataError(
                 "task.length",
-                f"{spec.length} tokens cannot hold {spec.pairs} pairs and their queries.",
-                f"Write at least {4 * spec.pairs}.",
+                f"{length} tokens cannot hold {pairs} pairs and their queries.",
+                f"Write at least {4 * pairs}.",
             )
 
     def data_sha(self) -> str:
@@ -72,23 +90,48 @@ class MqarTask:
 
         Returns:
             tokens [size, length]; positions and targets [size, pairs]: queries and their values.
+            Of a mixed batch, length and pairs are the largest; targets beyond a smaller example's
+            pairs are -100.
         """
         check_split(split)
-        return self._examples(split, seed, index * size, size)
+        first = index * size
+        if split != "train":
+            return self._examples((self.spec.length, self.spec.pairs), split, seed, first, size)
+        parts = []
+        for form, group in groupby(range(first, first + size), key=self._size_of):
+            members = list(group)
+            parts.append(self._examples(form, split, seed, members[0], len(members)))
+        return parts[0] if len(parts) == 1 else _padded(parts)
 
-    def _examples(self, split: str, seed: int, first: int, count: int) -> Batch:
-        pairs, length = self.spec.pairs, self.spec.length
-        widths = (pairs, pairs, self._gaps, length - 2 * pairs)
+    def _size_of(self, example: int) -> Size:
+        """The size of a training example: easier ones first, then the mix block by block."""
+        spec = self.spec
+        for length, pairs, count in spec.curriculum:
+            if example < count:
+                return length, pairs
+            example -= count
+        if not spec.mix:
+            return spec.length, spec.pairs
+        at = (0.5 + example // spec.mix_block * _GOLDEN) % 1 * sum(part[2] for part in spec.mix)
+        for length, pairs, share in spec.mix:
+            at -= share
+            if at < 0:
+                return length, pairs
+        return spec.mix[-1][:2]
+
+    def _examples(self, form: Size, split: str, seed: int, first: int, count: int) -> Batch:
+        length, pairs = form
+        gaps = (length - 2 * pairs) // _KEEP
+        widths = (pairs, pairs, gaps, length - 2 * pairs)
         raw = draws(GENERATOR, seed, split, first, count, sum(widths))
         for_keys, for_values, for_gaps, for_fillers = np.split(raw, np.cumsum(widths)[:-1], axis=1)
         keys = 1 + _distinct(for_keys, self._first_value - 1)
         values = self._first_value + _distinct(for_values, self._first_filler - self._first_value)
-        gaps = self._choose_gaps(for_gaps)
         tokens = np.empty((count, length), np.int64)
         tokens[:, 0 : 2 * pairs : 2] = keys
         tokens[:, 1 : 2 * pairs : 2] = values
         tokens[:, 2 * pairs :] = self._fill(for_fillers, np.concatenate([keys, values], axis=1))
-        positions = 2 * pairs + _KEEP * gaps
+        positions = 2 * pairs + _KEEP * self._choose_gaps(for_gaps, pairs)
         np.put_along_axis(tokens, positions, keys, axis=1)
         order = np.argsort(positions, axis=1)
         return Batch(
@@ -97,10 +140,10 @@ class MqarTask:
             positions=torch.from_numpy(np.take_along_axis(positions, order, axis=1)),
         )
 
-    def _choose_gaps(self, raw: NDArray[np.uint64]) -> NDArray[np.int64]:
+    def _choose_gaps(self, raw: NDArray[np.uint64], pairs: int) -> NDArray[np.int64]:
         """[B, pairs] different gaps; the smallest of exponential clocks is a weighted draw."""
-        weights = np.arange(1, self._gaps + 1, dtype=np.float64) ** (self.spec.gap_power - 1)
-        return np.argsort(-np.log(unit(raw)) / weights, axis=1)[:, : self.spec.pairs]
+        weights = np.arange(1, raw.shape[1] + 1, dtype=np.float64) ** (self.spec.gap_power - 1)
+        return np.argsort(-np.log(unit(raw)) / weights, axis=1)[:, :pairs]
 
     def _fill(self, raw: NDArray[np.uint64], used: NDArray[np.int64]) -> NDArray[np.int64]:
         if self.spec.fillers == "zero":
@@ -110,22 +153,31 @@ class MqarTask:
         return _avoiding(below(raw, self.vocab - used.shape[1]), used, self.vocab)
 
     def scoring(self, split: str, *, batches: int | None = None) -> Scoring:
-        """Score a model at the queries of `test_examples` fixed examples.
+        """Score a model at the queries of `test_examples` fixed examples of every size.
 
         Args:
-            split: "train" (the stream of seed 0), "val" or "test".
-            batches: at most so many batches of 250 examples; None for all.
+            split: "train" (the stream of seed 0), "val" or "test"; `suite` is scored on test.
+            batches: at most so many batches of each size; None for all.
 
         Returns:
             "loss" (nats per query), "accuracy" (fraction of queries), "solved" (fraction of
-            examples with every query right), "tokens" (queries scored).
+            examples with every query right), "tokens" (queries scored); with a suite all but the
+            last also as "accuracy@128x8", and "accuracy@suite", the mean over its sizes.
         """
         check_split(split)
-        return score_answers(
-            lambda first, count: self._examples(split, EVAL_SEED, first, count),
-            self.spec.test_examples,
-            batches=batches,
-        )
+        parts = {"": self._part(split, (self.spec.length, self.spec.pairs))}
+        if split == "test":
+            parts |= {f"{n}x{pairs}": self._part(split, (n, pairs)) for n, pairs in self.spec.suite}
+        return score_parts(parts, batches=batches)
+
+    def _part(self, split: str, form: Size) -> Part:
+
+        def examples(first: int, count: int) -> Batch:
+            """Those of one size."""
+            return self._examples(form, split, EVAL_SEED, first, count)
+
+        total = self.spec.test_examples
+        return Part(examples=examples, total=total, size=eval_size(form[1] * self.vocab))
 
     def floors(self) -> dict[str, float]:
         """Nats per query of a guess among all values, and among the values of the example."""
@@ -148,7 +200,13 @@ class MqarTask:
             "examples": {"train": "generated", "val": self.spec.test_examples}
             | {"test": self.spec.test_examples},
             "evaluation": "all queries of fixed examples, the same for every run",
+            **dict(self._sizes_told()),
         }
+
+    def _sizes_told(self) -> Iterator[tuple[str, list[list[float]]]]:
+        for name in ("curriculum", "mix", "suite"):
+            if found := getattr(self.spec, name):
+                yield name, [list(one) for one in found]
 
 
 class Oracle:
@@ -158,16 +216,31 @@ class Oracle:
         self.spec = spec
 
     def __call__(self, tokens: torch.Tensor, *, positions: torch.Tensor) -> torch.Tensor:
-        """Logits [B, n, vocab]: 0 for the value that followed the key, -100 for the rest."""
-        split = 2 * self.spec.pairs
-        keys, values = tokens[:, 0:split:2], tokens[:, 1:split:2]
+        """Logits [B, n, vocab]: 0 for what followed the key's first place, -100 for the rest."""
         asked = tokens.gather(1, positions)
-        which = (asked[:, :, None] == keys[:, None, :]).int().argmax(-1)
-        return certain(values.gather(1, which), self.spec.vocab)
+        first = (asked[:, :, None] == tokens[:, None, :]).int().argmax(-1)
+        return certain(tokens.gather(1, first + 1), self.spec.vocab)
 
     def start(self, batch: int) -> Sequence[torch.Tensor]:
         """It carries nothing."""
         return ()
+
+
+def _padded(parts: Sequence[Batch]) -> Batch:
+    """One batch of examples of several sizes."""
+    length = max(part.tokens.shape[1] for part in parts)
+    count = max(part.targets.shape[1] for part in parts)
+    tokens, targets, positions = [], [], []
+    for part in parts:
+        assert part.positions is not None
+        more = count - part.targets.shape[1]
+        tokens.append(F.pad(part.tokens, (0, length - part.tokens.shape[1])))
+        targets.append(F.pad(part.targets, (0, more), value=IGNORE))
+        last = part.positions[:, -1:].expand(-1, more)
+        positions.append(torch.cat([part.positions, last], dim=1))
+    return Batch(
+        tokens=torch.cat(tokens), targets=torch.cat(targets), positions=torch.cat(positions)
+    )
 
 
 def _distinct(raw: NDArray[np.uint64], limit: int) -> NDArray[np.int64]:

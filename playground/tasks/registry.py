@@ -7,8 +7,17 @@ from typing import Any
 from playground.errors import DataError
 from playground.tasks.base import Task
 from playground.tasks.forecast import ForecastTask
+from playground.tasks.mad import (
+    MadCompressionTask,
+    MadFuzzyRecallTask,
+    MadMemorizationTask,
+    MadNoisyRecallTask,
+    MadRecallTask,
+    MadSelectiveCopyTask,
+)
 from playground.tasks.mqar import MqarTask
 from playground.tasks.music import MusicTask
+from playground.tasks.state_tracking import StateTrackingTask
 from playground.tasks.text import TextTask
 
 _tasks: dict[str, Callable[[Any], Task]] = {
@@ -16,6 +25,13 @@ _tasks: dict[str, Callable[[Any], Task]] = {
     "mqar": MqarTask,
     "music": MusicTask,
     "forecast": ForecastTask,
+    "mad_recall": MadRecallTask,
+    "mad_noisy_recall": MadNoisyRecallTask,
+    "mad_fuzzy_recall": MadFuzzyRecallTask,
+    "mad_selective_copy": MadSelectiveCopyTask,
+    "mad_compression": MadCompressionTask,
+    "mad_memorization": MadMemorizationTask,
+    "state_tracking": StateTrackingTask,
 }
 
 TASKS: Mapping[str, Callable[[Any], Task]] = MappingProxyType(_tasks)

@@ -68,6 +68,20 @@ def test_higher_may_be_better(empty: Any) -> None:
     assert [place.front for place in places(sweep, PAPER)[1]] == [True, False]
 
 
+def test_quality_may_be_drawn_over_the_state(empty: Any) -> None:
+    numbers = {"full": (2.0, 100.0, 4096.0), "small": (2.1, 50.0, 512.0), "bad": (2.2, 1e3, 4096.0)}
+    report = {"metrics": ["test/loss"], "formats": ["md"], "x": "state_bytes"}
+    sweep = fill(empty, numbers, report=report)
+    cost, found = places(sweep, PAPER)
+    assert cost == "state_bytes"
+    assert [place.cost for place in found] == [4096.0, 512.0, 4096.0]
+    assert [place.front for place in found] == [True, True, False]
+    figure = pareto(sweep)
+    assert figure is not None
+    assert "state" in figure.axes[0].get_xlabel()
+    assert figure.axes[0].xaxis.get_major_formatter()(4096.0) == "4 KiB"
+
+
 def test_one_place_is_no_figure(empty: Any) -> None:
     empty.finish(empty.plan("full", 0), 2.0)
     empty.plan("other", 0, depth=3)

@@ -1,8 +1,11 @@
 """A search over a planted space: its winner is known, and nothing is trained."""
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -15,8 +18,9 @@ from search import static
 from search.arm import Arm
 from search.engine import Order, Said, Team
 from search.front import best, ranks
-from search.search import Search
+from search.search import Search, budget
 from search.static import Rejected, Static, check_sound, tokens_per_s
+from search.suites import at_rung
 from tests.train.small import MEMORY, RUN, TASK, TRAIN
 
 pytest.importorskip("optuna", reason="optuna is an extra")
@@ -233,6 +237,46 @@ def test_a_rung_or_key_that_cannot_be_is_refused_before_anything_is_trained(tmp_
     with pytest.raises(SpecError, match="momentum"):
         searched(replace(SHORT, space={"block.memory.momentm": ("none",)}), tmp_path, engine)
     assert engine.given == 0
+
+
+def test_a_suite_of_several_tasks_trains_each_and_their_mean_is_the_score(tmp_path: Path):
+    engine = Here()
+    rungs = (RungSpec(suite="mad-lite", seeds=2, keep=0.34), RungSpec(suite="confirm", seeds=3))
+    sampler = replace(SHORT.sampler, population=3, trials=3)
+    spec = replace(SHORT, rungs=rungs, sampler=sampler, objectives={"val/score": "max"})
+    (one,), (two,), (three,) = at_rung(spec.first(), spec.trained, 0)
+    kinds = [run.task.kind for run in (one, two, three)]
+    assert kinds == ["mad_recall", "mad_noisy_recall", "mad_selective_copy"]
+    assert [run.seed for run in at_rung(spec.first(), spec.trained, 1, (4, 5))[2]] == [4, 5]
+    found = searched(spec, tmp_path, engine)
+    assert engine.given == 2 * 3 * (3 * 2 + 3)  # arms, tasks, candidates x seeds, then one x seeds
+    assert budget(spec)["runs"] == engine.given
+    tokens = 300 * 32 * 32
+    assert budget(spec)["tokens"] == engine.given * tokens
+    runs = pg.RunStore(tmp_path / "runs")
+    raw = json.loads((tmp_path / "search" / "search.json").read_text())
+    for entry in raw["candidates"]:
+        told = next(c for c in found.candidates if c.name == entry["name"])
+        losses: dict[int, list[float]] = {}
+        for run in entry["rungs"][0]:
+            result = runs.run(run["fingerprint"]).result()
+            assert result is not None
+            losses.setdefault(run["seed"], []).append(result.metrics["val/loss"])
+        assert [len(values) for values in losses.values()] == [3, 3]
+        assert told.rungs[0] == {s: pytest.approx(-mean(v)) for s, v in losses.items()}
+    final = found.finalists()
+    assert [c.planned for c in final] == [3, 3]
+    assert all(set(c.test) == {0, 1, 2} for c in final)
+    assert final[0].mean_test() >= final[1].mean_test()
+
+
+def test_the_score_of_a_task_is_its_accuracy_or_else_minus_its_loss():
+    assert pg.scored({"val/accuracy": 0.5, "val/loss": 2.0}, "val/score") == 0.5
+    assert pg.scored({"val/loss": 2.0}, "val/score") == -2.0
+    assert pg.scored({"val/loss": 2.0}, "val/loss") == 2.0
+    assert math.isnan(pg.scored({"val/loss": 2.0}, "val/accuracy"))
+    assert math.isnan(pg.scored({}, "test/score"))
+    assert pg.direction("val/score") == pg.direction("test/accuracy@128x8") == 1
 
 
 def test_a_sound_model_passes_and_is_timed():

@@ -22,6 +22,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 KINDS = {
     "models": ModelSpec,
     "runs": RunSpec,
+    "tasks": RunSpec,
     "sweeps": SweepSpec,
     "searches": SearchSpec,
     "benches": BenchSpec,
@@ -86,3 +87,23 @@ def test_the_ablation_has_the_rows_of_table_5_and_two_models_without_the_memory(
     names = {run.variant for run in load(SPECS / "sweeps/titans_ablation.yaml").expand()}
     table = {"full", "linear-memory", "no-conv", "no-momentum", "no-decay", "no-persistent"}
     assert names == table | {"mac", "mag", "mal", "attention", "gated-delta"}
+
+
+def test_mad_in_small_has_every_rule_with_each_of_its_three_tasks():
+    runs = load(SPECS / "sweeps/mad_lite.yaml").expand()
+    found = {(run.spec.task.kind, run.spec.model.block.kind) for run in runs}
+    tasks = {"mad_recall", "mad_noisy_recall", "mad_selective_copy"}
+    assert found == {(task, block) for task in tasks for block in ("lmm", "attention")}
+    ours = {kind for kind in RULES if RULES[kind].__module__.startswith("memory_rules.")}
+    for task in tasks:
+        blocks = [run.spec.model.block for run in runs if run.spec.task.kind == task]
+        assert {block.memory.rule.kind for block in blocks if block.kind == "lmm"} == ours
+
+
+def test_recall_over_state_has_six_rules_of_different_states():
+    runs = load(SPECS / "sweeps/recall_state.yaml").expand()
+    kinds = {run.spec.model.block.memory.rule.kind for run in runs}
+    assert len(kinds) >= 6
+    for kind in kinds:
+        heads = [r.spec.model.block.memory for r in runs]
+        assert {one.heads for one in heads if one.rule.kind == kind} == {1, 4, 16}

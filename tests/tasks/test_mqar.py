@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from playground.errors import SpecError
 from playground.spec.tasks import Mqar
 from playground.tasks import MqarTask, evaluate
 from playground.tasks.mqar import Oracle
@@ -126,3 +127,67 @@ def test_the_spec_decides_the_identity_of_the_data() -> None:
     assert len(shas) == 4
     facts = make().describe()
     assert json.loads(json.dumps(facts)) == facts
+
+
+MIXED = {
+    "vocab": 256,
+    "length": 32,
+    "pairs": 8,
+    "mix": ((16, 2, 0.5), (32, 8, 0.5)),
+    "mix_block": 4,
+    "curriculum": ((12, 1, 10), (16, 2, 6)),
+    "suite": ((16, 2), (64, 16)),
+    "test_examples": 40,
+}
+
+
+def test_a_mixed_example_does_not_depend_on_the_batch_it_is_in() -> None:
+    task = make(**MIXED)
+    whole = task.batch("train", 3, 0, 48)
+    assert whole.positions is not None
+    for size in (1, 5, 16):
+        parts = [task.batch("train", 3, i, size) for i in range(48 // size)]
+        rows = [row for part in parts for row in zip(part.tokens, part.targets, strict=True)]
+        for i, (tokens, targets) in enumerate(rows):
+            n, count = task._size_of(i)
+            assert torch.equal(tokens[:n], whole.tokens[i, :n])
+            assert torch.equal(targets[:count], whole.targets[i, :count])
+            assert not tokens[n:].any()
+            assert (targets[count:] == -100).all()
+
+
+def test_training_begins_with_the_curriculum_and_goes_on_with_the_mix() -> None:
+    task = make(**MIXED)
+    sizes = [task._size_of(i) for i in range(4000)]
+    assert sizes[:16] == [(12, 1)] * 10 + [(16, 2)] * 6
+    rest = sizes[16:]
+    assert all(len(set(rest[i : i + 4])) == 1 for i in range(0, len(rest), 4))
+    assert rest.count((32, 8)) / len(rest) == pytest.approx(0.5, abs=0.01)
+    assert task.batch("train", 0, 0, 10).tokens.shape == (10, 12)
+    assert task.batch("train", 0, 4, 4).tokens.shape[1] in (16, 32)
+
+
+def test_the_oracle_solves_mixed_training_and_the_suite() -> None:
+    task = make(**MIXED)
+    batch = task.batch("train", 0, 0, 64)
+    said = Oracle(task.spec)(batch.tokens, positions=batch.positions).argmax(-1)
+    asked = batch.targets != -100
+    assert torch.equal(said[asked], batch.targets[asked])
+    seen: list[tuple[int, int]] = []
+    scores = evaluate(task, Oracle(task.spec), "test", progress=lambda *at: seen.append(at))
+    names = {name for name in scores if name.startswith("accuracy")}
+    assert names == {"accuracy", "accuracy@16x2", "accuracy@64x16", "accuracy@suite"}
+    assert all(scores[name] == 1.0 for name in names)
+    assert scores["tokens"] == 40 * (8 + 2 + 16)
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert "accuracy@16x2" not in evaluate(task, Oracle(task.spec), "val")
+
+
+def test_a_size_that_does_not_fit_names_its_place() -> None:
+    for name, parts in {
+        "mix": ((16, 2, 0.5), (16, 5, 0.5)),
+        "curriculum": ((16, 2, -4),),
+        "suite": ((16, 5),),
+    }.items():
+        with pytest.raises(SpecError, match=f"{name}.{len(parts) - 1}"):
+            Mqar(**{name: parts})  # type: ignore[arg-type]

@@ -5,15 +5,36 @@ The data itself is made elsewhere (`playground.tasks`), from these.
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import get_args
 
 from playground.spec.tasks.forecast import Forecast as Forecast
+from playground.spec.tasks.mad import AbstractMad as AbstractMad
+from playground.spec.tasks.mad import MadCompression as MadCompression
+from playground.spec.tasks.mad import MadFuzzyRecall as MadFuzzyRecall
+from playground.spec.tasks.mad import MadMemorization as MadMemorization
+from playground.spec.tasks.mad import MadNoisyRecall as MadNoisyRecall
+from playground.spec.tasks.mad import MadRecall as MadRecall
+from playground.spec.tasks.mad import MadSelectiveCopy as MadSelectiveCopy
 from playground.spec.tasks.mqar import Mqar as Mqar
 from playground.spec.tasks.music import Music as Music
+from playground.spec.tasks.state_tracking import StateTracking as StateTracking
 from playground.spec.tasks.text import EMBEDDED_CORPORA as EMBEDDED_CORPORA
 from playground.spec.tasks.text import Text as Text
 
-TaskSpec = Text | Mqar | Music | Forecast
-_specs: dict[str, type] = {cls.kind: cls for cls in (Text, Mqar, Music, Forecast)}
+TaskSpec = (
+    Text
+    | Mqar
+    | Music
+    | Forecast
+    | MadRecall
+    | MadNoisyRecall
+    | MadFuzzyRecall
+    | MadSelectiveCopy
+    | MadCompression
+    | MadMemorization
+    | StateTracking
+)
+_specs: dict[str, type] = {cls.kind: cls for cls in get_args(TaskSpec)}
 TASK_SPECS: Mapping[str, type] = MappingProxyType(_specs)
 
 
