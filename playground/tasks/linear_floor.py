@@ -28,8 +28,8 @@ def linear_map(rows: Rows, lookback: int, horizon: int) -> tuple[Map, Map]:
         x = np.concatenate([x - last, np.ones_like(last)], axis=1)
         gram += x.T @ x
         moment += x.T @ (y - last)
-    found: Map = np.linalg.lstsq(gram, moment, rcond=None)[0]  # the last column of x is zero
-    return found[:-1], found[-1]
+    found = np.linalg.lstsq(gram, moment, rcond=None)[0]  # the last column of x is zero
+    return found[:-1].astype(np.float64), found[-1].astype(np.float64)
 
 
 def linear_scores(train: Rows, test: Rows, lookback: int, horizon: int) -> tuple[float, float]:

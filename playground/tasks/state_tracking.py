@@ -25,6 +25,7 @@ from playground.spec.tasks import StateTracking
 from playground.tasks.answers import EVAL_SEED, Part, certain, eval_size, score_parts
 from playground.tasks.base import Batch, Scoring, check_split
 from playground.tasks.counter import below, draws
+from playground.tasks.losses import CROSS_ENTROPY
 
 GENERATOR = "state-tracking-1"
 _POINTS = {"parity": 2, "s3": 3, "s5": 5}  # that are permuted
@@ -44,6 +45,8 @@ class StateTrackingTask:
     Args:
         spec: `playground.spec.tasks.StateTracking`.
     """
+
+    loss = CROSS_ENTROPY
 
     def __init__(self, spec: StateTracking) -> None:
         self.spec, self._table = spec, products(spec.group)

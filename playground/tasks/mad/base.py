@@ -14,6 +14,7 @@ from playground.spec.tasks import AbstractMad
 from playground.tasks.answers import EVAL_SEED, score_answers
 from playground.tasks.base import IGNORE, Batch, Scoring, check_split
 from playground.tasks.counter import draws
+from playground.tasks.losses import CROSS_ENTROPY
 
 PAPER_SIZE = 128  # examples of a batch that the published accuracy is taken over
 
@@ -28,6 +29,7 @@ class AbstractMadTask:
         spec: one of `playground.spec.tasks.mad`.
     """
 
+    loss = CROSS_ENTROPY
     generator: ClassVar[str]  # part of the data's identity: raised when a spec gives other tokens
 
     def __init__(self, spec: AbstractMad) -> None:
