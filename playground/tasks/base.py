@@ -49,7 +49,8 @@ class Ask:
 
     Attributes:
         batch: its targets are for the evaluation itself.
-        carry: go on from the state after the last one; False begins anew.
+        carry: go on from the state after the last one; False begins anew, and keeps no state.
+        begin: with `carry`, drop the state that there is: a new stream begins here.
         done: batches asked for so far, with this one.
         total: in all.
     """
@@ -58,6 +59,7 @@ class Ask:
     carry: bool
     done: int
     total: int
+    begin: bool = False
 
 
 Scores = dict[str, float]
@@ -68,7 +70,8 @@ class Model(Protocol):
     """What a task asks of a model.
 
     `model(tokens)` gives logits [B, T, L]; `model(tokens, state)` gives (logits, state);
-    `model(tokens, positions=positions)` gives logits [B, n, L] at those positions;
+    `model(tokens, positions=positions)` gives logits [B, n, L] at those positions, also with a
+    state;
     `model.start(batch)` gives the state before the first token, which has `detach()`.
     """
 
@@ -144,13 +147,12 @@ def evaluate(
         nonlocal state
         (ask,) = asks
         batch = ask.batch.to(device)
-        if ask.carry:
-            state = model.start(len(batch.tokens)) if state is None else state.detach()
-            logits, state = model(batch.tokens, state)
-        elif batch.positions is not None:
-            logits = model(batch.tokens, positions=batch.positions)
-        else:
-            logits = model(batch.tokens)
+        at = {} if batch.positions is None else {"positions": batch.positions}
+        if not ask.carry:
+            return [model(batch.tokens, **at)]
+        anew = state is None or ask.begin
+        state = model.start(len(batch.tokens)) if anew else state.detach()
+        logits, state = model(batch.tokens, state, **at)
         return [logits]
 
     with evaluating(model):

@@ -60,7 +60,7 @@ def load_corpus(name: str, split: Fractions = DEFAULT_SPLIT) -> Corpus:
         from playground.tasks.hub import load_hub
 
         return _from_parts(load_hub(name), split, name)
-    path = _find(name)
+    path = find_data(name, "task.corpus")
     if path.is_dir():
         return _folder(path, name, split)
     try:
@@ -70,18 +70,27 @@ def load_corpus(name: str, split: Fractions = DEFAULT_SPLIT) -> Corpus:
         raise DataError(f"task.corpus {name}", f"it cannot be read ({error.strerror}).") from error
 
 
-def _find(name: str) -> Path:
+def find_data(name: str, field: str) -> Path:
+    """A file or folder as it is named, or under the folder that PLAYGROUND_DATA names.
+
+    Args:
+        name: a path.
+        field: where it was written, for the error.
+
+    Raises:
+        DataError: it is at neither place.
+    """
     tried = [Path(name).expanduser()]
     if root := os.environ.get(DATA_VARIABLE):
         tried.append(Path(root) / name)
     for path in tried:
         if path.exists():
             return path
+    use = " or use python-stdlib or hf:NAME." if field == "task.corpus" else ""
     raise DataError(
-        f"task.corpus {name}",
+        f"{field} {name}",
         f"there is no such file or folder (looked at {', '.join(map(str, tried))}).",
-        "Give a path, set PLAYGROUND_DATA to the folder of your data, "
-        "or use python-stdlib or hf:NAME.",
+        "Give a path, set PLAYGROUND_DATA to the folder of your data" + (f",{use}" if use else "."),
     )
 
 

@@ -7,9 +7,14 @@ from typing import Any
 from playground.errors import DataError
 from playground.tasks.base import Task
 from playground.tasks.mqar import MqarTask
+from playground.tasks.niah import NiahTask
 from playground.tasks.text import TextTask
 
-_tasks: dict[str, Callable[[Any], Task]] = {"text": TextTask, "mqar": MqarTask}
+_tasks: dict[str, Callable[[Any], Task]] = {
+    "text": TextTask,
+    "mqar": MqarTask,
+    "niah": NiahTask,
+}
 
 TASKS: Mapping[str, Callable[[Any], Task]] = MappingProxyType(_tasks)
 

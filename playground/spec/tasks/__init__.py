@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from playground.spec.tasks.mqar import Mqar as Mqar
+from playground.spec.tasks.niah import Niah as Niah
 from playground.spec.tasks.text import EMBEDDED_CORPORA as EMBEDDED_CORPORA
 from playground.spec.tasks.text import Text as Text
 
-TaskSpec = Text | Mqar
-_specs: dict[str, type] = {cls.kind: cls for cls in (Text, Mqar)}
+TaskSpec = Text | Mqar | Niah
+_specs: dict[str, type] = {cls.kind: cls for cls in (Text, Mqar, Niah)}
 TASK_SPECS: Mapping[str, type] = MappingProxyType(_specs)
 
 

@@ -1,0 +1,169 @@
+"""Scoring of answers at the end of examples of many lengths, read in pieces.
+
+A long example is read piece by piece with the state carried, so that memory does not grow with
+its length; no logits are made but at its answer.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from playground.tasks.base import IGNORE, Ask, Batch, Scores, Scoring, summed_loss
+
+PIECE = 512  # tokens read at once
+ROWS = 50  # examples read side by side
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Examples of one length with answers at their ends.
+
+    Attributes:
+        tokens: [B, T] of any integer type.
+        positions: [B, n] int64, ascending; where answer tokens are predicted.
+        targets: [B, n] int64, the answer tokens; -100 is not scored.
+        groups: [B], names under which each example is counted a second time; "" for none.
+    """
+
+    tokens: NDArray[np.integer]
+    positions: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    groups: Sequence[str]
+
+    def batch(self) -> Batch:
+        """All of it at once."""
+        return Batch(
+            tokens=torch.from_numpy(self.tokens.astype(np.int64)),
+            targets=torch.from_numpy(self.targets),
+            positions=torch.from_numpy(self.positions),
+        )
+
+
+# Whether each of B examples is right, from targets [B, n] and the likeliest tokens [B, n].
+Judge = Callable[[NDArray[np.int64], NDArray[np.int64], int], NDArray[np.bool_]]
+
+
+def all_right(
+    targets: NDArray[np.int64], found: NDArray[np.int64], first: int
+) -> NDArray[np.bool_]:
+    """Every token of the answer: what greedy decoding would give."""
+    return ((found == targets) | (targets == IGNORE)).all(axis=1)
+
+
+@dataclass(kw_only=True)
+class _Tally:
+    """What was counted of one length."""
+
+    loss: float = 0.0
+    right: float = 0.0
+    asked: int = 0
+    solved: list[bool] = field(default_factory=list[bool])
+    groups: list[str] = field(default_factory=list[str])
+
+    def scores(self, suffix: str) -> Scores:
+        """Named scores; groups in the order of their names."""
+        found = {
+            f"loss{suffix}": self.loss / max(1, self.asked),
+            f"accuracy{suffix}": self.right / max(1, self.asked),
+            f"solved{suffix}": float(np.mean(self.solved)),
+        }
+        for group in sorted(set(self.groups) - {""}):
+            chosen = [s for s, g in zip(self.solved, self.groups, strict=True) if g == group]
+            found[f"solved{suffix}/{group}"] = float(np.mean(chosen))
+        return found
+
+
+def score_lengths(
+    examples: Callable[[int, int, int], Examples],
+    lengths: Sequence[int],
+    total: int,
+    *,
+    piece: int = PIECE,
+    batches: int | None = None,
+    judge: Judge = all_right,
+) -> Scoring:
+    """Score a model at the ends of fixed examples of several lengths.
+
+    Args:
+        examples: (length, first, count) -> those examples.
+        lengths: in the order of scoring; the first one gives the scores without a length.
+        total: examples of each length.
+        piece: tokens read at once, at least as many as the answer has.
+        batches: at most so many batches of each length; None for all.
+        judge: (targets, likeliest tokens, index of the first example) -> which are solved.
+
+    Returns:
+        "loss" (nats per answer token), "accuracy" (fraction of answer tokens), "solved" (fraction
+        of examples), "tokens" (answer tokens scored) of the first length; the same for every
+        length as "solved@4096", and "solved@4096/GROUP" where examples have groups.
+    """
+    rows = min(ROWS, total)
+    firsts = range(0, total, rows)[:batches]
+    asks, done = len(firsts) * sum(len(_cuts(length, piece)) for length in lengths), 0
+    tallies = {length: _Tally() for length in lengths}
+    for length in lengths:
+        for first in firsts:
+            made = examples(length, first, rows)
+            logits = torch.zeros(0)
+            for at, part in _pieces(made, piece):
+                done += 1
+                carry = made.tokens.shape[1] > piece
+                logits = yield Ask(batch=part, carry=carry, begin=at == 0, done=done, total=asks)
+            _count(tallies[length], made, logits, min(rows, total - first), judge, first)
+    main = tallies[lengths[0]]
+    scores = main.scores("")
+    for length in lengths:
+        scores |= tallies[length].scores(f"@{length}")
+    return {**scores, "tokens": float(main.asked)}
+
+
+def _count(
+    tally: _Tally,
+    made: Examples,
+    logits: torch.Tensor,
+    count: int,
+    judge: Judge,
+    first: int,
+) -> None:
+    """Count the first `count` examples; the last batch may hold more, so that all have one shape."""
+    targets = torch.from_numpy(made.targets[:count]).to(logits.device)
+    logits = logits[:count]
+    found = logits.argmax(-1)
+    scored = targets != IGNORE
+    tally.loss += summed_loss(logits, targets)
+    tally.right += float(((found == targets) & scored).sum())
+    tally.asked += int(scored.sum())
+    tally.solved += judge(made.targets[:count], found.cpu().numpy(), first).tolist()
+    tally.groups += made.groups[:count]
+
+
+def _cuts(length: int, piece: int) -> list[int]:
+    """Borders of the pieces after 0: what does not fill a piece comes first."""
+    return list(range(length % piece or min(piece, length), length + 1, piece))
+
+
+def _pieces(made: Examples, piece: int) -> Iterator[tuple[int, Batch]]:
+    """The start and the batch of every piece; the last one has all positions.
+
+    Raises:
+        ValueError: an answer begins before the last piece.
+    """
+    start, length = 0, made.tokens.shape[1]
+    for stop in _cuts(length, piece):
+        positions, targets = made.positions - start, made.targets
+        if stop < length:
+            positions, targets = positions[:, :0], targets[:, :0]
+        elif positions.min() < 0:
+            raise ValueError(f"an answer begins before the last {piece} of {length} tokens.")
+        yield (
+            start,
+            Batch(
+                tokens=torch.from_numpy(made.tokens[:, start:stop].astype(np.int64)),
+                targets=torch.from_numpy(targets),
+                positions=torch.from_numpy(positions),
+            ),
+        )
+        start = stop
