@@ -150,9 +150,9 @@ def evaluate(
         at = {} if batch.positions is None else {"positions": batch.positions}
         if not ask.carry:
             return [model(batch.tokens, **at)]
-        anew = state is None or ask.begin
-        state = model.start(len(batch.tokens)) if anew else state.detach()
-        logits, state = model(batch.tokens, state, **at)
+        if state is None or ask.begin:
+            state = model.start(len(batch.tokens))
+        logits, state = model(batch.tokens, state.detach(), **at)
         return [logits]
 
     with evaluating(model):

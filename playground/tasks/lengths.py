@@ -4,7 +4,7 @@ A long example is read piece by piece with the state carried, so that memory doe
 its length; no logits are made but at its answer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,12 +26,21 @@ class Examples:
         positions: [B, n] int64, ascending; where answer tokens are predicted.
         targets: [B, n] int64, the answer tokens; -100 is not scored.
         groups: [B], names under which each example is counted a second time; "" for none.
+        judge: the likeliest tokens [B, n] -> which examples are solved; None asks for every
+            token of the answer, which is what greedy decoding would give.
     """
 
     tokens: NDArray[np.integer]
     positions: NDArray[np.int64]
     targets: NDArray[np.int64]
     groups: Sequence[str]
+    judge: Callable[[NDArray[np.int64]], NDArray[np.bool_]] | None = None
+
+    def solved(self, found: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which examples are solved by the likeliest tokens [B, n]."""
+        if self.judge is not None:
+            return self.judge(found)
+        return ((found == self.targets) | (self.targets == IGNORE)).all(axis=1)
 
     def batch(self) -> Batch:
         """All of it at once."""
@@ -40,17 +49,6 @@ class Examples:
             targets=torch.from_numpy(self.targets),
             positions=torch.from_numpy(self.positions),
         )
-
-
-# Whether each of B examples is right, from targets [B, n] and the likeliest tokens [B, n].
-Judge = Callable[[NDArray[np.int64], NDArray[np.int64], int], NDArray[np.bool_]]
-
-
-def all_right(
-    targets: NDArray[np.int64], found: NDArray[np.int64], first: int
-) -> NDArray[np.bool_]:
-    """Every token of the answer: what greedy decoding would give."""
-    return ((found == targets) | (targets == IGNORE)).all(axis=1)
 
 
 @dataclass(kw_only=True)
@@ -78,66 +76,56 @@ class _Tally:
 
 def score_lengths(
     examples: Callable[[int, int, int], Examples],
-    lengths: Sequence[int],
-    total: int,
+    totals: Mapping[int, int],
     *,
     piece: int = PIECE,
     batches: int | None = None,
-    judge: Judge = all_right,
 ) -> Scoring:
     """Score a model at the ends of fixed examples of several lengths.
 
     Args:
         examples: (length, first, count) -> those examples.
-        lengths: in the order of scoring; the first one gives the scores without a length.
-        total: examples of each length.
+        totals: length -> how many examples of it there are, in the order of scoring; the first
+            one also gives the scores that name no length.
         piece: tokens read at once, at least as many as the answer has.
         batches: at most so many batches of each length; None for all.
-        judge: (targets, likeliest tokens, index of the first example) -> which are solved.
 
     Returns:
         "loss" (nats per answer token), "accuracy" (fraction of answer tokens), "solved" (fraction
         of examples), "tokens" (answer tokens scored) of the first length; the same for every
         length as "solved@4096", and "solved@4096/GROUP" where examples have groups.
     """
-    rows = min(ROWS, total)
-    firsts = range(0, total, rows)[:batches]
-    asks, done = len(firsts) * sum(len(_cuts(length, piece)) for length in lengths), 0
-    tallies = {length: _Tally() for length in lengths}
-    for length in lengths:
+    plan = {
+        length: range(0, total, min(ROWS, total))[:batches] for length, total in totals.items()
+    }
+    asks = sum(len(firsts) * len(_cuts(length, piece)) for length, firsts in plan.items())
+    done, tallies = 0, {length: _Tally() for length in plan}
+    for length, firsts in plan.items():
         for first in firsts:
-            made = examples(length, first, rows)
+            made = examples(length, first, firsts.step)
             logits = torch.zeros(0)
-            for at, part in _pieces(made, piece):
+            for start, part in _pieces(made, piece):
                 done += 1
                 carry = made.tokens.shape[1] > piece
-                logits = yield Ask(batch=part, carry=carry, begin=at == 0, done=done, total=asks)
-            _count(tallies[length], made, logits, min(rows, total - first), judge, first)
-    main = tallies[lengths[0]]
+                logits = yield Ask(batch=part, carry=carry, begin=start == 0, done=done, total=asks)
+            _count(tallies[length], made, logits, totals[length] - first)
+    main = next(iter(tallies.values()))
     scores = main.scores("")
-    for length in lengths:
-        scores |= tallies[length].scores(f"@{length}")
+    for length, tally in tallies.items():
+        scores |= tally.scores(f"@{length}")
     return {**scores, "tokens": float(main.asked)}
 
 
-def _count(
-    tally: _Tally,
-    made: Examples,
-    logits: torch.Tensor,
-    count: int,
-    judge: Judge,
-    first: int,
-) -> None:
-    """Count the first `count` examples; the last batch may hold more, so that all have one shape."""
-    targets = torch.from_numpy(made.targets[:count]).to(logits.device)
-    logits = logits[:count]
+def _count(tally: _Tally, made: Examples, logits: torch.Tensor, left: int) -> None:
+    """Count the first `left` examples; the last batch is filled up with more, to one shape."""
+    targets = torch.from_numpy(made.targets[:left]).to(logits.device)
     found = logits.argmax(-1)
     scored = targets != IGNORE
-    tally.loss += summed_loss(logits, targets)
-    tally.right += float(((found == targets) & scored).sum())
+    tally.loss += summed_loss(logits[:left], targets)
+    tally.right += float(((found[:left] == targets) & scored).sum())
     tally.asked += int(scored.sum())
-    tally.solved += judge(made.targets[:count], found.cpu().numpy(), first).tolist()
-    tally.groups += made.groups[:count]
+    tally.solved += made.solved(found.cpu().numpy())[:left].tolist()
+    tally.groups += made.groups[:left]
 
 
 def _cuts(length: int, piece: int) -> list[int]:

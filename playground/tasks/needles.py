@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from playground.errors import DataError
 from playground.spec.tasks import Niah
 from playground.tasks.base import SPLITS
 from playground.tasks.corpora import find_data, load_corpus
+from playground.tasks.haystack import Haystack, haystack_of
 from playground.tasks.tokenizers import Tokenizer
 
 # The haystack of RULER's passkey task, one line that is repeated (NVIDIA/RULER, Apache-2.0).
@@ -21,28 +23,29 @@ NOISE = (
 )
 SENTENCE = "The grass is green. "
 
-ADJECTIVES = (
-    "amber ancient bitter brave bright broken calm clever cold copper cosmic crisp curious dark "
-    "deep dusty eager early empty fancy fast fierce final flat frozen gentle giant golden grand "
-    "green happy heavy hidden hollow honest humble icy idle jolly keen kind large late lazy light "
-    "little lonely loud lucky merry mild misty narrow noble odd old pale plain proud quick quiet "
-    "rapid rare red rich rough round rusty sharp shiny short silent silver simple sleepy slow small "
-    "smooth soft solid sour spare stable steep still stormy strange strong sudden sweet swift tall "
-    "tame tender thick thin tidy tiny vast vivid warm wild wise wooden young"
-).split()
-NOUNS = (
-    "anchor apple arrow badge barn basket beach bell bench bird boat book bottle branch bread "
-    "bridge brush bucket button cabin camel candle canoe carpet castle cave chain chair cherry "
-    "circle clock cloud coat coin corner cradle crown cup desk dish doctor door dragon dress drum "
-    "eagle engine farmer feather fence field finger fire flag flower forest fork fox frog garden "
-    "gate ghost glass glove goat grape hammer harbor harp hat hill horse house island jacket jewel "
-    "kettle key king kite knife ladder lake lamp leaf lemon letter lion lock map market meadow "
-    "mirror moon morning mountain needle nest oak ocean onion orange oven owl paper pencil piano "
-    "pillow pilot planet plate pocket pond prince queen rabbit rain ribbon ring river road robin "
-    "rocket roof rope sail school shadow sheep shell ship shoe shovel snake snow sparrow spoon "
-    "spring star station stone stream summer sword table temple tiger tower train tree trumpet "
-    "tulip turtle valley violin wagon wall watch water whale wheel window winter wolf yard zebra"
-).split()
+_ADJECTIVES = """
+    amber ancient bitter brave bright broken calm clever cold copper cosmic crisp curious dark
+    deep dusty eager early empty fancy fast fierce final flat frozen gentle giant golden grand
+    green happy heavy hidden hollow honest humble icy idle jolly keen kind large late lazy light
+    little lonely loud lucky merry mild misty narrow noble odd old pale plain proud quick quiet
+    rapid rare red rich rough round rusty sharp shiny short silent silver simple sleepy slow
+    small smooth soft solid sour spare stable steep still stormy strange strong sudden sweet
+    swift tall tame tender thick thin tidy tiny vast vivid warm wild wise wooden young
+"""
+_NOUNS = """
+    anchor apple arrow badge barn basket beach bell bench bird boat book bottle branch bread
+    bridge brush bucket button cabin camel candle canoe carpet castle cave chain chair cherry
+    circle clock cloud coat coin corner cradle crown cup desk dish doctor door dragon dress drum
+    eagle engine farmer feather fence field finger fire flag flower forest fork fox frog garden
+    gate ghost glass glove goat grape hammer harbor harp hat hill horse house island jacket
+    jewel kettle key king kite knife ladder lake lamp leaf lemon letter lion lock map market
+    meadow mirror moon morning mountain needle nest oak ocean onion orange oven owl paper pencil
+    piano pillow pilot planet plate pocket pond prince queen rabbit rain ribbon ring river road
+    robin rocket roof rope sail school shadow sheep shell ship shoe shovel snake snow sparrow
+    spoon spring star station stone stream summer sword table temple tiger tower train tree
+    trumpet tulip turtle valley violin wagon wall watch water whale wheel window winter wolf
+    yard zebra
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,38 +77,6 @@ TEMPLATES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Haystack:
-    """Text to hide in, as tokens; it is repeated where more is asked for.
-
-    Attributes:
-        tokens: of the text.
-        starts: ascending indices where sentences (or lines) start, the first is 0.
-        fixed: always read from its start.
-    """
-
-    tokens: NDArray[np.integer]
-    starts: NDArray[np.int64]
-    fixed: bool
-
-    def cut(self, count: int, where: float) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
-        """`count` tokens from the start of a sentence on, and where sentences start in them.
-
-        Args:
-            count: how many, >= 0.
-            where: in [0, 1), which sentence is the first.
-        """
-        first = 0 if self.fixed else int(where * len(self.starts))
-        begin, size = int(self.starts[first]), len(self.tokens)
-        rounds = -(-(begin + count) // size)
-        if rounds <= 1:
-            stop = int(np.searchsorted(self.starts, begin + count, side="right"))
-            return self.tokens[begin : begin + count], self.starts[first:stop] - begin
-        tokens = np.tile(self.tokens, rounds)[begin : begin + count]
-        starts = (self.starts + size * np.arange(rounds)[:, None]).ravel() - begin
-        return tokens, starts[(starts >= 0) & (starts <= count)]
-
-
 def load_haystacks(spec: Niah, tokenizer: Tokenizer) -> tuple[dict[str, Haystack], str]:
     """The haystack of every split, and the sha256 of the text behind them.
 
@@ -114,28 +85,13 @@ def load_haystacks(spec: Niah, tokenizer: Tokenizer) -> tuple[dict[str, Haystack
     if spec.haystack == "text":
         corpus = load_corpus(spec.corpus)
         texts = {split: b" ".join(corpus.parts[split].split()) for split in SPLITS}
-        return {s: _haystack(text, tokenizer, b". ") for s, text in texts.items()}, corpus.sha256
+        return {s: haystack_of(text, tokenizer, b". ") for s, text in texts.items()}, corpus.sha256
     text = (NOISE if spec.haystack == "noise" else SENTENCE).encode()
-    one = _haystack(text, tokenizer, b"")
+    one = haystack_of(text, tokenizer, b"")
     return dict.fromkeys(SPLITS, one), hashlib.sha256(text).hexdigest()
 
 
-def _haystack(text: bytes, tokenizer: Tokenizer, end: bytes) -> Haystack:
-    encoded = tokenizer.encode(text)
-    cuts = [0]
-    at = text.find(end) if end else -1
-    while at >= 0:
-        cuts.append(at + len(end))
-        at = text.find(end, cuts[-1])
-    bytes_cuts = np.array(cuts, np.int64)
-    if encoded.widths is not None:  # the first token that begins at a cut or after it
-        begins = np.cumsum(encoded.widths) - encoded.widths
-        bytes_cuts = np.unique(np.searchsorted(begins, bytes_cuts))
-    starts = bytes_cuts[bytes_cuts < len(encoded.tokens)]
-    return Haystack(tokens=encoded.tokens, starts=starts, fixed=not end)
-
-
-def load_words(where: str) -> tuple[list[str], list[str]]:
+def load_words(where: str) -> tuple[Sequence[str], Sequence[str]]:
     """Adjectives and nouns of the keys.
 
     Args:
@@ -145,7 +101,7 @@ def load_words(where: str) -> tuple[list[str], list[str]]:
         DataError: the folder or a list is not there, or a list is empty.
     """
     if where == "embedded":
-        return ADJECTIVES, NOUNS
+        return _ADJECTIVES.split(), _NOUNS.split()
     return _read_words(find_data(where, "task.words"), where)
 
 

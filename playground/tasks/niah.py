@@ -177,10 +177,10 @@ class NiahTask:
             "solved@4096", and "solved@4096/d50" of the fifth of the haystack around 50 percent.
         """
         check_split(split)
+        lengths = self._test_lengths if split == "test" else (self.spec.length,)
         return score_lengths(
             lambda length, first, count: self._examples(split, EVAL_SEED, first, count, length),
-            self._test_lengths if split == "test" else (self.spec.length,),
-            self.spec.test_examples,
+            dict.fromkeys(lengths, self.spec.test_examples),
             piece=min(PIECE, self.spec.length),
             batches=batches,
         )

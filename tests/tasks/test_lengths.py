@@ -29,7 +29,7 @@ def examples(length: int, first: int, count: int) -> Examples:
 
 
 def test_pieces_cover_every_token_once_and_only_the_last_one_is_asked() -> None:
-    scoring = score_lengths(examples, (10, 4), 3, piece=4)
+    scoring = score_lengths(examples, {10: 3, 4: 3}, piece=4)
     asks, ask = [], next(scoring)
     try:
         while True:
@@ -56,7 +56,7 @@ def test_each_length_and_group_is_counted_and_a_full_last_batch_counts_once() ->
         def detach(self) -> "Knows":
             return self
 
-        def __call__(self, tokens, state=None, *, positions):  # noqa: ANN001, ANN204
+        def __call__(self, tokens, state=None, *, positions):
             logits = torch.full((*positions.shape, 9), -100.0)
             if positions.shape[1]:
                 answers = tokens.gather(1, positions + 1)
@@ -65,8 +65,8 @@ def test_each_length_and_group_is_counted_and_a_full_last_batch_counts_once() ->
             return logits if state is None else (logits, self)
 
     class Task:
-        def scoring(self, split: str, *, batches: int | None = None):  # noqa: ANN202
-            return score_lengths(examples, (6, 300), 70, batches=batches)
+        def scoring(self, split: str, *, batches: int | None = None):
+            return score_lengths(examples, {6: 70, 300: 70}, batches=batches)
 
     scores = evaluate(Task(), Knows(), "test")  # type: ignore[arg-type]
     assert scores["tokens"] == 70
@@ -100,7 +100,7 @@ def test_an_answer_that_is_longer_than_a_piece_is_refused() -> None:
             groups=made.groups,
         )
 
-    scoring = score_lengths(early, (12,), 2, piece=4)
+    scoring = score_lengths(early, {12: 2}, piece=4)
     next(scoring)
     scoring.send(torch.zeros(2, 0, 9))
     with pytest.raises(ValueError, match="before the last 4 of 12"):

@@ -14,7 +14,7 @@ import torch
 from playground.errors import DataError
 from playground.spec.tasks import Niah
 from playground.tasks import evaluate, make_task
-from playground.tasks.needles import Haystack
+from playground.tasks.haystack import Haystack
 from playground.tasks.niah import NiahTask, Oracle
 
 DATA = Path(os.environ.get("PLAYGROUND_DATA", "/nowhere"))
@@ -173,11 +173,11 @@ def test_the_data_decides_its_identity_and_facts_are_plain() -> None:
 def test_what_does_not_fit_is_an_error_with_the_least_length(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"task.length: 300 tokens .* Write at least 3\d\d"):
         make(length=300)
-    with pytest.raises(DataError, match="task.test_lengths: 64 tokens"):
+    with pytest.raises(DataError, match=r"task.test_lengths: 64 tokens"):
         make(test_lengths=(64,))
-    with pytest.raises(DataError, match="task.length: 512 tokens"):
+    with pytest.raises(DataError, match=r"task.length: 512 tokens"):
         make(needles=8)
-    with pytest.raises(DataError, match="task.words nowhere: there is no such"):
+    with pytest.raises(DataError, match=r"task.words nowhere: there is no such"):
         make(words="nowhere")
     with pytest.raises(DataError, match=r"adjectivelist.txt cannot be read"):
         make(words=str(tmp_path))
