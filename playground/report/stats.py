@@ -58,7 +58,7 @@ class Paired:
 
 def direction(metric: str) -> int:
     """1 if higher is better, -1 if lower is, 0 if nobody said."""
-    last = metric.rsplit("/", 1)[-1]
+    last = metric.rsplit("/", 1)[-1].partition("@")[0]  # without the length it was scored at
     return 1 if last in _HIGHER else -1 if last in _LOWER else 0
 
 

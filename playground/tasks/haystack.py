@@ -5,7 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from playground.tasks.base import SPLITS
+from playground.tasks.corpora import Corpus
 from playground.tasks.tokenizers import Tokenizer
+
+MOST_TEXT = 4_000_000  # bytes of a split that are read: a long book
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +66,6 @@ def haystack_of(text: bytes, tokenizer: Tokenizer, end: bytes) -> Haystack:
     return Haystack(tokens=encoded.tokens, starts=starts, fixed=not end)
 
 
+def hiding_texts(corpus: Corpus) -> dict[str, bytes]:
+    """The first 4 MB of every split, white space collapsed to single spaces, as RULER does."""
+    return {split: b" ".join(corpus.parts[split][:MOST_TEXT].split()) for split in SPLITS}

@@ -95,9 +95,7 @@ def score_lengths(
         of examples), "tokens" (answer tokens scored) of the first length; the same for every
         length as "solved@4096", and "solved@4096/GROUP" where examples have groups.
     """
-    plan = {
-        length: range(0, total, min(ROWS, total))[:batches] for length, total in totals.items()
-    }
+    plan = {length: range(0, total, min(ROWS, total))[:batches] for length, total in totals.items()}
     asks = sum(len(firsts) * len(_cuts(length, piece)) for length, firsts in plan.items())
     done, tallies = 0, {length: _Tally() for length in plan}
     for length, firsts in plan.items():

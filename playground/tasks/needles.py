@@ -14,7 +14,7 @@ from playground.errors import DataError
 from playground.spec.tasks import Niah
 from playground.tasks.base import SPLITS
 from playground.tasks.corpora import find_data, load_corpus
-from playground.tasks.haystack import Haystack, haystack_of
+from playground.tasks.haystack import Haystack, haystack_of, hiding_texts
 from playground.tasks.tokenizers import Tokenizer
 
 # The haystack of RULER's passkey task, one line that is repeated (NVIDIA/RULER, Apache-2.0).
@@ -78,13 +78,10 @@ TEMPLATES = {
 
 
 def load_haystacks(spec: Niah, tokenizer: Tokenizer) -> tuple[dict[str, Haystack], str]:
-    """The haystack of every split, and the sha256 of the text behind them.
-
-    White space of a text is collapsed to single spaces, as RULER does with its essays.
-    """
+    """The haystack of every split, and the sha256 of the text behind them."""
     if spec.haystack == "text":
         corpus = load_corpus(spec.corpus)
-        texts = {split: b" ".join(corpus.parts[split].split()) for split in SPLITS}
+        texts = hiding_texts(corpus)
         return {s: haystack_of(text, tokenizer, b". ") for s, text in texts.items()}, corpus.sha256
     text = (NOISE if spec.haystack == "noise" else SENTENCE).encode()
     one = haystack_of(text, tokenizer, b"")

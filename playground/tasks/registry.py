@@ -5,7 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from playground.errors import DataError
+from playground.tasks.babilong import BabilongTask
 from playground.tasks.base import Task
+from playground.tasks.dna import DnaTask
 from playground.tasks.mqar import MqarTask
 from playground.tasks.niah import NiahTask
 from playground.tasks.text import TextTask
@@ -14,6 +16,8 @@ _tasks: dict[str, Callable[[Any], Task]] = {
     "text": TextTask,
     "mqar": MqarTask,
     "niah": NiahTask,
+    "babilong": BabilongTask,
+    "dna": DnaTask,
 }
 
 TASKS: Mapping[str, Callable[[Any], Task]] = MappingProxyType(_tasks)

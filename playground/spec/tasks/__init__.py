@@ -6,13 +6,15 @@ The data itself is made elsewhere (`playground.tasks`), from these.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from playground.spec.tasks.babilong import Babilong as Babilong
+from playground.spec.tasks.dna import Dna as Dna
 from playground.spec.tasks.mqar import Mqar as Mqar
 from playground.spec.tasks.niah import Niah as Niah
 from playground.spec.tasks.text import EMBEDDED_CORPORA as EMBEDDED_CORPORA
 from playground.spec.tasks.text import Text as Text
 
-TaskSpec = Text | Mqar | Niah
-_specs: dict[str, type] = {cls.kind: cls for cls in (Text, Mqar, Niah)}
+TaskSpec = Text | Mqar | Niah | Babilong | Dna
+_specs: dict[str, type] = {cls.kind: cls for cls in (Text, Mqar, Niah, Babilong, Dna)}
 TASK_SPECS: Mapping[str, type] = MappingProxyType(_specs)
 
 
