@@ -224,10 +224,11 @@ def _texts(report: Report, name: str) -> dict[str, str]:
 
 
 def _write_figures(sweep: Sweep, target: Path, kind: str) -> list[Path]:
-    from playground.report import curves, draw, pareto, timeline, tuning
+    from playground.report import curves, depths, draw, pareto, timeline, tuning
 
     figures = {"differences": curves.differences(sweep), "curves": curves.overview(sweep)}
     figures |= {"pareto": pareto.pareto(sweep), "timeline": timeline.timeline(sweep)}
+    figures["depths"] = depths.heatmaps(sweep)
     figures |= {f"tuning-{key}": tuning.sensitivity(sweep, key) for key in tuning.scales(sweep)}
     paths = []
     for name, figure in figures.items():

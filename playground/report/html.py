@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from playground.report import curves, pareto, text, tuning
+from playground.report import curves, depths, pareto, text, tuning
 from playground.report.draw import PAGE, inline_svg
 from playground.report.load import Sweep
 from playground.report.look import STYLE
@@ -27,6 +27,7 @@ def page(report: "Report") -> str:
         _differences(report),
         _section("Results", _table(report.table), _notes(report.table)),
         _curves(report),
+        _depths(report),
         _pareto(report),
         _tuning(report),
         _problems(report),
@@ -124,6 +125,18 @@ def _pareto(report: "Report") -> str:
     )
     about += _left_out(report.sweep, pareto.MOST)
     return _section("Quality and cost", _figure(inline_svg(figure, "Quality and cost"), about))
+
+
+def _depths(report: "Report") -> str:
+    figure = depths.heatmaps(report.sweep, PAGE)
+    if figure is None:
+        return ""
+    about = (
+        "Percent found on the test split, mean over seeds, by tokens of the text and by how much "
+        "of it stands before what is to be found."
+    )
+    about += _left_out(report.sweep, depths.MOST)
+    return _section("Depth and length", _figure(inline_svg(figure, "Depth and length"), about))
 
 
 def _timeline(report: "Report") -> str:

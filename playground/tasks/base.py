@@ -57,7 +57,8 @@ class Ask:
 
     Attributes:
         batch: its targets are for the evaluation itself.
-        carry: go on from the state after the last one; False begins anew.
+        carry: go on from the state after the last one; False begins anew, and keeps no state.
+        begin: with `carry`, drop the state that there is: a new stream begins here.
         done: batches asked for so far, with this one.
         total: in all.
     """
@@ -66,6 +67,7 @@ class Ask:
     carry: bool
     done: int
     total: int
+    begin: bool = False
 
 
 Scores = dict[str, float]
@@ -77,7 +79,8 @@ class Model(Protocol):
 
     `model(tokens)` gives logits [B, T, L] (frames: [B, T, F], series: a forecast [B, 1, H]);
     `model(tokens, state)` gives (logits, state);
-    `model(tokens, positions=positions)` gives logits [B, n, L] at those positions;
+    `model(tokens, positions=positions)` gives logits [B, n, L] at those positions, also with a
+    state;
     `model.start(batch)` gives the state before the first token, which has `detach()`.
     """
 
@@ -162,13 +165,12 @@ def evaluate(
         nonlocal state
         (ask,) = asks
         batch = ask.batch.to(device)
-        if ask.carry:
-            state = model.start(len(batch.tokens)) if state is None else state.detach()
-            logits, state = model(batch.tokens, state)
-        elif batch.positions is not None:
-            logits = model(batch.tokens, positions=batch.positions)
-        else:
-            logits = model(batch.tokens)
+        at = {} if batch.positions is None else {"positions": batch.positions}
+        if not ask.carry:
+            return [model(batch.tokens, **at)]
+        if state is None or ask.begin:
+            state = model.start(len(batch.tokens))
+        logits, state = model(batch.tokens, state.detach(), **at)
         return [logits]
 
     with evaluating(model):

@@ -5,7 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from playground.errors import DataError
+from playground.tasks.babilong import BabilongTask
 from playground.tasks.base import Task
+from playground.tasks.dna import DnaTask
 from playground.tasks.forecast import ForecastTask
 from playground.tasks.mad import (
     MadCompressionTask,
@@ -17,6 +19,7 @@ from playground.tasks.mad import (
 )
 from playground.tasks.mqar import MqarTask
 from playground.tasks.music import MusicTask
+from playground.tasks.niah import NiahTask
 from playground.tasks.state_tracking import StateTrackingTask
 from playground.tasks.text import TextTask
 
@@ -32,6 +35,9 @@ _tasks: dict[str, Callable[[Any], Task]] = {
     "mad_compression": MadCompressionTask,
     "mad_memorization": MadMemorizationTask,
     "state_tracking": StateTrackingTask,
+    "niah": NiahTask,
+    "babilong": BabilongTask,
+    "dna": DnaTask,
 }
 
 TASKS: Mapping[str, Callable[[Any], Task]] = MappingProxyType(_tasks)

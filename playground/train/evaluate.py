@@ -58,7 +58,10 @@ def with_length(spec: RunSpec, length: int) -> RunSpec:
     """
     if not hasattr(spec.task, "length"):
         raise SpecError("task.length", f"{spec.task.kind} has no length.", fix="Leave it out.")
+    fields: dict[str, object] = {"length": length}
+    if hasattr(spec.task, "test_lengths"):
+        fields["test_lengths"] = (length,)
     try:
-        return replace(spec, task=replace(spec.task, length=length))
+        return replace(spec, task=replace(spec.task, **fields))
     except SpecError as error:
         raise error.under("task") from None

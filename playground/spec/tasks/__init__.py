@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import get_args
 
+from playground.spec.tasks.babilong import Babilong as Babilong
+from playground.spec.tasks.dna import Dna as Dna
 from playground.spec.tasks.forecast import Forecast as Forecast
 from playground.spec.tasks.mad import AbstractMad as AbstractMad
 from playground.spec.tasks.mad import MadCompression as MadCompression
@@ -17,6 +19,7 @@ from playground.spec.tasks.mad import MadRecall as MadRecall
 from playground.spec.tasks.mad import MadSelectiveCopy as MadSelectiveCopy
 from playground.spec.tasks.mqar import Mqar as Mqar
 from playground.spec.tasks.music import Music as Music
+from playground.spec.tasks.niah import Niah as Niah
 from playground.spec.tasks.state_tracking import StateTracking as StateTracking
 from playground.spec.tasks.text import EMBEDDED_CORPORA as EMBEDDED_CORPORA
 from playground.spec.tasks.text import Text as Text
@@ -33,6 +36,9 @@ TaskSpec = (
     | MadCompression
     | MadMemorization
     | StateTracking
+    | Niah
+    | Babilong
+    | Dna
 )
 _specs: dict[str, type] = {cls.kind: cls for cls in get_args(TaskSpec)}
 TASK_SPECS: Mapping[str, type] = MappingProxyType(_specs)
