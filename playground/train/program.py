@@ -102,9 +102,9 @@ class Together:
             batch = _stack([ask.batch for ask in asks]).to(first.device)
             if not asks[0].carry:
                 return _logits(self.stacked, batch).unbind(0)
-            anew = state is None or asks[0].begin
-            state = self.stacked.start(batch.tokens.shape[1]) if anew else state.detach()
-            logits, state = self.stacked(batch.tokens, state, positions=batch.positions)
+            if state is None or asks[0].begin:
+                state = self.stacked.start(batch.tokens.shape[1])
+            logits, state = self.stacked(batch.tokens, state.detach(), positions=batch.positions)
             return logits.unbind(0)
 
         for member in self.members:
