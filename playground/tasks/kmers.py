@@ -46,10 +46,19 @@ def kmer_floor(
     Returns:
         Nats per test sequence, and the fraction that is right.
     """
-    counts, known = kmer_counts(train, k), np.array(train_classes)
+    counts = kmer_counts(train, k)
     mean, spread = counts.mean(axis=0), counts.std(axis=0) + 1e-6
-    x, classes = (counts - mean) / spread, int(max(train_classes)) + 1
-    wanted = np.eye(classes)[known]
+    weights = _fitted((counts - mean) / spread, np.eye(max(train_classes) + 1)[[*train_classes]])
+    asked = (kmer_counts(test, k) - mean) / spread
+    logs = log_softmax(asked @ weights[:-1] + weights[-1], axis=1)
+    right = np.array(test_classes)
+    nats = -logs[np.arange(len(right)), right].mean()
+    return float(nats), float((logs.argmax(axis=1) == right).mean())
+
+
+def _fitted(x: NDArray[np.float32], wanted: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weights [F + 1, C], the last row a bias, from x [N, F] and one-hot classes [N, C]."""
+    classes = wanted.shape[1]
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weights = flat.reshape(-1, classes)
@@ -62,9 +71,4 @@ def kmer_floor(
 
     begin = np.zeros((x.shape[1] + 1) * classes)
     fitted = minimize(loss, begin, jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    weights = cast("NDArray[np.float64]", fitted.x).reshape(-1, classes)
-    asked = (kmer_counts(test, k) - mean) / spread
-    logs = log_softmax(asked @ weights[:-1] + weights[-1], axis=1)
-    right = np.array(test_classes)
-    nats = -logs[np.arange(len(right)), right].mean()
-    return float(nats), float((logs.argmax(axis=1) == right).mean())
+    return cast("NDArray[np.float64]", fitted.x).reshape(-1, classes)
