@@ -135,6 +135,17 @@ def _identity(spec: Spec, data_sha: str) -> str:
     return json.dumps(identity, sort_keys=True, separators=(",", ":"))
 
 
+def portable(spec: Spec, *, defaults: bool = True) -> Raw:
+    """A spec as plain data that is the same in every folder; without EXCLUDED.
+
+    Args:
+        spec: any spec; of a file on disk its name is kept, not the folder it lies in.
+        defaults: as of `to_dict`.
+    """
+    written = cast(Raw, _string_keys(to_dict(spec, defaults=defaults)))
+    return cast(Raw, _portable("", {k: v for k, v in written.items() if k not in EXCLUDED}))
+
+
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
