@@ -32,6 +32,7 @@ class AbstractLearningRule(AbstractGradientRule):
     per_layer: bool = True
     anchor: str = "chunk"
     chunk_size: int = 16
+    written: Literal["all", "last"] = "all"  # last: tokens write the last matrix alone
     decay_towards: Literal["zero", "start"] = "zero"
     start: Literal["learned", "zero"] = "learned"
     read_at: Literal["after", "before"] = "after"

@@ -37,7 +37,8 @@ def curve_metric(sweep: Sweep) -> str:
 
     Of "test/loss@chunk_size=8" it is the loss, if no evaluation on val was under that too.
     """
-    name, plain = (m.rpartition("/")[2] for m in (sweep.primary, base_metric(sweep.primary)))
+    name = sweep.primary.partition("/")[2] or sweep.primary
+    plain = base_metric(name)
     rows = (row for v in sweep.foremost(MAX_CURVES) for run in v.runs[:1] for row in run.curve)
     return name if name == plain or any(name in row for row in rows) else plain
 

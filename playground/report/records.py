@@ -215,7 +215,7 @@ def _tuned(raw: Json) -> Tuned:
 def output_rows(text: str, where: str) -> Sequence[Json]:
     """Rows of what a command printed with --json: an object, a list of them, or JSON lines.
 
-    An object with a list of objects under `rows` stands for those.
+    An object that holds one list of objects stands for that list.
 
     Raises:
         DataError: it is none of these.
@@ -229,7 +229,12 @@ def output_rows(text: str, where: str) -> Sequence[Json]:
             problem = f"it is no JSON ({error})."
             raise DataError(where, problem, "Write what `--json` printed into a file.") from None
     if isinstance(found, dict):
-        found = found.get("rows", [found])
-    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found) or not found:
+        inner = [value for value in found.values() if _are_rows(value)]
+        found = inner[0] if len(inner) == 1 else [found]
+    if not _are_rows(found):
         raise DataError(where, "it holds no rows.", "Give an object, or a list of objects.")
     return found
+
+
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)

@@ -32,6 +32,7 @@ def named(empty: Store) -> Store:
     [
         ("test/accuracy@128x8", 1),
         ("solved@4096", 1),
+        ("test/solved@4096/d50", 1),
         ("val/loss@corpus=a/accuracy", -1),
         ("test/mse@96", -1),
         ("accuracy@suite@chunk_size=8", 1),
