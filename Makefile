@@ -63,6 +63,7 @@ lint: .venv/.stamp-lint
 
 docs: .venv/.stamp-run
 	$(BIN)/python -m playground.cli.rules_page
+	$(BIN)/playground results
 
 clean:
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .benchmarks *.egg-info

@@ -77,7 +77,8 @@ class Gates(nn.Module):
     def __init__(self, rule: AbstractMemoryRule, dim: int, heads: int) -> None:
         """Gates for `rule` with `heads` heads of width dim / heads on tokens of width `dim`."""
         super().__init__()
-        shapes = rule.shapes(dim // heads)
+        width = dim // heads
+        shapes = {name: rule.shapes(width)[name] for name in rule.writes(width)}
         shared = not getattr(rule, "per_layer", True)
         self.gates: dict[str, dict[str, str]] = {}  # gate -> matrix -> its head's name
         self.heads = nn.ModuleDict()

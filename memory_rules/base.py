@@ -42,6 +42,10 @@ class AbstractMemoryRule:
         """One head's fast weights: name -> (d_in, d_out)."""
         raise NotImplementedError(f"{type(self).__name__} does not say its shapes")
 
+    def writes(self, dim: int) -> tuple[str, ...]:
+        """The matrices that tokens write, by name; others keep their starting values."""
+        return tuple(self.shapes(dim))
+
     def slow_shapes(self, dim: int) -> Mapping[str, int]:
         """One head's learned vectors that are not written at test time: name -> width."""
         return {}

@@ -32,6 +32,7 @@ class AbstractGradientRule(AbstractMemoryRule):
     decay: str = "token"
     anchor: str = "chunk"  # chunk | token | passes:p, where gradients are taken
     chunk_size: int = 16
+    written: str = "all"  # all | last: which matrices tokens write; the others stay as learned
     window: int = 1  # tokens whose gradients a token descends: itself and window - 1 before it
     surprise_at: str = "memory"  # memory | decayed_memory
     decay_towards: str = "zero"  # zero | start
@@ -49,6 +50,10 @@ class AbstractGradientRule(AbstractMemoryRule):
         return self.objective(prediction, target)
 
     # what the fields say
+
+    def writes(self, dim: int) -> tuple[str, ...]:
+        names = tuple(self.shapes(dim))
+        return names if self.written == "all" else names[-1:]
 
     @property
     def chunked(self) -> bool:
@@ -92,18 +97,41 @@ class AbstractGradientRule(AbstractMemoryRule):
         return {n: g for n, g in wanted.items() if n == "window" or getattr(self, n) in learned}
 
     def rates(self, x: Inputs) -> Rates:
-        """The filter's gates, a token-wise function of the inputs."""
-        names = tuple(x.gates["lr"].keys()) if "lr" in x.gates else self._names(x)
+        """The filter's gates, a token-wise function of the inputs.
+
+        A matrix that no token writes has no gates: its lr, decay and momentum are 0.
+        """
+        names = self.writes(x.k.shape[-1])
         momentum = self._gate(x, "momentum", names) if self.has_momentum else None
         decay = self._gate(x, "decay", names)
         lr = self._gate(x, "lr", names)
         if momentum is not None and self.lr_scale == "one_minus_momentum":
             lr = {n: lr[n] * (1.0 - momentum[n]) for n in names}
         window = self._gate(x, "window", names) if self.window > 1 else None
-        return Rates(lr, {n: 1.0 - decay[n] for n in names}, momentum, window)
+        rates = Rates(lr, {n: 1.0 - decay[n] for n in names}, momentum, window)
+        return rates if self.written == "all" else self._with_unwritten(x, rates)
 
-    def _names(self, x: Inputs) -> tuple[str, ...]:
-        return tuple(self.shapes(x.k.shape[-1]))
+    def _with_unwritten(self, x: Inputs, rates: Rates) -> Rates:
+        """Rates of all matrices: those that are not written keep everything and add nothing."""
+        shapes, none = self.shapes(x.k.shape[-1]), torch.zeros_like(x.k[..., 0])
+
+        def joined(known: Weights, value: float, wide: bool = False) -> Weights:
+            def unwritten(n: str) -> Tensor:
+                channels = (shapes[n][self.side == "value"],) if wide else ()
+                return none.new_full((*none.shape, *channels), value)
+
+            return {n: known[n] if n in known else unwritten(n) for n in shapes}
+
+        window = rates.window
+        if window is not None:
+            lags = none.new_zeros(*none.shape, self.window)
+            window = {n: window.get(n, lags) for n in shapes}
+        return Rates(
+            lr=joined(rates.lr, 0.0),
+            keep=joined(rates.keep, 1.0, self.side != "scalar"),
+            momentum=None if rates.momentum is None else joined(rates.momentum, 0.0),
+            window=window,
+        )
 
     def _gate(self, x: Inputs, gate: str, names: tuple[str, ...]) -> Weights:
         if gate in x.gates:

@@ -1,7 +1,7 @@
 """What Titans and its relatives share as fields: a memory network and how it learns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -32,6 +32,8 @@ class AbstractLearningRule(AbstractGradientRule):
     per_layer: bool = True
     anchor: str = "chunk"
     chunk_size: int = 16
+    # last: tokens write the last matrix alone
+    written: Literal["all", "last"] = field(default="all", metadata={"later": True})
     decay_towards: Literal["zero", "start"] = "zero"
     start: Literal["learned", "zero"] = "learned"
     read_at: Literal["after", "before"] = "after"

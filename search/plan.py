@@ -72,6 +72,7 @@ class SweepPlan:
         report = self.spec.report
         return {
             "name": self.name,
+            "spec": pg.to_dict(self.spec),
             "baseline": self.runs[0].variant,
             "variants": variants,
             "task": dict(self.task),

@@ -81,6 +81,10 @@ def tuned(run: pg.SweepRun, spec: pg.SweepSpec, jobs: Jobs, store: pg.RunStore |
         SpecError: a value of the grid that the variant cannot take; the edge, where it refuses.
     """
     assert spec.tune is not None
+    if pg.direction(spec.tune.select) == 0:
+        problem = f"nobody said whether much or little of {spec.tune.select!r} is good."
+        fix = "Write val/loss, val/accuracy or another score with a known end."
+        raise pg.SpecError("tune.select", problem, fix=fix)
     axes = {key: list(values) for key, values in spec.tune.grid.items()}
     left = EXTENSIONS if spec.tune.edge == "extend" else 0
     while True:
@@ -145,7 +149,7 @@ def _score(jobs: Sequence[Job], metric: str, store: pg.RunStore) -> float | None
 
 def _best(points: Sequence[Point], metric: str) -> Values:
     """Values of the best point; of equals the first. Empty where every point failed."""
-    sign = pg.direction(metric) or -1
+    sign = pg.direction(metric)
     scored = [p for p in points if p.score is not None and math.isfinite(p.score)]
     return max(scored, key=lambda p: sign * (p.score or 0.0)).values if scored else {}
 

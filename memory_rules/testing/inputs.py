@@ -47,7 +47,7 @@ def make_inputs(
     g = torch.Generator().manual_seed(seed)
 
     q, k, v = (torch.randn(B, T, H, dim, generator=g, dtype=torch.float64) for _ in range(3))
-    shapes = rule.shapes(dim)
+    shapes = {n: rule.shapes(dim)[n] for n in rule.writes(dim)}
     made = {
         name: {n: _gate(gate, shape, (B, T, H), gates, g) for n, shape in shapes.items()}
         for name, gate in rule.gates.items()

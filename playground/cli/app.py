@@ -15,7 +15,7 @@ P = ParamSpec("P")
 
 WRONG_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 # Files of verbs, in the order of --help.
-VERBS = ("specs", "runs", "sweeps", "searching", "benching", "rules", "machine")
+VERBS = ("specs", "runs", "sweeps", "results", "searching", "benching", "rules", "machine")
 DEBUG = "--debug"  # shows tracebacks; for whoever works on the playground itself
 
 app = typer.Typer(

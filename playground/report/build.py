@@ -115,7 +115,7 @@ class Report:
         if floor is None or below is None:
             return line + "."
         line += f"; {below[0]} of {below[1]} runs below the {floor[0]} floor of "
-        return line + f"{text.number(floor[1])} nats per token."
+        return line + f"{text.number(floor[1])}."
 
     def _pairing(self) -> list[str]:
         """What pairing by seed is worth."""

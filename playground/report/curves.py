@@ -9,7 +9,7 @@ import numpy as np
 from playground.report import text
 from playground.report.draw import PAPER, SERIES, WIDTH, Palette, color_of, frame, line_at, style
 from playground.report.load import Run, Sweep, Variant
-from playground.report.stats import Paired
+from playground.report.stats import Paired, base_metric, direction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,8 +33,14 @@ class Curve:
 
 
 def curve_metric(sweep: Sweep) -> str:
-    """The validation metric that belongs to the sweep's first metric."""
-    return sweep.primary.rsplit("/", 1)[-1]
+    """The validation metric that belongs to the sweep's first metric.
+
+    Of "test/loss@chunk_size=8" it is the loss, if no evaluation on val was under that too.
+    """
+    name = sweep.primary.partition("/")[2] or sweep.primary
+    plain = base_metric(name)
+    rows = (row for v in sweep.foremost(MAX_CURVES) for run in v.runs[:1] for row in run.curve)
+    return name if name == plain or any(name in row for row in rows) else plain
 
 
 def x_key(sweep: Sweep) -> str:
@@ -171,7 +177,7 @@ def _finish(axes: "Axes", sweep: Sweep, curves: Sequence[Curve], palette: Palett
     low = min(float((curve.mean - curve.sd).min()) for curve in curves)
     tails = [curve.mean[curve.x >= curve.x[0] + 0.15 * np.ptp(curve.x)] for curve in curves]
     tops = [float(tail.max()) for tail in tails]
-    high = max(tops) if metric != "accuracy" else max(float(c.mean.max()) for c in curves)
+    high = max(tops) if direction(metric) <= 0 else max(float(c.mean.max()) for c in curves)
     floor = sweep.floor
     if floor is not None and metric == "loss" and low < floor[1] < high + 0.5 * (high - low):
         high = max(high, floor[1])

@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from playground.errors import DataError
-from playground.report.stats import Paired, Tested, corrected, direction, paired, summarize
+from playground.report.stats import (
+    HIGHER,
+    LOWER,
+    Paired,
+    Tested,
+    corrected,
+    direction,
+    paired,
+    summarize,
+)
 
 Status = Literal["ok", "failed", "missing"]
 DEFAULT_METRICS = ("test/loss",)
+_SCORES = (HIGHER | LOWER) - {"loss"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +157,17 @@ class Sweep:
 
     @cached_property
     def floor(self) -> tuple[str, float] | None:
-        """Name and value of the floor that is printed: bigram, or else the lowest there is."""
+        """Name and value of the floor that is printed: bigram, or else the lowest there is.
+
+        Floors of another score than the loss say so by their ending, as "linear_mae" does.
+        """
         for run in self.runs():
-            if "bigram" in run.floors:
-                return "bigram", run.floors["bigram"]
-            if run.floors:
-                name = min(run.floors, key=lambda floor: run.floors[floor])
-                return name.replace("_", " "), run.floors[name]
+            floors = {n: v for n, v in run.floors.items() if n.rpartition("_")[2] not in _SCORES}
+            if "bigram" in floors:
+                return "bigram", floors["bigram"]
+            if floors:
+                name = min(floors, key=lambda floor: floors[floor])
+                return name.replace("_", " "), floors[name]
         return None
 
     def foremost(self, count: int) -> tuple[Variant, ...]:

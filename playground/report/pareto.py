@@ -66,7 +66,7 @@ def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
     }
     states = {v.name: _mean(_known(v.runs, "state_bytes")) for v in shown}
     shown = [v for v in shown if costs[v.name] and not math.isnan(states[v.name])]
-    quality, less = -(direction(sweep.primary) or -1), -1 if cost == SPEED else 1
+    quality, less = -direction(sweep.primary), -1 if cost == SPEED else 1
     points = [
         (quality * _mean(v.values(sweep.primary).values()), less * costs[v.name], states[v.name])
         for v in shown
@@ -95,7 +95,12 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def pareto(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
-    """The primary metric of every variant over what it costs; None for fewer than two."""
+    """The primary metric of every variant over what it costs.
+
+    None for fewer than two, or where nobody said whether much of the metric is good.
+    """
+    if direction(sweep.primary) == 0:
+        return None
     cost, found = places(sweep, palette)
     return scatter(found, cost, sweep.primary, palette) if len(found) > 1 else None
 

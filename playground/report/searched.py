@@ -21,7 +21,7 @@ from playground.report.draw import SERIES, Palette
 from playground.report.load import read_result
 from playground.report.pareto import SPEED, Place, scatter, undominated
 from playground.report.rows import difference_text
-from playground.report.stats import CONFIDENCE, Paired, direction, interval, paired
+from playground.report.stats import CONFIDENCE, Paired, interval, paired
 from playground.report.table import Cell, Column, Table
 from playground.spec import scored
 
@@ -71,9 +71,13 @@ class Searched:
         """The name of the quality on the test split."""
         return self.quality.replace("val/", "test/", 1)
 
+    @property
+    def _sign(self) -> int:
+        return 1 if self.objectives[self.quality] == "max" else -1
+
     def finalists(self) -> list[Found]:
         """Those with a score on test, the best first."""
-        sign = direction(self.quality) or -1
+        sign = self._sign
         return sorted((c for c in self.candidates if c.test), key=lambda c: -sign * c.mean_test())
 
     def front(self) -> list[Found]:
@@ -91,7 +95,7 @@ class Searched:
         final = [c for c in self.finalists() if c.arm == arm]
         before = max(0, len(self.rungs) - 2)
         scored = [c for c in final if c.rungs[before]]
-        sign = direction(self.quality) or -1
+        sign = self._sign
         return max(scored, key=lambda c: sign * mean(c.rungs[before].values()), default=None)
 
     def gain(self) -> Paired | None:

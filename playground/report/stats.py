@@ -14,8 +14,8 @@ TOO_SMALL = "n too small"
 EXACT_PAIRS = 16  # up to so many all sign flips are counted
 DRAWS, DRAWN_AT_ONCE = 1 << 16, 1 << 12
 
-_LOWER = frozenset({"loss", "bits_per_byte", "perplexity"})
-_HIGHER = frozenset({"accuracy", "score", "solved", "tokens_per_s"})
+LOWER = frozenset({"loss", "error", "bits_per_byte", "perplexity", "mse", "mae", "nll"})
+HIGHER = frozenset({"accuracy", "solved", "score", "tokens_per_s"})
 
 Verdict = Literal["better", "worse", "unclear"]
 
@@ -58,8 +58,13 @@ class Paired:
 
 def direction(metric: str) -> int:
     """1 if higher is better, -1 if lower is, 0 if nobody said; `accuracy@128x8` is as accuracy."""
-    last = metric.rsplit("/", 1)[-1].partition("@")[0]
-    return 1 if last in _HIGHER else -1 if last in _LOWER else 0
+    last = base_metric(metric).rsplit("/", 1)[-1]
+    return 1 if last in HIGHER else -1 if last in LOWER else 0
+
+
+def base_metric(metric: str) -> str:
+    """The metric without what it was taken of or under: "test/loss" of "test/loss@chunk_size=8"."""
+    return metric.partition("@")[0]
 
 
 def summarize(values: Iterable[float]) -> Summary | None:

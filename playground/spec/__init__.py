@@ -9,6 +9,7 @@ from playground.spec.canonical import NUMERICS_VERSION as NUMERICS_VERSION
 from playground.spec.canonical import canonical_json as canonical_json
 from playground.spec.canonical import fingerprint as fingerprint
 from playground.spec.canonical import fingerprints as fingerprints
+from playground.spec.canonical import portable as portable
 from playground.spec.canonical import to_dict as to_dict
 from playground.spec.canonical import to_yaml as to_yaml
 from playground.spec.convert import convert as convert

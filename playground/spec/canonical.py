@@ -153,6 +153,17 @@ def _counts(item: "Field[object]", value: object) -> bool:
     return not (item.metadata.get("later") and _is_default(item, value))
 
 
+def portable(spec: Spec, *, defaults: bool = True) -> Raw:
+    """A spec as plain data that is the same in every folder; without EXCLUDED.
+
+    Args:
+        spec: any spec; of a file on disk its name is kept, not the folder it lies in.
+        defaults: as of `to_dict`.
+    """
+    written = cast(Raw, _string_keys(to_dict(spec, defaults=defaults)))
+    return cast(Raw, _portable("", {k: v for k, v in written.items() if k not in EXCLUDED}))
+
+
 def _sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 

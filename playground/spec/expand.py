@@ -79,6 +79,7 @@ def _variant(
         if "seed" in overrides:
             raise SpecError("seed", "the seeds are those of the sweep.", fix="Write seeds: [...].")
         spec = convert(RunSpec, apply(RunSpec, run, overrides.items(), below="model"))
+        evaluations(spec)
     except SpecError as error:
         own = SpecError(
             error.path.removeprefix("model."),
@@ -95,7 +96,9 @@ def _variant(
 def _shared(spec: SweepSpec | SearchSpec) -> Raw:
     """What all runs of a spec have in common but their model."""
     run: Raw = {"task": to_dict(spec.task), "train": to_dict(spec.train)}
-    return run | {key: getattr(spec, key) for key in ("device", "dtype", "lowering", "compile")}
+    names = ("device", "dtype", "lowering", "compile")
+    names += ("evaluate",) if isinstance(spec, SweepSpec) else ()
+    return run | {key: getattr(spec, key) for key in names}
 
 
 def _model(sweep: SweepSpec, variant: VariantSpec) -> tuple[Raw, tuple[str, ...]]:
@@ -182,6 +185,29 @@ def override(run: RunSpec, values: Written) -> RunSpec:
         SpecError: a key that matches nothing, or a value that it cannot have.
     """
     return convert(RunSpec, apply(RunSpec, to_dict(run), values.items(), below="model"))
+
+
+def evaluations(run: RunSpec) -> dict[str, RunSpec]:
+    """The runs whose model and task `run.evaluate` asks for, by name: "chunk_size=8".
+
+    Raises:
+        SpecError: an override of anything but the model and the task, or two of one name.
+    """
+    found: dict[str, RunSpec] = {}
+    for i, values in enumerate(run.evaluate):
+        path = f"evaluate.{i}"
+        name = ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in values.items())
+        try:
+            other = override(run, values)
+        except SpecError as error:
+            raise error.under(path) from None
+        if not values or replace(other, model=run.model, task=run.task) != run:
+            fix = "Write for example {block.memory.chunk_size: 8} or {task.length: 1024}."
+            raise SpecError(path, "it overrides more or less than model and task.", fix=fix)
+        if name in found:
+            raise SpecError(path, f"{name!r} is there twice.", fix="Remove one.")
+        found[name] = other
+    return found
 
 
 def flat(overrides: Written, above: str = "") -> Iterator[tuple[str, object]]:

@@ -12,6 +12,7 @@ from typing import TypeVar, cast
 from playground.errors import SpecError
 from playground.spec.bench import BenchSpec
 from playground.spec.convert import convert
+from playground.spec.expand import evaluations
 from playground.spec.merge import apply, merge, resolve
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, absolute, is_mapping, parse_override, read_file
@@ -129,6 +130,8 @@ def _finish(cls: type[S], document: Document, words: Iterable[str]) -> S:
             _ = spec.checked
         elif isinstance(spec, SearchSpec):
             spec.first()
+        elif isinstance(spec, RunSpec):
+            evaluations(spec)
     except SpecError as error:
         raise layered.blame(error) from None
     return spec

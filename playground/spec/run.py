@@ -1,6 +1,7 @@
 """What a person writes of one run: a model, a task, how to train, and on what."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
@@ -10,6 +11,7 @@ from playground.spec.require import require
 from playground.spec.tasks import TaskSpec
 
 CompileMode = Literal["default", "graphs"]
+Scalar = bool | int | float | str
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 
@@ -97,6 +99,9 @@ class RunSpec:
     dtype: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
     compile: bool = True  # torch.compile around the chosen lowering
+    # overrides under which the trained weights are scored on test as well, such as
+    # [{block.memory.chunk_size: 8}, {task.length: 1024}]
+    evaluate: tuple[Mapping[str, Scalar], ...] = field(default=(), metadata={"later": True})
     run: ExecutionSpec = field(default_factory=ExecutionSpec)
 
     def __post_init__(self) -> None:

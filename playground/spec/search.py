@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from playground.errors import SpecError
 from playground.spec.require import require
-from playground.spec.run import RunSpec, TrainSpec
-from playground.spec.sweep import BaseSpec, EngineSpec, Scalar, Written
+from playground.spec.run import RunSpec, Scalar, TrainSpec
+from playground.spec.sweep import BaseSpec, EngineSpec, Written
 from playground.spec.tasks import TaskSpec
 
 COSTS = {"params": "min", "state_bytes": "min", "flops_per_token": "min", "tokens_per_s": "max"}

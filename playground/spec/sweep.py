@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from playground.errors import SpecError
 from playground.spec.model import ModelSpec
 from playground.spec.require import require
-from playground.spec.run import RunSpec, TrainSpec
+from playground.spec.run import RunSpec, Scalar, TrainSpec
 from playground.spec.tasks import TaskSpec
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 TUNE_SEED = 1_000_000  # the first of tuning
 
-Scalar = bool | int | float | str
 Written = Mapping[str, object]  # plain data as a person writes it: only the keys they wrote
 
 
@@ -122,7 +121,7 @@ class EngineSpec:
 class SweepSpec:
     """Variants of a base on one task, with paired seeds.
 
-    `device`, `dtype`, `lowering` and `compile` are those of every run.
+    `device`, `dtype`, `lowering`, `compile` and `evaluate` are those of every run.
     """
 
     kind: ClassVar[str] = "sweep"
@@ -142,6 +141,7 @@ class SweepSpec:
     dtype: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
     compile: bool = True
+    evaluate: tuple[Mapping[str, Scalar], ...] = ()
 
     def __post_init__(self) -> None:
         seeds = self.seed_list()

@@ -9,11 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from playground.compile import compile as compile_model
 from playground.compile.process import prepare_process
-from playground.errors import SpecError
 from playground.spec import RunSpec, canonical_json, fingerprint, to_dict, to_yaml
 from playground.tasks import Task, make_task
 from playground.train.cache import compile_cache
@@ -27,6 +24,7 @@ from playground.train.replicas import check_alike, make_program
 from playground.train.result import Result
 from playground.train.signals import RunInterrupted, StopRequest, stop_on_signal
 from playground.train.store import RunFolder, RunStore, new_store
+from playground.train.under import check_evaluations, prepare_model, scored_under
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +70,7 @@ def train_together(
     """
     prepare_process()
     check_alike(specs)
+    check_evaluations(specs[0])  # those of one program differ in no weight
     folders = RunStore(new_store(Path(store)))
     tasks = {spec.task: make_task(spec.task) for spec in specs}
     found = [(spec, folders.run(identity(spec, tasks[spec.task]))) for spec in specs]
@@ -161,32 +160,8 @@ def _member(
     return Member(spec=spec, task=task, model=model, folder=folder, device=device, began=began)
 
 
-def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
-    """The run's model with its initial weights, lowered and on the device.
-
-    Raises:
-        SpecError: the task has more symbols than the model.
-        LoweringError: nothing can run it as asked.
-    """
-    if task.vocab > spec.model.vocab:
-        raise SpecError(
-            "model.vocab",
-            f"{spec.model.vocab} is fewer than the {task.vocab} symbols of the task.",
-            fix=f"Write model.vocab: {task.vocab}.",
-        )
-    model = compile_model(
-        spec.model,
-        device=str(device),
-        lowering=spec.lowering,
-        compile=spec.compile,
-        mode=spec.run.compile_mode,
-        seed=spec.seed,
-    )
-    return model.double() if spec.dtype == "fp64" else model
-
-
 def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
-    """The final evaluation, on the whole test split, and the results of all that reached it."""
+    """The final evaluations, on the whole test split, and the results of all that reached them."""
     members = program.members
 
     def tell(done: int, batches: int) -> None:
@@ -199,10 +174,12 @@ def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
     for member in members:
         if member.failure is None:
             member.take_best()
-    test = program.evaluate("test", progress=tell)
-    for member, scores in zip(members, test, strict=True):
+    test, alone = program.evaluate("test", progress=tell), len(members) == 1
+    for member, own in zip(members, test, strict=True):
         if member.failure is None:
-            _end(progress, len(members), member, named_scores(scores))
+            scores = named_scores(own)
+            scores |= scored_under(member, scores, alone=alone, progress=tell)
+            _end(progress, len(members), member, scores)
 
 
 def _end(

@@ -48,7 +48,7 @@ def as_json(capsys: Capture, *words: object):
 def test_help_names_every_verb(capsys: Capture):
     said = call(capsys, "--help")
     verbs = (
-        "new check explain train eval generate export sweep retry report diff send status "
+        "new check explain train eval generate export sweep retry report diff send status results "
         "search bench verify cite doctor"
     )
     assert said.code == 0
@@ -62,7 +62,7 @@ def test_every_verb_has_help_of_its_own():
         assert shown.exit_code == 0
         assert info.callback is not None
         assert (info.callback.__doc__ or "").splitlines()[0] in shown.output
-    assert len(VERBS) == 7
+    assert len(VERBS) == 8
 
 
 def test_new_writes_a_spec_that_check_takes(tmp_path: Path, capsys: Capture):

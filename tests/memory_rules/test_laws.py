@@ -27,6 +27,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "linear-normed": {"network": "linear", "depth": 1},
     "deep": {"depth": 3},
     "no-residual": {"residual": False},
+    "last-written": {"written": "last", "depth": 3},
+    "last-written-channels": {"written": "last", "decay": "channel", "decay_towards": "start"},
     "newton-schulz": {"inner": "newton_schulz", "decay": "channel", "decay_towards": "start"},
 }
 

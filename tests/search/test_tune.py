@@ -52,6 +52,11 @@ def finished(spec: SweepSpec, root: Path, score: Score, metric: str = "val/loss"
     return plan
 
 
+def test_a_score_without_a_known_end_cannot_choose():
+    with pytest.raises(SpecError, match=r"tune\.select: nobody said"):
+        plan_sweep(tuning(select="val/unheard_of"), "tuned")
+
+
 def test_first_come_the_runs_of_the_grid_with_seeds_of_their_own():
     plan = plan_sweep(tuning(), "tuned")
     assert (len(plan.tuning), len(plan.jobs), plan.waiting) == (2 * 3 * 2, 0, 4)

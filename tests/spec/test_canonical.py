@@ -46,7 +46,7 @@ OTHERS = (
     *("before", "after", "decayed_memory", "cpu", "chars", "l2", "reserved", "fp32", "other.txt"),
     *("sdpa", "rms", "dot", "gelu", "product", "sigmoid", "linear", "constant", "recurrent"),
     *("persistent_segment_retrieved", "newton_schulz", "2A M", "layer", "silu", "auto", 0.25),
-    *("best", 1, 2, 3, 8, [0.8, 0.2], [0.5, 0.25, 0.25]),
+    *("best", "last", 1, 2, 3, 8, [0.8, 0.2], [0.5, 0.25, 0.25], [{"task.length": 1024}]),
 )
 
 

@@ -1,0 +1,96 @@
+"""Trained weights scored under other values of the spec: another chunk size, another length.
+
+What is asked stands in a run's `evaluate`. The weights stay as they were trained; what they are
+put into, or what they are scored on, is what the overrides say.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from playground.compile import Target, build, make_plan
+from playground.compile import compile as compile_model
+from playground.errors import SpecError
+from playground.spec import RunSpec
+from playground.spec.expand import evaluations
+from playground.tasks import Model, Progress, Task, evaluate, make_task
+from playground.train.member import Member
+
+Scores = Mapping[str, float]
+
+
+def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
+    """The run's model with its initial weights, lowered and on the device.
+
+    Raises:
+        SpecError: the task has more symbols than the model.
+        LoweringError: nothing can run it as asked.
+    """
+    if task.vocab > spec.model.vocab:
+        raise SpecError(
+            "model.vocab",
+            f"{spec.model.vocab} is fewer than the {task.vocab} symbols of the task.",
+            fix=f"Write model.vocab: {task.vocab}.",
+        )
+    model = compile_model(
+        spec.model,
+        device=str(device),
+        lowering=spec.lowering,
+        compile=spec.compile,
+        mode=spec.run.compile_mode,
+        seed=spec.seed,
+    )
+    return model.double() if spec.dtype == "fp64" else model
+
+
+def check_evaluations(spec: RunSpec) -> None:
+    """Refuse overrides under which the trained weights would not fit; before training.
+
+    Raises:
+        SpecError: naming the override.
+    """
+    others = evaluations(spec)
+    own = _sizes(spec) if others else {}
+    for i, (name, other) in enumerate(others.items()):
+        if other.model != spec.model and _sizes(other) != own:
+            fix = "Override what changes no weight, such as block.memory.chunk_size."
+            raise SpecError(f"evaluate.{i}", f"under {name} the model has other weights.", fix=fix)
+
+
+def _sizes(spec: RunSpec) -> dict[str, tuple[int, ...]]:
+    make_plan(spec.model, Target(compile=False))  # finds classes of rules, with real numbers
+    with FakeTensorMode():
+        model = build(spec.model)
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def scored_under(
+    member: Member, own: Scores, *, alone: bool, progress: Progress
+) -> dict[str, float]:
+    """Scores on the test split under every override, as "loss@chunk_size=8".
+
+    Args:
+        member: trained.
+        own: its scores under no override: they stand for an override that changes nothing.
+        alone: whether it was trained by itself; only then its models are compiled.
+        progress: called with (batches done, batches in all) of each.
+    """
+    found: dict[str, float] = {}
+    for name, spec in evaluations(member.spec).items():
+        scores = own
+        if (spec.model, spec.task) != (member.spec.model, member.spec.task):
+            scores = _scored(member, spec if alone else replace(spec, compile=False), progress)
+        found |= {f"{score}@{name}": value for score, value in scores.items()}
+    return found
+
+
+def _scored(member: Member, spec: RunSpec, progress: Progress) -> dict[str, float]:
+    task = member.task if spec.task == member.spec.task else make_task(spec.task)
+    model = prepare_model(spec, task, member.device)
+    model.load_state_dict(member.model.state_dict())
+    with member.autocast():
+        return evaluate(task, cast(Model, model), "test", progress=progress)

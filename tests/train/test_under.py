@@ -1,0 +1,86 @@
+"""Trained weights scored under other values: named by them, and refused where they do not fit."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from blocks.spec import FeedForwardSpec
+from playground.errors import SpecError
+from playground.spec import load_run, to_yaml
+from playground.train import RunStore, evaluate, train
+from playground.train.run import train_together
+from tests.train.small import MEMORY, RUN
+
+CHUNKS = ({"block.memory.chunk_size": 2}, {"block.memory.chunk_size": 4}, {"task.length": 24})
+BASE = replace(RUN, model=MEMORY, train=replace(RUN.train, steps=3))
+SPEC = replace(BASE, evaluate=CHUNKS)
+
+
+def test_a_run_is_scored_under_every_override_by_name(tmp_path: Path):
+    found = train(SPEC, tmp_path)
+    own = found.metrics["test/loss"]
+    assert found.metrics["test/loss@chunk_size=4"] == own  # its own
+    assert found.metrics["test/accuracy@length=24"] >= 0
+    other = found.metrics["test/loss@chunk_size=2"]
+    assert other != own
+    assert "val/loss@chunk_size=2" not in found.metrics
+
+
+def test_the_scores_are_those_of_the_same_weights_in_the_other_model(tmp_path: Path):
+    from playground.compile import build
+    from playground.spec import override
+    from playground.tasks import evaluate as score
+    from playground.tasks import make_task
+    from playground.train import restore
+
+    found = train(SPEC, tmp_path)
+    folder = RunStore(tmp_path).run(found.fingerprint).path
+    other = build(override(SPEC, CHUNKS[0]).model)
+    other.load_state_dict(restore(folder).state_dict())
+    expected = score(make_task(SPEC.task), other, "test")["loss"]
+    assert found.metrics["test/loss@chunk_size=2"] == expected
+    longer = evaluate(folder, spec=BASE, length=24)["loss"]
+    assert found.metrics["test/loss@length=24"] == longer
+
+
+def test_training_is_the_same_with_and_without(tmp_path: Path):
+    plain, scored = train(BASE, tmp_path), train(SPEC, tmp_path)
+    assert plain.metrics["test/loss"] == scored.metrics["test/loss"]
+    assert plain.fingerprint != scored.fingerprint
+
+
+def test_runs_of_one_program_are_each_scored(tmp_path: Path):
+    block = replace(MEMORY.block, feedforward=FeedForwardSpec(kind="gelu"))
+    plain = replace(SPEC, model=replace(MEMORY, block=block))  # dropout would keep them apart
+    specs = [plain, replace(plain, seed=1)]
+    together = train_together(specs, tmp_path / "together")
+    for spec, one in zip(specs, together, strict=True):
+        alone = train(spec, tmp_path / "alone").metrics
+        for name in ("test/loss@chunk_size=2", "test/loss@length=24"):
+            assert one.metrics[name] == pytest.approx(alone[name], rel=1e-5)
+
+
+def test_an_override_that_changes_the_weights_is_refused_before_training(tmp_path: Path):
+    spec = replace(BASE, evaluate=({"block.memory.expand": 2.0},))
+    with pytest.raises(SpecError, match=r"evaluate\.0: under expand=2\.0 the model has other"):
+        train(spec, tmp_path)
+    assert not list(tmp_path.glob("*/checkpoints/*"))
+
+
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("evaluate=[{train.steps: 5}]", "model and task"),
+        ("evaluate=[{}]", "model and task"),
+        ("evaluate=[{seed: 3}]", "model and task"),
+        ("evaluate=[{block.memory.chunksize: 3}]", "Did you mean 'chunk_size'"),
+        ("evaluate=[{task.length: 20}, {length: 20}]", "twice"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_an_error_of_the_spec(tmp_path: Path, word: str, problem: str):
+    file = tmp_path / "run.yaml"
+    file.write_text(to_yaml(BASE))
+    with pytest.raises(SpecError, match=problem) as caught:
+        load_run(file, word)
+    assert caught.value.path.startswith("evaluate.")
