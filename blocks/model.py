@@ -1,6 +1,6 @@
 """The model: embedding, blocks, final norm, head; a stream that can be left and taken up again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -9,7 +9,9 @@ from tensordict import TensorClass, TensorDict
 from torch import Tensor, nn
 
 from blocks.init import Fill, normal
+from blocks.memory import MemoryLayer
 from blocks.norms import Norm, make_norm
+from blocks.restart import restarted
 
 
 class ModelState(TensorClass):
@@ -64,6 +66,7 @@ class Model(nn.Module):
         dim: model width M.
         norm: the norm before the head.
         tie_embeddings: whether the head is the embedding's transpose.
+        dropout: of the embedded tokens, and of what enters the head.
     """
 
     def __init__(
@@ -74,8 +77,10 @@ class Model(nn.Module):
         dim: int,
         norm: Norm = "rms",
         tie_embeddings: bool = True,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.dropout = dropout
         self.embedding = nn.Embedding(vocab, dim)
         self.blocks = nn.ModuleList(blocks)
         self.norm = make_norm(norm, dim)
@@ -95,6 +100,29 @@ class Model(nn.Module):
             batch_size=[batch],
         )
 
+    def restart(self, state: ModelState, rows: Tensor) -> ModelState:
+        """The stream in which some sequences begin anew: a document ends there.
+
+        Args:
+            state: where the stream stands, between chunks and segments of every block.
+            rows: [B] bool, the sequences that begin anew; the others go on.
+
+        Raises:
+            ValueError: a chunk or a segment is open.
+        """
+        seen = int(state.position[0]) if len(state.position) else 0
+        for memory in (m for m in self.modules() if isinstance(m, MemoryLayer)):
+            rule = memory.rule
+            chunk = getattr(rule, "chunk_size", 1) if getattr(rule, "chunked", False) else 1
+            if seen % chunk:
+                raise ValueError(
+                    f"rows: after {seen} tokens a chunk of {chunk} is open, and only whole chunks "
+                    "can end with a document. Make task.length a multiple of memory.chunk_size."
+                )
+        fresh = self.start(len(rows)).blocks
+        blocks = {i: restarted(fresh[i], block, rows) for i, block in state.blocks.items()}
+        return state.replace(blocks=TensorDict(blocks, batch_size=state.batch_size))
+
     def forward(
         self,
         tokens: Tensor,
@@ -102,6 +130,7 @@ class Model(nn.Module):
         *,
         positions: Tensor | None = None,
         mask: Tensor | None = None,
+        head: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor | tuple[Tensor, ModelState]:
         """Logits for the token after each token.
 
@@ -111,17 +140,19 @@ class Model(nn.Module):
             positions: [B, n] int64, indices into T: logits are made there only.
             mask: [B, T] bool, False where a token is padding. It may stand anywhere and keeps its
                 slot, writes nothing and is not attended to; its logits mean nothing.
+            head: called with the last x [B, T, M], normed, and the head's weight [L, M], in place
+                of making logits; what it gives is returned instead.
 
         Returns:
             Logits [B, T, L] (or [B, n, L]); with a state given, the pair of logits and next state.
         """
         begun = self.start(tokens.shape[0]) if state is None else state
-        x, after = self.embedding(tokens), {}
+        x, after = self._dropped(self.embedding(tokens)), {}
         for i in range(len(self.blocks)):
             x, after[str(i)] = self.block(i)(x, begun.blocks[str(i)], mask)
         if positions is not None:
             x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
-        logits = self.logits(x)
+        logits = self.logits(x) if head is None else head(self._dropped(self.norm(x)), self.matrix)
         if state is None:
             return logits
         return logits, ModelState(
@@ -132,8 +163,15 @@ class Model(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Final norm and head: [..., M] -> [..., L]."""
-        weight = self.embedding.weight if self.head is None else self.head.weight
-        return F.linear(self.norm(x), weight)
+        return F.linear(self._dropped(self.norm(x)), self.matrix)
+
+    @property
+    def matrix(self) -> Tensor:
+        """The head's weight, [L, M]."""
+        return self.embedding.weight if self.head is None else self.head.weight
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class Head(nn.Linear):

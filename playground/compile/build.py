@@ -32,6 +32,7 @@ def construct(plan: Plan, *, compiled: bool, seed: int) -> Model:
         dim=spec.dim,
         norm=spec.norm,
         tie_embeddings=spec.tie_embeddings,
+        dropout=spec.dropout,
     )
     initialise(model, seed)
     return model

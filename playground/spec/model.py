@@ -83,6 +83,7 @@ class ModelSpec:
     norm: Literal["rms", "layer"] = "rms"
     positions: Literal["rope", "none"] = "rope"  # of attention; memories use none
     tie_embeddings: bool = True
+    dropout: float = 0.0  # of embedded tokens, and before the head
     persistent_tokens: int = 4  # learned, input-independent tokens of every block
     block: BlockSpec | None = None
     layers: LayersSpec | None = None
@@ -93,6 +94,7 @@ class ModelSpec:
             require(value >= least, name, f"{value} is too small.", f"Write at least {least}.")
             fix = f"Write at most {MOST[name]:,}."
             require(value <= MOST[name], name, f"{value:,} is more than can be built.", fix)
+        require(0 <= self.dropout < 1, "dropout", f"{self.dropout} is not in [0, 1).", "Write 0.1.")
         require(
             self.block is None or self.layers is None,
             "block",

@@ -13,6 +13,7 @@ SPLITS = ("train", "val", "test")
 IGNORE = -100  # a target with this value is not scored
 
 Progress = Callable[[int, int], None]  # called with (batches done, batches in all)
+Watch = Callable[[int, Any], None]  # called with (tokens read, state of the stream)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class Ask:
     Attributes:
         batch: its targets are for the evaluation itself.
         carry: go on from the state after the last one; False begins anew.
+        fresh: [B] bool, rows that begin anew where the others go on; None for none.
         done: batches asked for so far, with this one.
         total: in all.
     """
@@ -58,6 +60,7 @@ class Ask:
     carry: bool
     done: int
     total: int
+    fresh: Tensor | None = None
 
 
 Scores = dict[str, float]
@@ -69,11 +72,13 @@ class Model(Protocol):
 
     `model(tokens)` gives logits [B, T, L]; `model(tokens, state)` gives (logits, state);
     `model(tokens, positions=positions)` gives logits [B, n, L] at those positions;
-    `model.start(batch)` gives the state before the first token, which has `detach()`.
+    `model.start(batch)` gives the state before the first token, which has `detach()`;
+    `model.restart(state, rows)` begins some sequences of it anew, where documents ask for it.
     """
 
     def __call__(self, tokens: Tensor, *args: Any, **kwargs: Any) -> Any: ...
     def start(self, batch: int) -> Any: ...
+    def restart(self, state: Any, rows: Tensor) -> Any: ...
 
 
 class Task(Protocol):
@@ -124,6 +129,9 @@ def evaluate(
     *,
     batches: int | None = None,
     progress: Progress | None = None,
+    scoring: Scoring | None = None,
+    piece: int | None = None,
+    watch: Watch | None = None,
 ) -> Scores:
     """Score `model` on a split of a task.
 
@@ -133,28 +141,17 @@ def evaluate(
         split: "train", "val" or "test".
         batches: at most so many batches; None for the whole split.
         progress: called with (batches done, batches in all).
+        scoring: the evaluation itself, where it is not the task's usual one.
+        piece: see `Reader`.
+        watch: see `Reader`.
 
     Returns:
         "loss" (nats per scored token), "tokens" (scored), and the task's other scores.
     """
-    state, device = None, device_of(model)
-
-    def answer(asks: Sequence[Ask]) -> list[Tensor]:
-        """What the model says to the one question."""
-        nonlocal state
-        (ask,) = asks
-        batch = ask.batch.to(device)
-        if ask.carry:
-            state = model.start(len(batch.tokens)) if state is None else state.detach()
-            logits, state = model(batch.tokens, state)
-        elif batch.positions is not None:
-            logits = model(batch.tokens, positions=batch.positions)
-        else:
-            logits = model(batch.tokens)
-        return [logits]
-
+    asked = task.scoring(split, batches=batches) if scoring is None else scoring
+    reader = Reader(model, piece=piece, watch=watch)
     with evaluating(model):
-        (scores,) = score([task.scoring(split, batches=batches)], answer, progress)
+        (scores,) = score([asked], reader, progress)
     return scores
 
 
@@ -186,6 +183,68 @@ def _ended(scoring: Scoring, logits: Tensor) -> Scores:
     except StopIteration as end:
         return end.value
     raise AssertionError("an evaluation asked for more than it had said")
+
+
+class Reader:
+    """A model that answers an evaluation, and the state of the stream it is in.
+
+    Args:
+        model: see `Model`.
+        piece: sequences whose answers are at given positions are read so many tokens at a time,
+            the state carried: memory does not grow with their length. None reads them whole.
+        watch: called after every call of the model with tokens read of the stream and its state.
+    """
+
+    def __init__(
+        self, model: Model, *, piece: int | None = None, watch: Watch | None = None
+    ) -> None:
+        self.model, self.piece, self.watch = model, piece, watch
+        self.state: Any = None
+        self.device = device_of(model)
+
+    def __call__(self, asks: Sequence[Ask]) -> list[Tensor]:
+        """Logits for the one question."""
+        (ask,) = asks
+        batch = ask.batch.to(self.device)
+        if ask.carry:
+            return [self._carried(batch, ask.fresh)]
+        positions = batch.positions
+        if positions is None:
+            return [self.model(batch.tokens)]
+        if self.piece is None or batch.tokens.shape[1] <= self.piece:
+            return [self.model(batch.tokens, positions=positions)]
+        return [self._in_pieces(batch.tokens, positions, self.piece)]
+
+    def _carried(self, batch: Batch, fresh: Tensor | None) -> Tensor:
+        if self.state is None:
+            self.state, self.read = self.model.start(len(batch.tokens)), 0
+        elif fresh is not None and bool(fresh.any()):
+            self.state = self.model.restart(self.state, fresh.to(self.device))
+        return self._next(batch.tokens)
+
+    def _next(self, tokens: Tensor, **given: Any) -> Tensor:
+        logits, self.state = self.model(tokens, self.state.detach(), **given)
+        self.read += tokens.shape[1]
+        if self.watch is not None:
+            self.watch(self.read, self.state)
+        return logits
+
+    def _in_pieces(self, tokens: Tensor, positions: Tensor, piece: int) -> Tensor:
+        """Logits [B, n, L] at positions [B, n] of sequences that are read piece by piece."""
+        self.state, self.read = self.model.start(len(tokens)), 0
+        found: Tensor | None = None
+        for at in range(0, tokens.shape[1], piece):
+            part = tokens[:, at : at + piece]
+            here = (positions >= at) & (positions < at + piece)
+            columns = here.any(0).nonzero().squeeze(-1)
+            local = (positions[:, columns] - at).clamp(0, part.shape[1] - 1)
+            logits = self._next(part, positions=local)
+            if found is None:
+                found = logits.new_zeros(*positions.shape, logits.shape[-1])
+            found[:, columns] = torch.where(here[:, columns, None], logits, found[:, columns])
+        self.state = None
+        assert found is not None, "a sequence without tokens"
+        return found
 
 
 class evaluating:

@@ -6,6 +6,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from blocks.sampled import draw, sampled_loss
 from playground.compile.stacked import Stacked, StackedWeights
 from playground.tasks import IGNORE, Ask, Batch, Progress, Scores, evaluate, score
 from playground.tasks import Model as Scored
@@ -49,7 +50,7 @@ class Alone:
         (member,), (part,), (count,) = self.members, parts, scored
         batch = part.to(member.device)
         with member.autocast():
-            loss = summed(_logits(member.model, batch), batch.targets) / count
+            loss = _loss(member.model, batch, member.spec.train.softmax_sample) / count
         loss.backward()
         return [loss.item()]
 
@@ -127,6 +128,19 @@ def _logits(model: "nn.Module | Stacked", batch: Batch) -> Tensor:
     if batch.positions is None:
         return model(batch.tokens)
     return model(batch.tokens, positions=batch.positions)
+
+
+def _loss(model: nn.Module, batch: Batch, sample: int) -> Tensor:
+    """The summed loss of a batch; sample: tokens of the vocabulary it is taken over, 0 for all."""
+    if not sample:
+        return summed(_logits(model, batch), batch.targets)
+
+    def head(x: Tensor, weight: Tensor) -> Tensor:
+        scored = batch.targets != IGNORE
+        classes = draw(weight.shape[0], sample, weight.device)
+        return sampled_loss(x[scored], weight, batch.targets[scored], *classes).sum()
+
+    return model(batch.tokens, positions=batch.positions, head=head)
 
 
 def summed(logits: Tensor, targets: Tensor, *, stacked: bool = False) -> Tensor:

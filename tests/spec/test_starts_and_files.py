@@ -22,6 +22,7 @@ SPECS = Path(__file__).parents[2] / "specs"
 KINDS = {
     "models": ModelSpec,
     "runs": RunSpec,
+    "tasks": RunSpec,
     "sweeps": SweepSpec,
     "searches": SearchSpec,
     "benches": BenchSpec,
