@@ -3,7 +3,7 @@
 Here is what all models share, and the one of tokens; `frames.py` and `series.py` have the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 import torch
@@ -12,7 +12,9 @@ from tensordict import TensorClass, TensorDict
 from torch import Tensor, nn
 
 from blocks.init import Fill, normal
+from blocks.memory import MemoryLayer
 from blocks.norms import Norm, make_norm
+from blocks.restart import restarted
 
 
 class ModelState(TensorClass):
@@ -95,6 +97,11 @@ class AbstractModel(nn.Module):
         """Inputs of zeros, with `length` positions where the model leaves that open."""
         raise NotImplementedError
 
+    @property
+    def matrix(self) -> Tensor:
+        """The head's weight, [L, M]."""
+        return cast(Tensor, (self.embedding if self.head is None else self.head).weight)
+
     def _dropped(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
@@ -112,6 +119,29 @@ class AbstractModel(nn.Module):
             batch_size=[batch],
         )
 
+    def restart(self, state: ModelState, rows: Tensor) -> ModelState:
+        """The stream in which some sequences begin anew: a document ends there.
+
+        Args:
+            state: where the stream stands, between chunks and segments of every block.
+            rows: [B] bool, the sequences that begin anew; the others go on.
+
+        Raises:
+            ValueError: a chunk or a segment is open.
+        """
+        seen = int(state.position[0]) if len(state.position) else 0
+        for memory in (m for m in self.modules() if isinstance(m, MemoryLayer)):
+            rule = memory.rule
+            chunk = getattr(rule, "chunk_size", 1) if getattr(rule, "chunked", False) else 1
+            if seen % chunk:
+                raise ValueError(
+                    f"rows: after {seen} tokens a chunk of {chunk} is open, and only whole chunks "
+                    "can end with a document. Make task.length a multiple of memory.chunk_size."
+                )
+        fresh = self.start(len(rows)).blocks
+        blocks = {i: restarted(fresh[i], block, rows) for i, block in state.blocks.items()}
+        return state.replace(blocks=TensorDict(blocks, batch_size=state.batch_size))
+
     def forward(
         self,
         tokens: Tensor,
@@ -119,6 +149,7 @@ class AbstractModel(nn.Module):
         *,
         positions: Tensor | None = None,
         mask: Tensor | None = None,
+        head: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> Tensor | tuple[Tensor, ModelState]:
         """What is said after each position; of a model of tokens, logits for the next one.
 
@@ -128,6 +159,8 @@ class AbstractModel(nn.Module):
             positions: [B, n] int64, indices into T: outputs are made there only.
             mask: [B, T] bool, False where a token is padding. It may stand anywhere and keeps its
                 slot, writes nothing and is not attended to; what is said there means nothing.
+            head: called with the last x [B, T, M], normed, and the head's weight [L, M], in place
+                of making logits; what it gives is returned instead.
 
         Returns:
             [B, T, L] (or [B, n, L]), of a series [B, 1, horizon]; with a state given, the pair of
@@ -140,7 +173,10 @@ class AbstractModel(nn.Module):
             x, after[str(i)] = self.block(i)(x, begun.blocks[str(i)], mask)
         if positions is not None:
             x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
-        outputs = self.leave(x, tokens)
+        if head is None:
+            outputs = self.leave(x, tokens)
+        else:
+            outputs = head(self._dropped(self.norm(x)), self.matrix)
         if state is None:
             return outputs
         return outputs, ModelState(
@@ -181,8 +217,7 @@ class Model(AbstractModel):
 
     def leave(self, x: Tensor, inputs: Tensor) -> Tensor:
         """Final norm and head: [..., M] -> [..., L]."""
-        weight = self.embedding.weight if self.head is None else self.head.weight
-        return F.linear(self._dropped(self.norm(x)), cast(Tensor, weight))
+        return F.linear(self._dropped(self.norm(x)), self.matrix)
 
     def example(self, batch: int, length: int) -> Tensor:
         """Tokens 0."""

@@ -19,6 +19,7 @@ OPTIONAL = (
     "xformers",
     "datasets",
     "tokenizers",
+    "lm_eval",
     "fla",
     "titans_pytorch",
 )
@@ -53,6 +54,12 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "blocks",
         "playground.spec",
         "playground.compile",
+        "playground.tasks",
+        "playground.train",
+        "playground.errors",
+    ),
+    "playground.harness": (
+        "playground.spec",
         "playground.tasks",
         "playground.train",
         "playground.errors",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from playground.cli.show import duration, rate, text
 
 if TYPE_CHECKING:
-    from playground.train import Event
+    from playground.train import Event, Pace
 
 LINE_EVERY_S = 15.0
 
@@ -147,3 +147,18 @@ class Countdown:
         if done == 1:
             self.bar.begin(self.label, self.label, total)
         self.bar.move(self.label, done, "")
+
+
+class PaceDisplay:
+    """For one long stream: tokens as a bar, with their speed and the time left."""
+
+    def __init__(self, bar: Bar, label: str) -> None:
+        self.bar, self.label, self.begun = bar, label, False
+
+    def __call__(self, pace: "Pace") -> None:
+        """So many tokens are read."""
+        if not self.begun:
+            self.bar.begin(self.label, self.label, pace.total)
+            self.begun = True
+        note = f"{rate(pace.tokens_per_s)}  left {duration(pace.eta_s)}"
+        self.bar.move(self.label, pace.tokens, note)

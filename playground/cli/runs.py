@@ -17,8 +17,7 @@ from playground.cli.options import (
     overrides,
     runs_folder,
 )
-from playground.cli.show import duration, print_json, print_pairs, rate, text
-from playground.errors import PlaygroundError
+from playground.cli.show import duration, print_json, print_pairs, rate, text, tokens_of
 
 if TYPE_CHECKING:
     from playground.cli.find import Found
@@ -32,7 +31,26 @@ Split = Annotated[str, typer.Option("--split", help="val or test.")]
 Freeze = Annotated[
     bool, typer.Option("--freeze-memory", help="Read the memory and never write it.")
 ]
-Length = Annotated[int | None, typer.Option("--length", help="Tokens of an example.")]
+Length = Annotated[
+    str | None,
+    typer.Option("--length", help="Tokens of an example, or of one stream of text: 512, 16K, 2M."),
+]
+ByPosition = Annotated[
+    bool, typer.Option("--by-position", help="Also the loss by place in the stream (text).")
+]
+Figure = Annotated[
+    Path | None, typer.Option("--figure", help="Draw speed, memory and loss: svg, png or pdf.")
+]
+Harness = Annotated[
+    str | None,
+    typer.Option("--harness", help="Tasks of lm-evaluation-harness instead: wikitext,piqa,..."),
+]
+Include = Annotated[
+    Path | None, typer.Option("--include-path", help="A folder with harness tasks of your own.")
+]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="At most so many examples of a harness task.")
+]
 Batches = Annotated[int | None, typer.Option("--batches", help="At most so many batches.")]
 Prompts = Annotated[
     list[str], typer.Option("--prompt", help="What to go on from; may be given several times.")
@@ -94,36 +112,33 @@ def evaluate(
     split: Split = "test",
     freeze_memory: Freeze = False,
     length: Length = None,
+    by_position: ByPosition = False,
+    figure: Figure = None,
     batches: Batches = None,
+    harness: Harness = None,
+    include_path: Include = None,
+    limit: Limit = None,
     no_compile: NoCompile = False,
     out: Out = Here,
     json: Json = False,
 ) -> None:
-    """Score a trained model on its task."""
+    """Score a trained model on its task, also at other lengths, or with lm-evaluation-harness."""
+    from playground.cli.evaluating import Asked, show
     from playground.cli.find import find
-    from playground.cli.progress import Countdown, bars
-    from playground.tasks import SPLITS
-    from playground.train import evaluate as score
+    from playground.cli.harnessing import show_harness
 
-    if split not in SPLITS:
-        raise PlaygroundError(f"--split: {split!r} is none. Write val or test.")
-    found = find(what, overrides(words), out)
-    run = _uncompiled(found, no_compile)
-    with bars() as bar:
-        scores = score(
-            found.folder,
-            spec=run.spec,
-            split=split,
-            freeze_memory=freeze_memory,
-            length=length,
-            batches=batches,
-            progress=Countdown(bar, split),
-        )
-    named: dict[str, object] = {f"{split}/{name}": value for name, value in scores.items()}
-    if json:
-        print_json({"folder": str(found.folder), "freeze_memory": freeze_memory, **named})
-    else:
-        print_pairs({"model": found.folder, "memory frozen": freeze_memory, **named})
+    found = _uncompiled(find(what, overrides(words), out), no_compile)
+    if harness is not None:
+        show_harness(found, harness, include_path, limit, json)
+        return
+    asked = Asked(
+        split=split,
+        freeze_memory=freeze_memory,
+        length=None if length is None else tokens_of(length, "--length"),
+        batches=batches,
+        by_position=by_position,
+    )
+    show(found, asked, figure, json)
 
 
 def _uncompiled(found: "Found", no_compile: bool) -> "Found":

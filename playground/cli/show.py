@@ -2,9 +2,12 @@
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -104,6 +107,18 @@ def duration(seconds: float | None) -> str:
 def rate(tokens_per_s: float | None) -> str:
     """Tokens per second."""
     return "-" if tokens_per_s is None else f"{tokens_per_s:,.0f} tok/s"
+
+
+def tokens_of(written: str, option: str) -> int:
+    """A count such as 512, 16K or 2M; K is 1,024 and M is 1,048,576.
+
+    Raises:
+        PlaygroundError: it is none.
+    """
+    found = re.fullmatch(r"(\d+)([kKmM]?)", written)
+    if found is None:
+        raise PlaygroundError(f"{option}: {written!r} is no length. Write 512, 16K or 2M.")
+    return int(found[1]) * {"": 1, "k": 1 << 10, "m": 1 << 20}[found[2].lower()]
 
 
 def size(count: float) -> str:

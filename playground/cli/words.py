@@ -17,7 +17,7 @@ def tokenizer_of(task: "TaskSpec") -> Any:
 
     if not isinstance(task, Text):
         return None
-    if task.tokenizer == "chars":  # its table is that of the corpus
+    if task.tokenizer in ("chars", "words"):  # the table is that of the corpus
         return getattr(make_task(task), "tokenizer", None)
     return make_tokenizer(task.tokenizer, b"")
 

@@ -57,6 +57,8 @@ class TrainSpec:
     steps: int = 2000
     batch: int = 16  # examples per backward pass
     accumulate: int = 1  # backward passes per optimizer step
+    # tokens of the vocabulary in a training loss, for a vocabulary of tens of thousands; 0: all
+    softmax_sample: int = field(default=0, metadata={"later": True})
     optim: OptimSpec = field(default_factory=OptimSpec)
     eval_every: int = 200
     eval_batches: int = 20
@@ -70,6 +72,12 @@ class TrainSpec:
         for name in ("steps", *counts, "checkpoint_every"):
             value = getattr(self, name)
             require(value >= 1, name, f"{value} is not a positive count.", "Write 1 or more.")
+        require(
+            self.softmax_sample == 0 or self.softmax_sample >= 2,
+            "softmax_sample",
+            f"{self.softmax_sample} is too few.",
+            "Write 0 for the whole vocabulary, or for example 4096.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from playground.tasks.losses import IGNORE as IGNORE
 SPLITS = ("train", "val", "test")
 
 Progress = Callable[[int, int], None]  # called with (batches done, batches in all)
+Watch = Callable[[int, Any], None]  # called with (tokens read, state of the stream)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,7 @@ class Ask:
         batch: its targets are for the evaluation itself.
         carry: go on from the state after the last one; False begins anew, and keeps no state.
         begin: with `carry`, drop the state that there is: a new stream begins here.
+        fresh: [B] bool, rows that begin anew where the others go on; None for none.
         done: batches asked for so far, with this one.
         total: in all.
     """
@@ -68,6 +70,7 @@ class Ask:
     done: int
     total: int
     begin: bool = False
+    fresh: Tensor | None = None
 
 
 Scores = dict[str, float]
@@ -81,11 +84,13 @@ class Model(Protocol):
     `model(tokens, state)` gives (logits, state);
     `model(tokens, positions=positions)` gives logits [B, n, L] at those positions, also with a
     state;
-    `model.start(batch)` gives the state before the first token, which has `detach()`.
+    `model.start(batch)` gives the state before the first token, which has `detach()`;
+    `model.restart(state, rows)` begins some sequences of it anew, where documents ask for it.
     """
 
     def __call__(self, tokens: Tensor, *args: Any, **kwargs: Any) -> Any: ...
     def start(self, batch: int) -> Any: ...
+    def restart(self, state: Any, rows: Tensor) -> Any: ...
 
 
 class Task(Protocol):
@@ -145,6 +150,9 @@ def evaluate(
     *,
     batches: int | None = None,
     progress: Progress | None = None,
+    scoring: Scoring | None = None,
+    piece: int | None = None,
+    watch: Watch | None = None,
 ) -> Scores:
     """Score `model` on a split of a task.
 
@@ -154,27 +162,17 @@ def evaluate(
         split: "train", "val" or "test".
         batches: at most so many batches; None for the whole split.
         progress: called with (batches done, batches in all).
+        scoring: the evaluation itself, where it is not the task's usual one.
+        piece: see `Reader`.
+        watch: see `Reader`.
 
     Returns:
         "loss" (the task's, per scored target), "tokens" (scored), and the task's other scores.
     """
-    state, device = None, device_of(model)
-
-    def answer(asks: Sequence[Ask]) -> list[Tensor]:
-        """What the model says to the one question."""
-        nonlocal state
-        (ask,) = asks
-        batch = ask.batch.to(device)
-        at = {} if batch.positions is None else {"positions": batch.positions}
-        if not ask.carry:
-            return [model(batch.tokens, **at)]
-        if state is None or ask.begin:
-            state = model.start(len(batch.tokens))
-        logits, state = model(batch.tokens, state.detach(), **at)
-        return [logits]
-
+    asked = task.scoring(split, batches=batches) if scoring is None else scoring
+    reader = Reader(model, piece=piece, watch=watch)
     with evaluating(model):
-        (scores,) = score([task.scoring(split, batches=batches)], answer, progress)
+        (scores,) = score([asked], reader, progress)
     return scores
 
 
@@ -206,6 +204,69 @@ def _ended(scoring: Scoring, logits: Tensor) -> Scores:
     except StopIteration as end:
         return end.value
     raise AssertionError("an evaluation asked for more than it had said")
+
+
+class Reader:
+    """A model that answers an evaluation, and the state of the stream it is in.
+
+    Args:
+        model: see `Model`.
+        piece: sequences whose answers are at given positions are read so many tokens at a time,
+            the state carried: memory does not grow with their length. None reads them whole.
+        watch: called after every call of the model with tokens read of the stream and its state.
+    """
+
+    def __init__(
+        self, model: Model, *, piece: int | None = None, watch: Watch | None = None
+    ) -> None:
+        self.model, self.piece, self.watch = model, piece, watch
+        self.state: Any = None
+        self.device = device_of(model)
+
+    def __call__(self, asks: Sequence[Ask]) -> list[Tensor]:
+        """Logits for the one question."""
+        (ask,) = asks
+        batch = ask.batch.to(self.device)
+        if ask.carry:
+            return [self._carried(batch, ask)]
+        positions = batch.positions
+        if positions is None:
+            return [self.model(batch.tokens)]
+        if self.piece is None or batch.tokens.shape[1] <= self.piece:
+            return [self.model(batch.tokens, positions=positions)]
+        return [self._in_pieces(batch.tokens, positions, self.piece)]
+
+    def _carried(self, batch: Batch, ask: Ask) -> Tensor:
+        if self.state is None or ask.begin:
+            self.state, self.read = self.model.start(len(batch.tokens)), 0
+        elif ask.fresh is not None and bool(ask.fresh.any()):
+            self.state = self.model.restart(self.state, ask.fresh.to(self.device))
+        at = {} if batch.positions is None else {"positions": batch.positions}
+        return self._next(batch.tokens, **at)
+
+    def _next(self, tokens: Tensor, **given: Any) -> Tensor:
+        logits, self.state = self.model(tokens, self.state.detach(), **given)
+        self.read += tokens.shape[1]
+        if self.watch is not None:
+            self.watch(self.read, self.state)
+        return logits
+
+    def _in_pieces(self, tokens: Tensor, positions: Tensor, piece: int) -> Tensor:
+        """Logits [B, n, L] at positions [B, n] of sequences that are read piece by piece."""
+        self.state, self.read = self.model.start(len(tokens)), 0
+        found: Tensor | None = None
+        for at in range(0, tokens.shape[1], piece):
+            part = tokens[:, at : at + piece]
+            here = (positions >= at) & (positions < at + piece)
+            columns = here.any(0).nonzero().squeeze(-1)
+            local = (positions[:, columns] - at).clamp(0, part.shape[1] - 1)
+            logits = self._next(part, positions=local)
+            if found is None:
+                found = logits.new_zeros(*positions.shape, logits.shape[-1])
+            found[:, columns] = torch.where(here[:, columns, None], logits, found[:, columns])
+        self.state = None
+        assert found is not None, "a sequence without tokens"
+        return found
 
 
 class evaluating:

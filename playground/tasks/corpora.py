@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from playground.errors import DataError
+from playground.tasks import documents
 from playground.tasks.base import SPLITS
 
 Fractions = tuple[float, float, float]
@@ -35,18 +39,21 @@ class Corpus:
         parts: split -> its text, UTF-8 (any bytes for the bytes tokenizer).
         sha256: identity of the data.
         facts: where it came from and where it was cut; JSON-ready.
+        starts: split -> the bytes at which its documents begin; None where nothing tells.
     """
 
     parts: Mapping[str, bytes]
     sha256: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    starts: Mapping[str, NDArray[np.int64]] | None = None
 
 
 def load_corpus(name: str, split: Fractions = DEFAULT_SPLIT) -> Corpus:
     """Read a corpus once per process.
 
     Args:
-        name: "python-stdlib"; a file (cut in three contiguous parts); a folder with train.txt,
+        name: "python-stdlib"; a file (cut in three contiguous parts); a .jsonl file with a `text`
+            per line, or a folder of .txt files (cut between documents); a folder with train.txt,
             valid.txt or val.txt, and test.txt; or "hf:NAME[:CONFIG]". Paths are also looked up
             under the folder that the variable PLAYGROUND_DATA names.
         split: fractions of train, val and test; an empty test is the same text as val.
@@ -63,6 +70,8 @@ def load_corpus(name: str, split: Fractions = DEFAULT_SPLIT) -> Corpus:
     path = find_data(name, "task.corpus")
     if path.is_dir():
         return _folder(path, name, split)
+    if path.suffix == ".jsonl":
+        return _of_documents(documents.read_jsonl(path, name), name, split)
     try:
         stat = path.stat()
         return _file(path, name, split, (stat.st_mtime_ns, stat.st_size))
@@ -148,14 +157,28 @@ def _folder(path: Path, name: str, split: Fractions) -> Corpus:
             raise DataError(f"task.corpus {name}", f"it has both {files}.", "Keep one of them.")
         if found:
             parts[part] = found[0].read_bytes()
+    if not parts and len(found := documents.read_folder(path)) > 1:
+        return _of_documents(found, name, split)
     if "train" not in parts:
         present = ", ".join(sorted(file.name for file in path.iterdir())[:8]) or "nothing"
         raise DataError(
             f"task.corpus {name}",
             f"the folder has no train.txt (it has {present}).",
-            "Name one file, or add train.txt, valid.txt and test.txt.",
+            "Name one file, or add train.txt, valid.txt and test.txt, or several .txt files.",
         )
     return _from_parts(parts, split, name)
+
+
+def _of_documents(pieces: list[bytes], name: str, split: Fractions) -> Corpus:
+    """A corpus that is cut between documents."""
+    joined = {part: documents.join(of) for part, of in documents.cut(pieces, split).items()}
+    parts = {part: text for part, (text, _) in joined.items()}
+    if split[2] == 0:
+        parts["test"] = parts["val"]
+    starts = {part: found for part, (_, found) in joined.items()}
+    counts = {part: len(found) for part, found in starts.items()}
+    facts = {"split": "contiguous, between documents", "documents": counts}
+    return _corpus(name, parts, facts, starts)
 
 
 def _from_parts(parts: Mapping[str, bytes], split: Fractions, name: str) -> Corpus:
@@ -181,12 +204,18 @@ def _from_parts(parts: Mapping[str, bytes], split: Fractions, name: str) -> Corp
     return _corpus(name, given, {"split": "as it comes: " + ", ".join(parts)})
 
 
-def _corpus(name: str, parts: Mapping[str, bytes], facts: Mapping[str, Any]) -> Corpus:
+def _corpus(
+    name: str,
+    parts: Mapping[str, bytes],
+    facts: Mapping[str, Any],
+    starts: Mapping[str, NDArray[np.int64]] | None = None,
+) -> Corpus:
     digest = hashlib.sha256()
     for part in SPLITS:
         digest.update(f"{part} {len(parts[part])}\n".encode())
         digest.update(parts[part])
-    return Corpus(parts=parts, sha256=digest.hexdigest(), facts={"corpus": name, **facts})
+    facts = {"corpus": name, **facts}
+    return Corpus(parts=parts, sha256=digest.hexdigest(), facts=facts, starts=starts)
 
 
 @functools.lru_cache(maxsize=2)
@@ -211,7 +240,13 @@ def _python_stdlib(split: Fractions) -> Corpus:
         "files": {part: len(files) for part, files in pieces.items()},
         "python": sys.version.split()[0],
     }
-    return _corpus("python-stdlib", parts, facts)
+    starts = {
+        part: np.cumsum([0, *map(len, files)], dtype=np.int64)[:-1]
+        for part, files in pieces.items()
+    }
+    if split[2] == 0:
+        starts["test"] = starts["val"]
+    return _corpus("python-stdlib", parts, facts, starts)
 
 
 def _sources(root: Path) -> list[Path]:

@@ -35,7 +35,7 @@ def ngram_loss(
     asked = np.zeros(len(text), np.int64)  # the same for text; -1: never seen in train
     contexts = 1
     for k in range(min(order, len(text), len(train))):
-        keys, inverse, counts = _count(seen * vocab + train[k:], contexts * vocab)
+        keys, inverse, counts = count_keys(seen * vocab + train[k:], contexts * vocab)
         wanted = asked * vocab + text[k:]
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         hit = (asked >= 0) & (keys[at] == wanted)
@@ -49,7 +49,7 @@ def ngram_loss(
     return float(-np.log(probability).mean())
 
 
-def _count(
+def count_keys(
     keys: NDArray[np.int64], limit: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Sorted distinct keys, the index of each key among them, and their counts."""

@@ -1,7 +1,9 @@
-"""Text to tokens: bytes, characters, or a Hugging Face tokenizer."""
+"""Text to tokens: bytes, characters, words, or a Hugging Face tokenizer."""
 
 import hashlib
 import importlib
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 
 from playground.errors import DataError
 
+UNKNOWN_WORD = "<unk>"
+LINE_END = "<eos>"  # how the end of a line is called where it is a word
+_WORD = re.compile(r"\n|\S+")
 PIECE = 1 << 20  # a trained tokenizer gets the text in pieces of about this many characters
 
 
@@ -21,7 +26,7 @@ class Encoded:
     Attributes:
         tokens: [N] ids, in a small unsigned or signed integer type.
         widths: [N] bytes of the text that each token stands for; None where each is one byte.
-        unknown: how many characters the tokenizer does not know.
+        unknown: how many characters or words the tokenizer does not know.
     """
 
     tokens: NDArray[np.integer]
@@ -114,6 +119,51 @@ class Chars:
         return points.astype("<u4").tobytes().decode("utf-32-le")
 
 
+class Words:
+    """One token per word between whitespace, and one, `<eos>`, per line end.
+
+    The table is that of the train split, the most frequent word first. A word that is not in it
+    becomes `<unk>` where the corpus has that word, as wikitext and PTB do, and is counted.
+
+    Args:
+        train: the text whose words make the table, UTF-8.
+    """
+
+    def __init__(self, train: bytes) -> None:
+        counts = Counter(_WORD.findall(_decoded(train)))
+        self.words = sorted(counts, key=lambda word: (-counts[word], word))
+        self._ids = {word: place for place, word in enumerate(self.words)}
+        self.vocab = len(self.words)
+
+    def identity(self) -> str:
+        return ""
+
+    def encode(self, text: bytes) -> Encoded:
+        """Ids of the text's words.
+
+        Raises:
+            DataError: there are words that the table lacks, and the corpus has no `<unk>`.
+        """
+        decoded = _decoded(text)
+        words = _WORD.findall(decoded)
+        unknown = [word for word in words if word not in self._ids]
+        if unknown and UNKNOWN_WORD not in self._ids:
+            raise DataError(
+                "task.tokenizer",
+                f"{len(unknown)} of {len(words)} words, the first {unknown[0]!r}, are not in the "
+                f"train split, which has no {UNKNOWN_WORD}.",
+                f"Write {UNKNOWN_WORD} for rare words of the corpus, or use tokenizer: bytes.",
+            )
+        other = self._ids.get(UNKNOWN_WORD, 0)
+        ids = np.array([self._ids.get(word, other) for word in words], np.int32)
+        starts = np.array([found.start() for found in _WORD.finditer(decoded)], np.int64)
+        return Encoded(tokens=ids, widths=_widths(decoded, starts), unknown=len(unknown))
+
+    def decode(self, tokens: NDArray[np.integer]) -> str:
+        text = " ".join(self.words[token] for token in tokens.tolist())
+        return re.sub(" ?\n ?", "\n", text)
+
+
 class Trained:
     """A tokenizer of the `tokenizers` library, by Hugging Face name or a local tokenizer.json.
 
@@ -152,15 +202,23 @@ class Trained:
 
 
 def make_tokenizer(name: str, train: bytes, *others: bytes) -> Tokenizer:
-    """The tokenizer a spec names: bytes, chars or hf:NAME."""
+    """The tokenizer a spec names: bytes, chars, words or hf:NAME.
+
+    Args:
+        name: as in a spec.
+        train: the text that makes the table of characters or words.
+        others: the other texts that will be encoded.
+    """
     if name == "bytes":
         return Bytes()
+    if name == "words":
+        return Words(train)
     if name == "chars":
         return Chars(train, *others)
     if name.startswith("hf:"):
         return Trained(name.removeprefix("hf:"))
     raise DataError(
-        "task.tokenizer", f"{name!r} is not a tokenizer.", "Write bytes, chars or hf:NAME."
+        "task.tokenizer", f"{name!r} is not a tokenizer.", "Write bytes, chars, words or hf:NAME."
     )
 
 

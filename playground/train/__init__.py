@@ -22,3 +22,6 @@ from playground.train.signals import RunInterrupted as RunInterrupted
 from playground.train.store import RunBusy as RunBusy
 from playground.train.store import RunFolder as RunFolder
 from playground.train.store import RunStore as RunStore
+from playground.train.streaming import Mark as Mark
+from playground.train.streaming import Meter as Meter
+from playground.train.streaming import Pace as Pace

@@ -3,16 +3,21 @@
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+from torch import nn
 
 from playground.compile.process import prepare_process
 from playground.errors import SpecError
 from playground.spec import RunSpec
-from playground.tasks import Model, Progress, make_task
+from playground.tasks import Model, Progress, Scoring, Task, TextTask, make_task
 from playground.tasks import evaluate as evaluate_task
 from playground.train.loop import named_scores
 from playground.train.memory import frozen_memory
 from playground.train.restore import restore
+from playground.train.streaming import Meter
+
+PIECE = 1024  # longer sequences are read so many tokens at a time
 
 
 def evaluate(
@@ -23,7 +28,9 @@ def evaluate(
     freeze_memory: bool = False,
     length: int | None = None,
     batches: int | None = None,
+    by_position: bool = False,
     progress: Progress | None = None,
+    meter: Meter | None = None,
 ) -> dict[str, float]:
     """Scores of a trained model on its task.
 
@@ -32,22 +39,42 @@ def evaluate(
         spec: the task, device and lowering to use; its model must be the one that is stored.
         split: "val" or "test".
         freeze_memory: read and never write: what is left without learning at test time.
-        length: tokens of an example, where it shall differ from training.
+        length: tokens of an example, where it shall differ from training; of a text, tokens of one
+            stream, which begins again where the split ends. Long sequences are read in pieces with
+            the state carried, so that memory does not grow with them.
         batches: at most so many batches; None for the whole split.
+        by_position: of a text, also "loss@1024-2048" and so on, nats per token at these places.
         progress: called with (batches done, batches in all).
+        meter: told of every piece of a long sequence.
 
     Returns:
         "loss" and the task's other scores, as "test/loss" in a result.
     """
     prepare_process()
-    if length is not None:
-        spec = with_length(spec, length)
-    task = make_task(spec.task)
-    model = restore(path, spec)
-    frozen = frozen_memory(model) if freeze_memory else nullcontext()
-    with frozen:
-        scores = evaluate_task(task, cast(Model, model), split, batches=batches, progress=progress)
+    task, scoring = _task(spec, split, length, by_position, batches)
+    model = cast(Model, restore(path, spec))
+    how: dict[str, Any] = {"scoring": scoring, "piece": PIECE, "watch": meter}
+    with frozen_memory(cast(nn.Module, model)) if freeze_memory else nullcontext():
+        scores = evaluate_task(task, model, split, batches=batches, progress=progress, **how)
     return named_scores(scores)
+
+
+def _task(
+    spec: RunSpec, split: str, length: int | None, by_position: bool, batches: int | None
+) -> tuple[Task, Scoring | None]:
+    """The task, and its evaluation where that is not the usual one."""
+    if spec.task.kind != "text":
+        if by_position:
+            raise SpecError("task", f"{spec.task.kind} has no loss by position.", fix="Name text.")
+        return make_task(spec.task if length is None else with_length(spec, length).task), None
+    task: Any = make_task(spec.task)
+    if not isinstance(task, TextTask):
+        raise SpecError("task.kind", "text was registered anew.", fix="Use another name.")
+    if length is None:
+        return task, task.scoring(split, batches=batches, by_position=by_position)
+    if length < 2:
+        raise SpecError("length", f"{length} is too short.", fix="Write at least 2.")
+    return task, task.stream(split, length, by_position=by_position)
 
 
 def with_length(spec: RunSpec, length: int) -> RunSpec:

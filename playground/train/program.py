@@ -6,8 +6,9 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor, nn
 
+from blocks.sampled import draw, sampled_loss
 from playground.compile.stacked import Stacked, StackedWeights
-from playground.tasks import Ask, Batch, Progress, Scores, evaluate, score
+from playground.tasks import IGNORE, Ask, Batch, Progress, Scores, evaluate, score
 from playground.tasks import Model as Scored
 from playground.train.member import Member
 
@@ -49,7 +50,7 @@ class Alone:
         (member,), (part,), (count,) = self.members, parts, scored
         batch = part.to(member.device)
         with member.autocast():
-            loss = member.task.loss.summed(_logits(member.model, batch), batch.targets) / count
+            loss = _loss(member, batch) / count
         loss.backward()
         return [loss.item()]
 
@@ -130,3 +131,17 @@ def _logits(model: "nn.Module | Stacked", batch: Batch) -> Tensor:
     if batch.positions is None:
         return model(batch.tokens)
     return model(batch.tokens, positions=batch.positions)
+
+
+def _loss(member: Member, batch: Batch) -> Tensor:
+    """The summed loss of a batch, over a part of the vocabulary where the run says so."""
+    model, sample = member.model, member.spec.train.softmax_sample
+    if not sample:
+        return member.task.loss.summed(_logits(model, batch), batch.targets)
+
+    def head(x: Tensor, weight: Tensor) -> Tensor:
+        scored = batch.targets != IGNORE
+        classes = draw(weight.shape[0], sample, weight.device)
+        return sampled_loss(x[scored], weight, batch.targets[scored], *classes).sum()
+
+    return model(batch.tokens, positions=batch.positions, head=head)

@@ -32,7 +32,7 @@ def stack_key(spec: RunSpec) -> str | None:
     where it could have weights that do nothing: momentum, decay, convolution. A model with loops
     over segments is faster alone, where their bodies are compiled.
     """
-    if spec.compile and not is_whole(spec.model):
+    if (spec.compile and not is_whole(spec.model)) or spec.train.softmax_sample:
         return None
     plain = replace(spec, seed=0, train=replace(spec.train, optim=OptimSpec()))
     plain = replace(plain, model=completed(spec.model))

@@ -146,6 +146,26 @@ def test_eval_scores_by_spec_folder_and_fingerprint(home: Path, capsys: Capture)
     longer = as_json(capsys, "eval", by_spec["folder"], "--length", 20, "--split", "val")
     assert longer["val/loss"] > 0
     assert call(capsys, "eval", by_spec["folder"], "--split", "tast").code == 2
+    assert "no length" in call(capsys, "eval", by_spec["folder"], "--length", "2X").err
+    assert "--length or --by" in call(capsys, "eval", by_spec["folder"], "--figure", "a.svg").err
+
+
+def test_eval_of_text_reads_one_long_stream(tmp_path: Path, capsys: Capture):
+    (tmp_path / "a.txt").write_text("some words to read again and again. " * 40)
+    (tmp_path / "run.yaml").write_text(
+        "kind: run\ncompile: false\nmodel: {dim: 8, depth: 1, block: {kind: lmm, memory: "
+        "{kind: gated_delta, heads: 1}}}\ntask: {kind: text, corpus: a.txt, length: 16}\n"
+        "train: {steps: 1}\n"
+    )
+    assert call(capsys, "train", tmp_path / "run.yaml", "--out", tmp_path).code == 0
+    figure = tmp_path / "stream.png"
+    words = ("--length", "2K", "--by-position", "--figure", figure, "--out", tmp_path)
+    found = as_json(capsys, "eval", tmp_path / "run.yaml", *words)
+    assert [mark["tokens"] for mark in found["stream"]] == [1024, 2048]
+    assert found["test/loss@1024-2048"] > 0
+    assert figure.read_bytes()[:4] == b"\x89PNG"
+    shown = call(capsys, "eval", tmp_path / "run.yaml", *words)
+    assert "after 2,048 tokens" in shown.out and "times over" in shown.out
 
 
 def test_generate_and_export(home: Path, tmp_path: Path, capsys: Capture):

@@ -43,7 +43,18 @@ FIXED = {
 NEEDS = {"model.block.memory.surprise_at": ("model.block.memory.anchor", "token")}
 OTHERS = (
     *("none", "zero", "learned", "token", "head", "start", "linear", "fixed:0.5", "passes:2"),
-    *("before", "after", "decayed_memory", "cpu", "chars", "l2", "reserved", "fp32", "other.txt"),
+    *(
+        "before",
+        "after",
+        "decayed_memory",
+        "cpu",
+        "chars",
+        "l2",
+        "reserved",
+        "fp32",
+        "other.txt",
+        "reset",
+    ),
     *("sdpa", "rms", "dot", "gelu", "product", "sigmoid", "linear", "constant", "recurrent"),
     *("persistent_segment_retrieved", "newton_schulz", "2A M", "layer", "silu", "auto", 0.25),
     *("best", "last", 1, 2, 3, 8, [0.8, 0.2], [0.5, 0.25, 0.25], [{"task.length": 1024}]),

@@ -10,7 +10,7 @@ import pytest
 
 from playground.errors import DataError
 from playground.tasks import tokenizers
-from playground.tasks.tokenizers import Bytes, Chars, Trained, make_tokenizer
+from playground.tasks.tokenizers import Bytes, Chars, Trained, Words, make_tokenizer
 
 TEXT = "plain, gr\u00fc\u00df, \u20ac and \U0001f600\n"
 
@@ -48,11 +48,52 @@ def test_characters_of_a_binary_file_are_refused_with_the_fix() -> None:
 
 
 def test_an_unknown_tokenizer_is_refused() -> None:
-    with pytest.raises(DataError, match="bytes, chars or hf:NAME"):
-        make_tokenizer("words", b"")
+    with pytest.raises(DataError, match="bytes, chars, words or hf:NAME"):
+        make_tokenizer("sentences", b"")
 
 
-class Words:
+LINES = "the cat saw the dog \n\n the <unk> gr\u00fc\u00df\n"
+
+
+def test_words_are_what_lies_between_whitespace_and_every_line_has_an_end() -> None:
+    tokenizer = Words(LINES.encode())
+    encoded = tokenizer.encode(LINES.encode())
+    words = [tokenizer.words[token] for token in encoded.tokens]
+    assert words == [
+        "the",
+        "cat",
+        "saw",
+        "the",
+        "dog",
+        "\n",
+        "\n",
+        "the",
+        "<unk>",
+        "gr\u00fc\u00df",
+        "\n",
+    ]
+    assert tokenizer.vocab == len(set(words))
+    assert encoded.bytes_of(0, len(words)) == len(LINES.encode())
+    assert tokenizer.decode(encoded.tokens) == "the cat saw the dog\n\nthe <unk> gr\u00fc\u00df\n"
+
+
+def test_the_most_frequent_word_has_the_lowest_id() -> None:
+    assert Words(b"b a b c\nb a\n").words == ["b", "\n", "a", "c"]
+
+
+def test_unknown_words_are_counted_where_the_corpus_has_a_word_for_them() -> None:
+    tokenizer = Words(LINES.encode())
+    encoded = tokenizer.encode(b"the bird saw it\n")
+    assert encoded.unknown == 2
+    assert tokenizer.decode(encoded.tokens) == "the <unk> saw <unk>\n"
+
+
+def test_unknown_words_without_an_id_are_counted_and_named() -> None:
+    with pytest.raises(DataError, match=r"2 of 4 words, the first 'x'.*no <unk>"):
+        Words(b"a b c\n").encode(b"a x y\n")
+
+
+class Pieces:
     """Stands in for a trained tokenizer: one token per word with the blank before it."""
 
     def __init__(self) -> None:
@@ -82,11 +123,11 @@ class Words:
 
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Any:
-    inner = Words()
+    inner = Pieces()
 
     class Tokenizer:
         @staticmethod
-        def from_pretrained(name: str) -> Words:
+        def from_pretrained(name: str) -> Pieces:
             if name == "missing":
                 raise Exception("404")
             return inner
@@ -99,7 +140,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Any:
     return inner
 
 
-def test_a_trained_tokenizer_counts_the_bytes_of_each_token(library: Words) -> None:
+def test_a_trained_tokenizer_counts_the_bytes_of_each_token(library: Pieces) -> None:
     tokenizer = Trained("some/name")
     encoded = tokenizer.encode(TEXT.encode())
     assert tokenizer.vocab == 50
@@ -111,7 +152,7 @@ def test_a_trained_tokenizer_counts_the_bytes_of_each_token(library: Words) -> N
 
 
 def test_a_long_text_is_encoded_in_pieces_that_end_with_lines(
-    library: Words, monkeypatch: pytest.MonkeyPatch
+    library: Pieces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tokenizers, "PIECE", 20)
     encoded = Trained("some/name").encode(TEXT.encode() * 5)
@@ -119,14 +160,14 @@ def test_a_long_text_is_encoded_in_pieces_that_end_with_lines(
     assert encoded.bytes_of(0, len(encoded.tokens)) == 5 * len(TEXT.encode())
 
 
-def test_a_local_tokenizer_file_is_taken(library: Words, tmp_path: Path) -> None:
+def test_a_local_tokenizer_file_is_taken(library: Pieces, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text("{}")
     assert np.array_equal(Trained(str(path)).encode(b"a b").tokens, [1, 2])
     assert len(Trained(str(path)).identity()) == 64
 
 
-def test_a_tokenizer_that_cannot_be_loaded_says_why(library: Words) -> None:
+def test_a_tokenizer_that_cannot_be_loaded_says_why(library: Pieces) -> None:
     with pytest.raises(DataError, match=r"could not be loaded.*404"):
         Trained("missing")
 

@@ -1,11 +1,13 @@
 """What a person writes of a text to be learned."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from playground.spec.require import require
 
 EMBEDDED_CORPORA = ("python-stdlib",)  # there on every machine; anything else is a path or hf:NAME
+
+TOKENIZERS = ("bytes", "chars", "words")  # and hf:NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,21 +16,25 @@ class Text:
 
     kind: ClassVar[str] = "text"
 
-    # python-stdlib, a file, a folder of train/valid/test.txt, or hf:NAME; a path is relative
-    # to the YAML it is written in
+    # python-stdlib, a file, a folder of train/valid/test.txt, a .jsonl file or a folder of .txt
+    # files (documents), or hf:NAME; a path is relative to the YAML it is written in
     corpus: str = field(default="python-stdlib", metadata={"path": True})
-    tokenizer: str = "bytes"  # bytes | chars (the table of the train split) | hf:NAME
+    tokenizer: str = "bytes"  # bytes | chars, words (the table of the train split) | hf:NAME
     length: int = 512  # tokens of one example
     stream_eval: bool = True  # evaluate with the state carried along the split
+    # reset: each begins with a fresh memory
+    documents: Literal["carry", "reset"] = field(default="carry", metadata={"later": True})
+    # a line or a mark that ends each document, where the corpus does not tell
+    separator: str = field(default="", metadata={"later": True})
     split: tuple[float, float, float] = (0.9, 0.05, 0.05)  # train, val, test; sum 1
 
     def __post_init__(self) -> None:
         require(bool(self.corpus), "corpus", "it is empty.", "Name a file or python-stdlib.")
         require(
-            self.tokenizer in ("bytes", "chars") or self.tokenizer[:3] == "hf:" != self.tokenizer,
+            self.tokenizer in TOKENIZERS or self.tokenizer[:3] == "hf:" != self.tokenizer,
             "tokenizer",
             f"{self.tokenizer!r} is not a tokenizer.",
-            "Write bytes, chars or hf:NAME.",
+            "Write bytes, chars, words or hf:NAME.",
         )
         require(self.length >= 2, "length", f"{self.length} is too short.", "Write at least 2.")
         require(

@@ -1,0 +1,105 @@
+"""Scores of a trained model, how they were asked for, and how they are shown."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from playground.cli.progress import Countdown, PaceDisplay, bars
+from playground.cli.show import print_json, print_pairs, rate, size
+from playground.errors import PlaygroundError
+
+if TYPE_CHECKING:
+    from playground.cli.find import Found
+    from playground.train import Mark
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The options of an evaluation; see `playground.evaluate`."""
+
+    split: str = "test"
+    freeze_memory: bool = False
+    length: int | None = None
+    batches: int | None = None
+    by_position: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What it gave: scores by name, and marks at powers of two of a long sequence."""
+
+    scores: dict[str, float]
+    marks: "list[Mark]" = field(default_factory=list)
+
+
+def score(found: "Found", asked: Asked) -> Scored:
+    """Carry an evaluation out, with a bar of its batches or, of a long one, its tokens."""
+    from playground.train import Meter, evaluate, pick_device
+
+    with bars() as bar:
+        meter, progress = None, Countdown(bar, asked.split)
+        if asked.length is not None:
+            device = pick_device(found.spec.device)
+            meter = Meter(asked.length, device, tell=PaceDisplay(bar, asked.split))
+        scores = evaluate(
+            found.folder,
+            spec=found.spec,
+            progress=progress if meter is None else None,
+            meter=meter,
+            **asdict(asked),
+        )
+    return Scored(scores=scores, marks=[] if meter is None else meter.marks)
+
+
+def facts(found: "Found", asked: Asked, scored: Scored, *, plain: bool = True) -> dict[str, Any]:
+    """Everything by name; plain: as data, else for people."""
+    named = {f"{asked.split}/{name}": value for name, value in scored.scores.items()}
+    if plain:
+        marks = [asdict(mark) for mark in scored.marks]
+        about = {"folder": str(found.folder), "freeze_memory": asked.freeze_memory}
+        return {**about, **named, **({"stream": marks} if marks else {})}
+    shown: dict[str, Any] = {"model": found.folder, "memory frozen": asked.freeze_memory, **named}
+    repeats = scored.scores.get("repeats", 0.0)
+    if repeats > 1:
+        shown["text"] = f"the {asked.split} split read {repeats:.1f} times over"
+    for mark in scored.marks:
+        shown[f"after {mark.tokens:,} tokens"] = (
+            f"{rate(mark.tokens_per_s)}  peak {size(mark.peak_bytes)}B  "
+            f"state {mark.state_bytes:,} bytes"
+        )
+    return shown
+
+
+def show(found: "Found", asked: Asked, figure: Path | None, json: bool) -> None:
+    """Carry an evaluation out, draw it where asked, and print it."""
+    from playground.tasks import SPLITS
+
+    if asked.split not in SPLITS:
+        raise PlaygroundError(f"--split: {asked.split!r} is none. Write val or test.")
+    scored = score(found, asked)
+    if figure is not None:
+        draw(scored, figure)
+    if json:
+        print_json(facts(found, asked, scored))
+    else:
+        print_pairs(facts(found, asked, scored, plain=False))
+
+
+def draw(scored: Scored, file: Path) -> None:
+    """Write the figure of an evaluation.
+
+    Raises:
+        PlaygroundError: a kind of file that cannot be drawn, or nothing to draw.
+    """
+    from playground.report.draw import PAPER, save
+    from playground.report.streams import figure
+
+    kind = file.suffix.removeprefix(".")
+    if kind not in ("svg", "png", "pdf"):
+        raise PlaygroundError(f"--figure: {file.name} is of no known kind. End it in .svg or .png.")
+    drawn = figure([asdict(mark) for mark in scored.marks], scored.scores, PAPER)
+    if drawn is None:
+        raise PlaygroundError("--figure: there is nothing to draw. Add --length or --by-position.")
+    drawn.set_facecolor("white")
+    with file.open("wb") as out:
+        save(drawn, out, kind)

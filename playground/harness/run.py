@@ -1,0 +1,115 @@
+"""The harness around a trained model; the package is imported only when a run begins."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from playground.errors import DataError
+from playground.harness.scorer import Scorer
+
+TOKENS = 256  # written at most where a task does not say
+
+
+def run(
+    scorer: Scorer,
+    tasks: Sequence[str],
+    *,
+    include_path: Path | str | None = None,
+    limit: int | None = None,
+) -> dict[str, dict[str, float]]:
+    """Scores of a model on tasks of lm-evaluation-harness.
+
+    Args:
+        scorer: the model.
+        tasks: names that the harness knows, such as wikitext, lambada_openai, piqa.
+        include_path: a folder with task files (YAML) of one's own.
+        limit: at most so many examples of each task; None for all.
+
+    Returns:
+        task -> score by name, such as {"piqa": {"acc": 0.53, "acc_stderr": 0.01}}.
+
+    Raises:
+        DataError: the extra is missing, or a task is unknown or cannot be loaded.
+    """
+    harness = load()
+    manager = importlib.import_module("lm_eval.tasks").TaskManager(
+        include_path=None if include_path is None else str(include_path)
+    )
+    if unknown := [name for name in tasks if not manager.match_tasks([name])]:
+        raise DataError(
+            f"--harness {unknown[0]}",
+            "the harness has no such task.",
+            "Give the folder of its YAML with --include-path, or see lm_eval ls tasks.",
+        )
+    found = harness.simple_evaluate(
+        model=adapter(scorer),
+        tasks=list(tasks),
+        task_manager=manager,
+        limit=limit,
+        bootstrap_iters=0,
+        log_samples=False,
+    )
+    return {name: _numbers(scores) for name, scores in found["results"].items()}
+
+
+def load() -> Any:
+    """The package.
+
+    Raises:
+        DataError: it is not installed.
+    """
+    try:
+        return importlib.import_module("lm_eval")
+    except ImportError as missing:
+        raise DataError(
+            "--harness",
+            "the package `lm_eval` is not installed.",
+            "Install the extra `lm_eval`: pip install 'test-time-playground[lm_eval]'.",
+        ) from missing
+
+
+def adapter(scorer: Scorer) -> Any:
+    """The model as the harness wants it: an instance of `lm_eval.api.model.LM`."""
+    base: Any = importlib.import_module("lm_eval.api.model").LM
+
+    class PlaygroundLM(base):
+        """Answers requests with a `Scorer`."""
+
+        def loglikelihood(
+            self, requests: Sequence[Any], disable_tqdm: bool = False
+        ) -> list[tuple[float, bool]]:
+            """(nats, greedy) of (context, continuation) pairs."""
+            found = scorer.continuations([request.args for request in requests])
+            return [(one.nats, one.greedy) for one in found]
+
+        def loglikelihood_rolling(
+            self, requests: Sequence[Any], disable_tqdm: bool = False
+        ) -> list[float]:
+            """Nats of whole texts."""
+            return scorer.whole([request.args[0] for request in requests])
+
+        def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+            """What the model adds to contexts."""
+            return [_written(scorer, *request.args) for request in requests]
+
+    return PlaygroundLM()
+
+
+def _written(scorer: Scorer, context: str, wishes: dict[str, Any]) -> str:
+    until = wishes.get("until") or []
+    return scorer.write(
+        context,
+        stop=[until] if isinstance(until, str) else list(until),
+        tokens=int(wishes.get("max_gen_toks", TOKENS)),
+        temperature=float(wishes.get("temperature", 0.0)) if wishes.get("do_sample") else 0.0,
+    )
+
+
+def _numbers(scores: dict[str, Any]) -> dict[str, float]:
+    """Scores without the harness's filter in their names, and without what is no number."""
+    return {
+        name.partition(",")[0]: float(value)
+        for name, value in scores.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
