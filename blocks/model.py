@@ -167,16 +167,14 @@ class AbstractModel(nn.Module):
             that and the next state.
         """
         begun = self.start(tokens.shape[0]) if state is None else state
-        x, after = self._dropped(self.enter(tokens)), {}
-        length = x.shape[1]
+        x = self._dropped(self.enter(tokens))
+        after, length = {}, x.shape[1]
         for i in range(len(self.blocks)):
             x, after[str(i)] = self.block(i)(x, begun.blocks[str(i)], mask)
         if positions is not None:
             x = x.gather(1, positions[..., None].expand(-1, -1, x.shape[-1]))
-        if head is None:
-            outputs = self.leave(x, tokens)
-        else:
-            outputs = head(self._dropped(self.norm(x)), self.matrix)
+        made = None if head is None else head(self._dropped(self.norm(x)), self.matrix)
+        outputs = self.leave(x, tokens) if made is None else made
         if state is None:
             return outputs
         return outputs, ModelState(

@@ -126,12 +126,9 @@ class AbstractGradientRule(AbstractMemoryRule):
         if window is not None:
             lags = none.new_zeros(*none.shape, self.window)
             window = {n: window.get(n, lags) for n in shapes}
-        return Rates(
-            lr=joined(rates.lr, 0.0),
-            keep=joined(rates.keep, 1.0, self.side != "scalar"),
-            momentum=None if rates.momentum is None else joined(rates.momentum, 0.0),
-            window=window,
-        )
+        momentum = None if rates.momentum is None else joined(rates.momentum, 0.0)
+        keep = joined(rates.keep, 1.0, self.side != "scalar")
+        return Rates(joined(rates.lr, 0.0), keep, momentum, window)
 
     def _gate(self, x: Inputs, gate: str, names: tuple[str, ...]) -> Weights:
         if gate in x.gates:
@@ -309,7 +306,7 @@ class AbstractGradientRule(AbstractMemoryRule):
             grads = gradient(keys[..., at : at + 1, :], values[..., at : at + 1, :])
             live = 1.0 if lag == 0 else state.recent["live"][:, at, None].to(k.dtype)
             for n, g in grads.items():
-                term = self._wide_scalar(rates.window[n][..., lag] * live) * g
+                term = _wide_scalar(rates.window[n][..., lag] * live) * g
                 total[n] = total[n] + term if n in total else term
         return total
 
@@ -326,9 +323,9 @@ class AbstractGradientRule(AbstractMemoryRule):
         new_memory, new_momentum = {}, {}
         live = None if mask is None else mask[:, None, None, None]
         for n, w in tensors(memory).items():
-            move = -self._wide_scalar(rates.lr[n]) * surprise[n]
+            move = -_wide_scalar(rates.lr[n]) * surprise[n]
             if rates.momentum is not None:
-                move = self._wide_scalar(rates.momentum[n]) * momentum[n] + move
+                move = _wide_scalar(rates.momentum[n]) * momentum[n] + move
                 new_momentum[n] = move if live is None else torch.where(live, move, momentum[n])
             after = self._retain(state, n, w, self._wide(rates.keep[n])) + move
             new_memory[n] = after if live is None else torch.where(live, after, w)
@@ -368,13 +365,10 @@ class AbstractGradientRule(AbstractMemoryRule):
 
     # small shapes
 
-    def _wide_scalar(self, gate: Tensor) -> Tensor:
-        return gate[..., None, None]
-
     def _wide(self, keep: Tensor) -> Tensor:
         """A retention [B, H] or [B, H, d] against a matrix [B, H, d_in, d_out]."""
         if self.side == "scalar":
-            return keep[..., None, None]
+            return _wide_scalar(keep)
         return keep[..., None] if self.side == "key" else keep[..., None, :]
 
     def ones_of_side(self, w: Tensor) -> Tensor:
@@ -395,6 +389,10 @@ class AbstractGradientRule(AbstractMemoryRule):
 
 def _kind(text: str) -> Any:
     return text if text in ("token", "head", "channel", "value_channel") else "token"
+
+
+def _wide_scalar(gate: Tensor) -> Tensor:
+    return gate[..., None, None]
 
 
 def _dtype(state: State) -> torch.dtype:

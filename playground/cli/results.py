@@ -30,10 +30,10 @@ PAGE, RECORDS, DESCRIPTION = "docs/results.md", "docs/results/runs", "docs/resul
 
 @verb("results")
 def results(stores: Stores = None, add: Add = None, root: Root = Here, json: Json = False) -> None:
-    """Collect finished runs into docs/results/runs, and write docs/results.md.
+    """Collect finished runs and write docs/results.md.
 
     The page names its experiments in docs/results/page.yaml. Runs and sweeps of theirs that lie in
-    the stores become records; the page is made from the records alone.
+    the stores become records, in docs/results/runs; the page is made from the records alone.
     """
     from playground.report.collect import collect
     from playground.report.page import load_page

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from playground.spec import load
 from tests.cli.command import call
 
 Capture = pytest.CaptureFixture[str]
@@ -12,10 +13,7 @@ SPECS = sorted((Path(__file__).parents[2] / "specs" / "benches").glob("*.yaml"))
 SMALL = (
     "paths=[eager, triton]",
     "modes=[forward, decode]",
-    "shapes.batch=[1]",
-    "shapes.length=[8]",
-    "shapes.heads=[1]",
-    "shapes.width=[8]",
+    "shapes={batch: [1], length: [8], heads: [1], width: [8]}",
     "repeats=2",
     "warmup=0",
     "device=cpu",
@@ -33,8 +31,9 @@ def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.stem)
 def test_every_bench_of_the_project_runs(spec: Path, tmp_path: Path, capsys: Capture) -> None:
-    small = (*SMALL, "models.titans_lmm.dim=8", "models.titans_lmm.depth=1")
-    said = call(capsys, "bench", spec, *small, "--out", tmp_path, "--json")
+    models = load(spec).models  # pyright: ignore[reportAttributeAccessIssue]
+    small = [f"models.{name}.{size}" for name in models for size in ("dim=8", "depth=1")]
+    said = call(capsys, "bench", spec, *SMALL, *small, "--out", tmp_path, "--json")
     assert said.code == 0, said.err
     found = json.loads(said.out)
     assert {row["path"] for row in found["rows"]} == {"eager", "triton"}
