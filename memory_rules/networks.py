@@ -56,9 +56,12 @@ def _mlp_shapes(dim: int, depth: int, expand: float) -> Shapes:
 
 
 def _mlp(dense: Dense, x: Tensor, depth: int) -> Tensor:
-    for i in range(1, depth):
-        x = F.gelu(dense(f"w{i}", x))
-    return dense(f"w{depth}", x)
+    # names from a range: where one process compiles two depths, `depth` itself is a symbol
+    first, *others = [f"w{i + 1}" for i in range(depth)]
+    y = dense(first, x)
+    for name in others:
+        y = dense(name, F.gelu(y))
+    return y
 
 
 def _swiglu_shapes(dim: int, depth: int, expand: float) -> Shapes:

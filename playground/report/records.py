@@ -164,7 +164,6 @@ def _place(run: Json) -> str:
 
 def run_of(entry: Json, variant: str = "") -> Run:
     """A record's entry as the report's own kind of run."""
-    sizes = ("params", "state_bytes", "flops_per_token", "tokens", "wall_s")
     return Run(
         variant=variant,
         seed=entry["seed"],
@@ -173,7 +172,11 @@ def run_of(entry: Json, variant: str = "") -> Run:
         reason=entry.get("reason", ""),
         metrics=entry.get("metrics", {}),
         floors=entry.get("floors", {}),
-        **{name: entry.get(name) for name in sizes},
+        params=entry.get("params"),
+        state_bytes=entry.get("state_bytes"),
+        flops_per_token=entry.get("flops_per_token"),
+        tokens=entry.get("tokens"),
+        wall_s=entry.get("wall_s"),
     )
 
 

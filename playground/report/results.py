@@ -83,7 +83,7 @@ def _overview(page: Page, records: Mapping[str, Record]) -> str:
 
 def _section(section: Section, records: Mapping[str, Record]) -> Iterator[str]:
     found = {n: records[n] for n in section.experiments if n in records}
-    plain = {n: e for n, e in section.experiments.items() if n not in found or found[n].runs}
+    plain = {n: e for n, e in section.experiments.items() if e.verb == "train"}
     if plain and section.shown:
         yield _table(section, plain, found).to_markdown().rstrip()
     yield "\n".join(_bar_line(bar, section, records) for bar in section.asked)

@@ -12,6 +12,7 @@ from memory_rules import RULES
 from memory_rules.dense import Plain, Probed
 from memory_rules.networks import NETWORKS, Network, append_one, layer_norm, register_network
 from memory_rules.newton_schulz import orthogonal
+from memory_rules.testing.inputs import fresh_state, make_inputs
 from memory_rules.windowed import powers
 
 D = 6
@@ -131,3 +132,15 @@ def test_a_network_of_ones_own_becomes_a_legal_value() -> None:
             register_network("cubic", own)
     finally:
         del NETWORKS["cubic"]
+
+
+@pytest.mark.compile
+def test_memories_of_several_depths_are_compiled_in_one_process() -> None:
+    def step(rule, state, x):
+        return rule.step(state, x)[0]
+
+    compiled = torch.compile(step, fullgraph=True, backend="eager")
+    for depth in (3, 2, 4):
+        rule = RULES["titans"](depth=depth, expand=2.0, chunk_size=3)
+        state, x = fresh_state(rule), make_inputs(rule, T=1)[:, 0]
+        torch.testing.assert_close(compiled(rule, state, x), step(rule, state, x))
