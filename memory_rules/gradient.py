@@ -115,20 +115,21 @@ class AbstractGradientRule(AbstractMemoryRule):
         """Rates of all matrices: those that are not written keep everything and add nothing."""
         shapes, none = self.shapes(x.k.shape[-1]), torch.zeros_like(x.k[..., 0])
 
-        def joined(known: Weights, value: float, wide: bool = False) -> Weights:
-            def unwritten(n: str) -> Tensor:
-                channels = (shapes[n][self.side == "value"],) if wide else ()
-                return none.new_full((*none.shape, *channels), value)
+        def joined(known: Weights, value: float, *last: int) -> Weights:
+            unwritten = none.new_full((*none.shape, *last), value)
+            return {n: known.get(n, unwritten) for n in shapes}
 
-            return {n: known[n] if n in known else unwritten(n) for n in shapes}
+        keep = {} if self.side == "scalar" else self._kept_channels(none, shapes)
+        return Rates(
+            lr=joined(rates.lr, 0.0),
+            keep=joined(keep | rates.keep, 1.0),
+            momentum=None if rates.momentum is None else joined(rates.momentum, 0.0),
+            window=None if rates.window is None else joined(rates.window, 0.0, self.window),
+        )
 
-        window = rates.window
-        if window is not None:
-            lags = none.new_zeros(*none.shape, self.window)
-            window = {n: window.get(n, lags) for n in shapes}
-        momentum = None if rates.momentum is None else joined(rates.momentum, 0.0)
-        keep = joined(rates.keep, 1.0, self.side != "scalar")
-        return Rates(joined(rates.lr, 0.0), keep, momentum, window)
+    def _kept_channels(self, like: Tensor, shapes: Mapping[str, tuple[int, int]]) -> Weights:
+        at = self.side == "value"
+        return {n: like.new_ones(*like.shape, shape[at]) for n, shape in shapes.items()}
 
     def _gate(self, x: Inputs, gate: str, names: tuple[str, ...]) -> Weights:
         if gate in x.gates:

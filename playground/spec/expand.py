@@ -3,10 +3,12 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import cast
 
 from playground.errors import SpecError
 from playground.spec.canonical import canonical_json, to_dict
 from playground.spec.convert import convert
+from playground.spec.ends import given_by
 from playground.spec.merge import apply, find, is_path, resolve
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, is_mapping
@@ -184,7 +186,11 @@ def override(run: RunSpec, values: Written) -> RunSpec:
     Raises:
         SpecError: a key that matches nothing, or a value that it cannot have.
     """
-    return convert(RunSpec, apply(RunSpec, to_dict(run), values.items(), below="model"))
+    written = to_dict(run)
+    reads = cast(Raw, cast(Raw, written["model"])["reads"])
+    for size in given_by(run.task).keys() - {"kind"}:  # the task says them, and it may change
+        del reads[size]
+    return convert(RunSpec, apply(RunSpec, written, values.items(), below="model"))
 
 
 def evaluations(run: RunSpec) -> dict[str, RunSpec]:

@@ -21,6 +21,7 @@ from playground.spec import (
     fingerprint,
     load,
     load_run,
+    override,
     to_dict,
     to_yaml,
 )
@@ -109,3 +110,8 @@ def test_runs_of_before_are_still_found() -> None:
 
 
 BEFORE = "a99b68445dcc45d1f3e2e1d865ed4db9ba92b54e7b5c0ca1fd981a6fb246d7a9"
+
+
+def test_an_override_of_a_task_may_change_a_size_that_the_model_has_from_it() -> None:
+    other = override(RunSpec(model=SERIES, task=Forecast(horizon=96)), {"task.horizon": 192})
+    assert other == RunSpec(model=SERIES, task=Forecast(horizon=192))
