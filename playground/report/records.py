@@ -77,8 +77,8 @@ def read_record(file: Path) -> Record:
     """
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
-        parts = {key: tuple(raw.pop(key, ())) for key in ("runs", "rows")}
-        found = Record(**raw, **parts)
+        runs, rows = tuple(raw.pop("runs", ())), tuple(raw.pop("rows", ()))
+        found = Record(**raw, runs=runs, rows=rows)
     except (OSError, ValueError, TypeError) as error:
         problem = f"it is no record ({type(error).__name__}: {error})."
         fix = "Collect it again with `playground results STORE`."
