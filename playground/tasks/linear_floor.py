@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 AT_ONCE = 4096  # windows
 
 Rows = NDArray[np.floating]  # [rows, channels]
-Map = NDArray[np.float64]
+Map = NDArray[np.floating]
 
 
 def linear_map(rows: Rows, lookback: int, horizon: int) -> tuple[Map, Map]:

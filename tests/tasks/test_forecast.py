@@ -115,9 +115,14 @@ def test_all_windows_are_scored_once() -> None:
 
 
 def test_the_loss_of_training_may_be_another() -> None:
-    scores = evaluate(small(loss="absolute"), Says(lambda x: torch.zeros(len(x), 1, 12)), "val")
+    task = small(loss="absolute")
+    scores = evaluate(task, Says(lambda x: torch.zeros(len(x), 1, 12)), "val")
     assert scores["loss"] == pytest.approx(scores["mae"])
     assert scores["mse"] != pytest.approx(scores["mae"])
+    floors = [small(loss=loss).floors() for loss in ("squared", "absolute", "huber")]
+    assert floors[0]["linear"] == floors[0]["linear_mse"] != floors[0]["linear_mae"]
+    assert floors[1]["linear"] == floors[1]["linear_mae"]
+    assert "linear" not in floors[2]
 
 
 def test_the_linear_map_finds_a_recurrence_and_a_season_is_forecast() -> None:
