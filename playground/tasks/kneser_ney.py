@@ -51,9 +51,7 @@ def kneser_ney_loss(
         raise ValueError(f"order {order} on {len(train)} and {len(text)} tokens has no loss.")
     probability = np.full(len(text), 1.0 / vocab)
     asked = np.zeros(len(text), np.int64)  # id of the context before each token; -1: never seen
-    for k, (level, counts) in enumerate(_counted(train, order, vocab)):
-        if k >= len(text):
-            break
+    for k, (level, counts) in zip(range(len(text)), _counted(train, order, vocab), strict=False):
         keys, wanted = level.keys, asked * vocab + text[k:]
         at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         hit = (asked >= 0) & (keys[at] == wanted)
