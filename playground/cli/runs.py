@@ -122,7 +122,7 @@ def evaluate(
     out: Out = Here,
     json: Json = False,
 ) -> None:
-    """Score a trained model on its task, or with lm-eval."""
+    """Score a trained model on its task, at any length."""
     from playground.cli.evaluating import Asked, show
     from playground.cli.find import find
     from playground.cli.harnessing import show_harness

@@ -1,11 +1,13 @@
 """The harness around a trained model; the package is imported only when a run begins."""
 
 import importlib
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from playground.errors import DataError
+from playground.harness.local import PREFIX, write_local_task
 from playground.harness.scorer import Scorer
 
 TOKENS = 256  # written at most where a task does not say
@@ -22,7 +24,8 @@ def run(
 
     Args:
         scorer: the model.
-        tasks: names that the harness knows, such as wikitext, lambada_openai, piqa.
+        tasks: names that the harness knows, such as wikitext, lambada_openai, piqa; or
+            local_wikitext and so on, which take its examples from files that are here.
         include_path: a folder with task files (YAML) of one's own.
         limit: at most so many examples of each task; None for all.
 
@@ -32,24 +35,29 @@ def run(
     Raises:
         DataError: the extra is missing, or a task is unknown or cannot be loaded.
     """
-    harness = load()
-    manager = importlib.import_module("lm_eval.tasks").TaskManager(
-        include_path=None if include_path is None else str(include_path)
-    )
-    if unknown := [name for name in tasks if not manager.match_tasks([name])]:
-        raise DataError(
-            f"--harness {unknown[0]}",
-            "the harness has no such task.",
-            "Give the folder of its YAML with --include-path, or see lm_eval ls tasks.",
+    harness, manage = load(), importlib.import_module("lm_eval.tasks").TaskManager
+    folders = [] if include_path is None else [str(include_path)]
+    with tempfile.TemporaryDirectory() as made:
+        if local := [name for name in tasks if name.startswith(PREFIX)]:
+            own = manage()
+            for name in local:
+                write_local_task(name, Path(made), lambda task: own.task_index[task].yaml_path)
+            folders.append(made)
+        manager = manage(include_path=folders or None)
+        if unknown := [name for name in tasks if not manager.match_tasks([name])]:
+            raise DataError(
+                f"--harness {unknown[0]}",
+                "the harness has no such task.",
+                "Give the folder of its YAML with --include-path, or see lm_eval ls tasks.",
+            )
+        found = harness.simple_evaluate(
+            model=adapter(scorer),
+            tasks=list(tasks),
+            task_manager=manager,
+            limit=limit,
+            bootstrap_iters=0,
+            log_samples=False,
         )
-    found = harness.simple_evaluate(
-        model=adapter(scorer),
-        tasks=list(tasks),
-        task_manager=manager,
-        limit=limit,
-        bootstrap_iters=0,
-        log_samples=False,
-    )
     return {name: _numbers(scores) for name, scores in found["results"].items()}
 
 
