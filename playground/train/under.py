@@ -18,6 +18,7 @@ from playground.errors import SpecError
 from playground.spec import RunSpec
 from playground.spec.expand import evaluations
 from playground.tasks import Model, Progress, Task, evaluate, make_task
+from playground.train.loop import named_scores
 from playground.train.member import Member
 
 Scores = Mapping[str, float]
@@ -93,4 +94,4 @@ def _scored(member: Member, spec: RunSpec, progress: Progress) -> dict[str, floa
     model = prepare_model(spec, task, member.device)
     model.load_state_dict(member.model.state_dict())
     with member.autocast():
-        return evaluate(task, cast(Model, model), "test", progress=progress)
+        return named_scores(evaluate(task, cast(Model, model), "test", progress=progress))
