@@ -86,6 +86,9 @@ def with_length(spec: RunSpec, length: int) -> RunSpec:
     if not hasattr(spec.task, "length"):
         raise SpecError("task.length", f"{spec.task.kind} has no length.", fix="Leave it out.")
     try:
-        return replace(spec, task=replace(spec.task, length=length))
+        task = replace(spec.task, length=length)
+        if hasattr(task, "test_lengths"):  # a task that is tested at lengths of its own
+            task = replace(task, test_lengths=())
+        return replace(spec, task=task)
     except SpecError as error:
         raise error.under("task") from None
