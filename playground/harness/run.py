@@ -35,21 +35,9 @@ def run(
     Raises:
         DataError: the extra is missing, or a task is unknown or cannot be loaded.
     """
-    harness, manage = load(), importlib.import_module("lm_eval.tasks").TaskManager
-    folders = [] if include_path is None else [str(include_path)]
+    harness = load()
     with tempfile.TemporaryDirectory() as made:
-        if local := [name for name in tasks if name.startswith(PREFIX)]:
-            own = manage()
-            for name in local:
-                write_local_task(name, Path(made), lambda task: own.task_index[task].yaml_path)
-            folders.append(made)
-        manager = manage(include_path=folders or None)
-        if unknown := [name for name in tasks if not manager.match_tasks([name])]:
-            raise DataError(
-                f"--harness {unknown[0]}",
-                "the harness has no such task.",
-                "Give the folder of its YAML with --include-path, or see lm_eval ls tasks.",
-            )
+        manager = _manager(tasks, include_path, Path(made))
         found = harness.simple_evaluate(
             model=adapter(scorer),
             tasks=list(tasks),
@@ -59,6 +47,25 @@ def run(
             log_samples=False,
         )
     return {name: _numbers(scores) for name, scores in found["results"].items()}
+
+
+def _manager(tasks: Sequence[str], include_path: Path | str | None, made: Path) -> Any:
+    """What finds task files: the harness's, those of a folder, and local ones written to `made`."""
+    manage: Any = importlib.import_module("lm_eval.tasks").TaskManager
+    folders = [] if include_path is None else [str(include_path)]
+    if local := [name for name in tasks if name.startswith(PREFIX)]:
+        own = manage()
+        for name in local:
+            write_local_task(name, made, lambda task: own.task_index[task].yaml_path)
+        folders.append(str(made))
+    manager = manage(include_path=folders or None)
+    if unknown := [name for name in tasks if not manager.match_tasks([name])]:
+        raise DataError(
+            f"--harness {unknown[0]}",
+            "the harness has no such task.",
+            "Give the folder of its YAML with --include-path, or see lm_eval ls tasks.",
+        )
+    return manager
 
 
 def load() -> Any:

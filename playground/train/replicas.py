@@ -32,7 +32,8 @@ def stack_key(spec: RunSpec) -> str | None:
     where it could have weights that do nothing: momentum, decay, convolution. A model with loops
     over segments is faster alone, where their bodies are compiled.
     """
-    if (spec.compile and not is_whole(spec.model)) or spec.train.softmax_sample:
+    resets = getattr(spec.task, "documents", "carry") == "reset"  # rows of a stack have no restart
+    if resets or spec.train.softmax_sample or (spec.compile and not is_whole(spec.model)):
         return None
     plain = replace(spec, seed=0, train=replace(spec.train, optim=OptimSpec()))
     plain = replace(plain, model=completed(spec.model))
