@@ -41,7 +41,7 @@ def work(pipe: Connection, threads: int, carry_out: Callable[..., tuple[str, str
 def _next(pipe: Connection) -> Any:
     try:
         return pipe.recv()
-    except EOFError:  # the driver is gone
+    except (EOFError, ConnectionResetError):  # the driver is gone
         return None
 
 
