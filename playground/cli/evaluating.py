@@ -76,30 +76,33 @@ def show(found: "Found", asked: Asked, figure: Path | None, json: bool) -> None:
 
     if asked.split not in SPLITS:
         raise PlaygroundError(f"--split: {asked.split!r} is none. Write val or test.")
-    scored = score(found, asked)
     if figure is not None:
-        draw(scored, figure)
+        _check_figure(figure, asked)
+    scored = score(found, asked)
     if json:
         print_json(facts(found, asked, scored))
     else:
         print_pairs(facts(found, asked, scored, plain=False))
+    if figure is not None:  # last: the numbers took long and are not lost with it
+        _draw(scored, figure)
 
 
-def draw(scored: Scored, file: Path) -> None:
-    """Write the figure of an evaluation.
+def _check_figure(file: Path, asked: Asked) -> None:
+    if file.suffix not in (".svg", ".png", ".pdf"):
+        raise PlaygroundError(f"--figure: {file.name} is of no known kind. End it in .svg or .png.")
+    if not file.parent.is_dir():
+        raise PlaygroundError(f"--figure: there is no folder {file.parent}. Make it first.")
+    if asked.length is None and not asked.by_position:
+        raise PlaygroundError("--figure: there is nothing to draw. Add --length or --by-position.")
 
-    Raises:
-        PlaygroundError: a kind of file that cannot be drawn, or nothing to draw.
-    """
+
+def _draw(scored: Scored, file: Path) -> None:
     from playground.report.draw import PAPER, save
     from playground.report.streams import figure
 
-    kind = file.suffix.removeprefix(".")
-    if kind not in ("svg", "png", "pdf"):
-        raise PlaygroundError(f"--figure: {file.name} is of no known kind. End it in .svg or .png.")
     drawn = figure([asdict(mark) for mark in scored.marks], scored.scores, PAPER)
     if drawn is None:
-        raise PlaygroundError("--figure: there is nothing to draw. Add --length or --by-position.")
+        raise PlaygroundError("--figure: there is nothing to draw. Write a --length above 1,024.")
     drawn.set_facecolor("white")
     with file.open("wb") as out:
-        save(drawn, out, kind)
+        save(drawn, out, file.suffix.removeprefix("."))

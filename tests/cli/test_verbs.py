@@ -148,6 +148,7 @@ def test_eval_scores_by_spec_folder_and_fingerprint(home: Path, capsys: Capture)
     assert call(capsys, "eval", by_spec["folder"], "--split", "tast").code == 2
     assert "no length" in call(capsys, "eval", by_spec["folder"], "--length", "2X").err
     assert "--length or --by" in call(capsys, "eval", by_spec["folder"], "--figure", "a.svg").err
+    assert "no known kind" in call(capsys, "eval", by_spec["folder"], "--figure", "a.bmp").err
 
 
 def test_eval_of_text_reads_one_long_stream(tmp_path: Path, capsys: Capture):
