@@ -48,7 +48,8 @@ def bundles(jobs: Sequence[Job], vectorize: bool | int | str, workers: int) -> l
     Args:
         jobs: the runs; equal ones count once.
         vectorize: of `EngineSpec`.
-        workers: how many bundles there should be at least, where runs can be parted.
+        workers: how many bundles are trained at once; where runs can be parted, there are as many
+            as leave no worker idle in the last round.
     """
     unique = list({job.fingerprint: job for job in jobs}.values())
     groups: dict[str, list[Job]] = {}
@@ -58,7 +59,7 @@ def bundles(jobs: Sequence[Job], vectorize: bool | int | str, workers: int) -> l
     parts = {
         key: -(-len(group) // _most(group[0].spec, vectorize)) for key, group in groups.items()
     }
-    while groups and sum(parts.values()) < workers:
+    while groups and sum(parts.values()) % workers:
         key = max(groups, key=lambda key: len(groups[key]) / parts[key])
         if parts[key] == len(groups[key]):
             break

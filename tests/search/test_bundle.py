@@ -48,6 +48,7 @@ def test_there_is_work_for_every_worker_where_runs_can_be_parted():
     jobs = jobs_of(STACKED)
     assert sizes(bundles(jobs, "auto", workers=3)) == [3, 3, 3]
     assert sizes(bundles(jobs, "auto", workers=20)) == [1] * 9
+    assert sizes(bundles(jobs, 2, workers=2)) == [1, 2, 1, 2, 1, 2]  # five would leave one waiting
     every = [job.fingerprint for b in bundles(jobs, "auto", workers=4) for job in b.jobs]
     assert sorted(every) == sorted(job.fingerprint for job in jobs)
 
