@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import DataError
+from playground.tasks import DATA_VARIABLE
 
 PREFIX = "local_"
-DATA_VARIABLE = "PLAYGROUND_DATA"
 _TITLE = re.compile(r"^ = [^=].*[^=] = $", re.MULTILINE)  # the line that begins an article
 
 

@@ -13,6 +13,7 @@ from playground.tasks.base import Task as Task
 from playground.tasks.base import evaluate as evaluate
 from playground.tasks.base import evaluating as evaluating
 from playground.tasks.base import score as score
+from playground.tasks.data_files import DATA_VARIABLE as DATA_VARIABLE
 from playground.tasks.forecast import ForecastTask as ForecastTask
 from playground.tasks.losses import Loss as Loss
 from playground.tasks.mqar import MqarTask as MqarTask

@@ -28,8 +28,9 @@ from playground.spec.tasks import Babilong
 from playground.tasks.answers import EVAL_SEED
 from playground.tasks.babi import GENERATOR, HELD_OUT, Question, load_questions, says
 from playground.tasks.base import IGNORE, SPLITS, Batch, Scoring, check_split
-from playground.tasks.corpora import Corpus, find_data, load_corpus
+from playground.tasks.corpora import Corpus, load_corpus
 from playground.tasks.counter import below, draws, unit
+from playground.tasks.data_files import find_data
 from playground.tasks.haystack import Haystack, haystack_of, hiding_texts
 from playground.tasks.lengths import PIECE, Examples, score_lengths
 from playground.tasks.losses import CROSS_ENTROPY

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from playground.errors import DataError
 from playground.tasks import documents
 from playground.tasks.base import SPLITS
+from playground.tasks.data_files import find_data
 
 Fractions = tuple[float, float, float]
 DEFAULT_SPLIT: Fractions = (0.9, 0.05, 0.05)
-DATA_VARIABLE = "PLAYGROUND_DATA"
 _FOLDER_NAMES = {
     "train": ("train.txt",),
     "val": ("valid.txt", "val.txt", "validation.txt"),
@@ -77,30 +77,6 @@ def load_corpus(name: str, split: Fractions = DEFAULT_SPLIT) -> Corpus:
         return _file(path, name, split, (stat.st_mtime_ns, stat.st_size))
     except OSError as error:
         raise DataError(f"task.corpus {name}", f"it cannot be read ({error.strerror}).") from error
-
-
-def find_data(name: str, field: str) -> Path:
-    """A file or folder as it is named, or under the folder that PLAYGROUND_DATA names.
-
-    Args:
-        name: a path.
-        field: where it was written, for the error.
-
-    Raises:
-        DataError: it is at neither place.
-    """
-    tried = [Path(name).expanduser()]
-    if root := os.environ.get(DATA_VARIABLE):
-        tried.append(Path(root) / name)
-    for path in tried:
-        if path.exists():
-            return path
-    use = " or use python-stdlib or hf:NAME." if field == "task.corpus" else ""
-    raise DataError(
-        f"{field} {name}",
-        f"there is no such file or folder (looked at {', '.join(map(str, tried))}).",
-        "Give a path, set PLAYGROUND_DATA to the folder of your data" + (f",{use}" if use else "."),
-    )
 
 
 @functools.lru_cache(maxsize=4)

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from playground.errors import DataError
-from playground.tasks.corpora import find_data
 from playground.tasks.counter import below, draws
+from playground.tasks.data_files import find_data
 
 GENERATOR = "dna-1"
 MOTIFS = ("TATAAAGC", "GGCCAATC")  # a generated sequence has both; which is first is its class

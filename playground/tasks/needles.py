@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from playground.errors import DataError
 from playground.spec.tasks import Niah
 from playground.tasks.base import SPLITS
-from playground.tasks.corpora import find_data, load_corpus
+from playground.tasks.corpora import load_corpus
+from playground.tasks.data_files import find_data
 from playground.tasks.haystack import Haystack, haystack_of, hiding_texts
 from playground.tasks.tokenizers import Tokenizer
 

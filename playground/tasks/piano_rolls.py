@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from playground.errors import DataError
 from playground.spec.tasks.music import KEYS
 from playground.tasks.base import SPLITS
-from playground.tasks.corpora import find_data
 from playground.tasks.counter import below, draws
+from playground.tasks.data_files import read_once
 
 GENERATOR = "chords-1"
 PIECES = {"train": 96, "val": 24, "test": 24}  # of the generated source
@@ -52,14 +52,10 @@ def load_rolls(name: str) -> Rolls:
     """
     if name == "generated":
         return _generated()
-    path = find_data(name, "task.source")
-    stat = path.stat()
-    return _file(path, name, (stat.st_mtime_ns, stat.st_size))
+    return read_once(name, "task.source", _file)
 
 
-@lru_cache(maxsize=4)
-def _file(path: Path, name: str, stamp: tuple[int, int]) -> Rolls:
-    """`stamp` makes a changed file a new entry of the cache."""
+def _file(path: Path, name: str) -> Rolls:
     try:
         content = path.read_bytes()
         read = _read_mat if path.suffix == ".mat" else _read_npz

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playground.errors import DataError
-from playground.tasks.corpora import find_data
 from playground.tasks.counter import draws, unit
+from playground.tasks.data_files import read_once
 
 GENERATOR = "seasons-1"
 HOURS, CHANNELS = 3000, 3  # of the generated source
@@ -41,14 +41,10 @@ def load_table(name: str) -> Table:
     """
     if name == "generated":
         return _generated()
-    path = find_data(name, "task.source")
-    stat = path.stat()
-    return _file(path, name, (stat.st_mtime_ns, stat.st_size))
+    return read_once(name, "task.source", _file)
 
 
-@lru_cache(maxsize=4)
-def _file(path: Path, name: str, stamp: tuple[int, int]) -> Table:
-    """`stamp` makes a changed file a new entry of the cache."""
+def _file(path: Path, name: str) -> Table:
     try:
         content = path.read_bytes()
         rows = csv.reader(content.decode().splitlines())
