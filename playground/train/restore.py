@@ -12,6 +12,7 @@ from playground.errors import PlaygroundError, SpecError
 from playground.spec import ModelSpec, RunSpec, convert, load_model, load_run, to_dict
 from playground.train.machine import pick_device
 from playground.train.member import kept_weights
+from playground.train.prepare import lowered
 from playground.train.store import RunFolder
 
 WEIGHTS = "model.safetensors"
@@ -43,15 +44,7 @@ def restore(path: Path | str, spec: RunSpec | None = None) -> nn.Module:
 def _build(model_spec: ModelSpec, spec: RunSpec | None) -> nn.Module:
     if spec is None:
         return compile_model(model_spec, compile=False)
-    model = compile_model(
-        model_spec,
-        device=str(pick_device(spec.device)),
-        lowering=spec.lowering,
-        compile=spec.compile,
-        mode=spec.run.compile_mode,
-        seed=spec.seed,
-    )
-    return model.double() if spec.dtype == "fp64" else model
+    return lowered(model_spec, spec, pick_device(spec.device))
 
 
 def _fill(model: nn.Module, folder: Path) -> None:

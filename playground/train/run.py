@@ -19,12 +19,13 @@ from playground.train.events import Event, Progress, ignore
 from playground.train.loop import named_scores, run_loop
 from playground.train.machine import environment, pick_device
 from playground.train.member import Member
+from playground.train.prepare import prepare_model
 from playground.train.program import Program
 from playground.train.replicas import check_alike, make_program
 from playground.train.result import Result
 from playground.train.signals import RunInterrupted, StopRequest, stop_on_signal
 from playground.train.store import RunFolder, RunStore, new_store
-from playground.train.under import check_evaluations, prepare_model, scored_under
+from playground.train.under import check_evaluations, scored_under
 
 log = logging.getLogger(__name__)
 

@@ -8,44 +8,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from playground.compile import Target, build, make_plan
-from playground.compile import compile as compile_model
 from playground.errors import SpecError
 from playground.spec import RunSpec
 from playground.spec.expand import evaluations
-from playground.tasks import Model, Progress, Task, evaluate, make_task
+from playground.tasks import Model, Progress, evaluate, make_task
 from playground.train.loop import named_scores
 from playground.train.member import Member
+from playground.train.prepare import prepare_model
 
 Scores = Mapping[str, float]
-
-
-def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
-    """The run's model with its initial weights, lowered and on the device.
-
-    Raises:
-        SpecError: the task has more symbols than the model.
-        LoweringError: nothing can run it as asked.
-    """
-    if task.vocab > spec.model.vocab:
-        raise SpecError(
-            "model.vocab",
-            f"{spec.model.vocab} is fewer than the {task.vocab} symbols of the task.",
-            fix=f"Write model.vocab: {task.vocab}.",
-        )
-    model = compile_model(
-        spec.model,
-        device=str(device),
-        lowering=spec.lowering,
-        compile=spec.compile,
-        mode=spec.run.compile_mode,
-        seed=spec.seed,
-    )
-    return model.double() if spec.dtype == "fp64" else model
 
 
 def check_evaluations(spec: RunSpec) -> None:
