@@ -3,6 +3,7 @@
 Here is what all models share, and the one of tokens; `frames.py` and `series.py` have the others.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
@@ -60,7 +61,7 @@ class Block(Protocol):
         ...
 
 
-class AbstractModel(nn.Module):
+class AbstractModel(nn.Module, ABC):
     """Inputs of some kind in, something said of them out: an embedding, blocks, a norm, a head.
 
     A final class below it says what the two ends are.
@@ -85,17 +86,17 @@ class AbstractModel(nn.Module):
         self.norm = norm
         self.head = head
 
+    @abstractmethod
     def enter(self, inputs: Tensor) -> Tensor:
         """Inputs, B of them, as positions of the model's width: [B, T, M]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leave(self, x: Tensor, inputs: Tensor) -> Tensor:
         """What is said after the last block: [B, n, M] and the inputs -> [B, n, L]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def example(self, batch: int, length: int) -> Tensor:
         """Inputs of zeros, with `length` positions where the model leaves that open."""
-        raise NotImplementedError
 
     @property
     def matrix(self) -> Tensor:

@@ -1,6 +1,7 @@
 """What the six tasks of MAD share: streams of examples, and the two ways of scoring."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from statistics import mean
 from typing import Any, ClassVar
@@ -22,7 +23,7 @@ Ints = NDArray[np.int64]
 Raw = NDArray[np.uint64]
 
 
-class AbstractMadTask:
+class AbstractMadTask(ABC):
     """Examples made on demand.
 
     Args:
@@ -59,9 +60,9 @@ class AbstractMadTask:
             left -= len(parts[-1].tokens)
         return _joined(parts)
 
+    @abstractmethod
     def make(self, split: str, seed: int, first: int, count: int) -> Batch:
         """Examples first to first + count - 1, all different."""
-        raise NotImplementedError
 
     def draws(self, split: str, seed: int, first: int, count: int, *widths: int) -> list[Raw]:
         """Random numbers of these examples: one [count, width] for each width."""
@@ -91,9 +92,9 @@ class AbstractMadTask:
             return score_answers(examples, total, batches=batches)
         return _published(score_answers(examples, total, batches=batches, size=PAPER_SIZE))
 
+    @abstractmethod
     def floors(self) -> dict[str, float]:
         """Nats per answer of a guess."""
-        raise NotImplementedError
 
     def describe(self) -> dict[str, Any]:
         """What is generated and how it is scored."""
