@@ -39,6 +39,7 @@ class Jobs:
 
     def __init__(self) -> None:
         self._tasks: dict[Any, pg.Task] = {}
+        self._keys: dict[pg.RunSpec, tuple[str, str | None]] = {}
 
     def task(self, spec: pg.RunSpec) -> pg.Task:
         """The task of a run."""
@@ -59,7 +60,7 @@ class Jobs:
         """
         spec, seeds = specs[0], [spec.seed for spec in specs]
         names = pg.fingerprints(spec, seeds, self.task(spec).data_sha())
-        graph, stack = _graph(spec), pg.stack_key(spec)
+        graph, stack = self._alike(spec)
         return [
             Job(
                 variant=variant,
@@ -72,6 +73,13 @@ class Jobs:
             )
             for one, name in zip(specs, names, strict=True)
         ]
+
+    def _alike(self, spec: pg.RunSpec) -> tuple[str, str | None]:
+        """What runs share that differ in seed and optimizer alone: graph class, stack."""
+        key = replace(spec, seed=0, train=replace(spec.train, optim=pg.OptimSpec()))
+        if key not in self._keys:
+            self._keys[key] = _graph(spec), pg.stack_key(spec)
+        return self._keys[key]
 
 
 def _graph(spec: pg.RunSpec) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from playground.errors import SpecError
-from playground.spec.canonical import canonical_json, to_dict
+from playground.spec.canonical import to_dict
 from playground.spec.convert import convert
 from playground.spec.ends import given_by
 from playground.spec.merge import apply, find, is_path, resolve
@@ -60,9 +60,9 @@ def _points(sweep: SweepSpec) -> Iterator[Written]:
 
 
 def _check_differ(variants: list[Checked]) -> None:
-    seen: dict[str, Checked] = {}
+    seen: dict[RunSpec, Checked] = {}
     for variant in variants:
-        same = seen.setdefault(canonical_json(variant.spec), variant)
+        same = seen.setdefault(variant.spec, variant)
         if same is not variant:
             baseline = "its baseline" if same is variants[0] else "the variant"
             problem = f"it is equal to {baseline} {same.name!r}."
