@@ -21,8 +21,11 @@ class LayersSpec:
     """
 
     pattern: str  # "3M 1A" is M M M A M M M A ...
-    symbols: Mapping[str, BlockSpec] = field(metadata={"rest": True})
-    at: Mapping[int, BlockSpec] = field(default_factory=dict[int, BlockSpec])  # -1: the last
+    # mappings have no hash; equal specs still need them equal
+    symbols: Mapping[str, BlockSpec] = field(hash=False, metadata={"rest": True})
+    at: Mapping[int, BlockSpec] = field(  # -1: the last
+        default_factory=dict[int, BlockSpec], hash=False
+    )
 
     def __post_init__(self) -> None:
         require(bool(self.symbols), "", "no symbol is defined.", "Write M: {kind: lmm, ...}.")

@@ -109,7 +109,9 @@ class RunSpec:
     compile: bool = True  # torch.compile around the chosen lowering
     # overrides under which the trained weights are scored on test as well, such as
     # [{block.memory.chunk_size: 8}, {task.length: 1024}]
-    evaluate: tuple[Mapping[str, Scalar], ...] = field(default=(), metadata={"later": True})
+    evaluate: tuple[Mapping[str, Scalar], ...] = field(
+        default=(), hash=False, metadata={"later": True}
+    )
     run: ExecutionSpec = field(default_factory=ExecutionSpec)
 
     def __post_init__(self) -> None:

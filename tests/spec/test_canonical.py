@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -31,6 +32,7 @@ from playground.spec.shapes import walk
 from tests.spec.samples import FILES, MODEL, RUN, SWEEP, write, write_samples
 from tests.spec.test_load import RULE
 
+MODELS = Path(__file__).parents[2] / "specs" / "models"
 ONE_VALUE = {"train.optim.kind"}  # fields that have a single legal value so far
 # fields with one legal value in some rules
 FIXED = {
@@ -301,3 +303,13 @@ def test_the_identities_of_many_seeds_are_those_of_each():
     each = [fingerprint(replace(spec, seed=seed), "data") for seed in seeds]
     assert fingerprints(spec, seeds, "data") == each
     assert len(set(each)) == len(seeds)
+
+
+@pytest.mark.parametrize("model", ["titans_lmm", "hybrid"])
+def test_equal_specs_are_one_key(model: str) -> None:
+    """A plan looks runs up by their specs, also those of layers that differ."""
+    written = to_dict(load(MODELS / f"{model}.yaml"))
+    raw = {"model": written, "task": {"kind": "text"}, "evaluate": [{"task.length": 32}]}
+    one, twin = convert(RunSpec, raw), convert(RunSpec, raw)
+    assert {one: "found"}[twin] == "found"
+    assert replace(one, evaluate=()) not in {one: "found"}
