@@ -80,8 +80,7 @@ def _most(spec: pg.RunSpec, vectorize: bool | int | str) -> int:
     """How many runs like this one are trained together."""
     if isinstance(vectorize, int) and not isinstance(vectorize, bool):
         return max(1, vectorize)
-    length = getattr(spec.task, "length", 1)
-    each = spec.train.batch * length * spec.model.dim * spec.model.depth
+    each = spec.train.batch * spec.example_length * spec.model.dim * spec.model.depth
     return max(1, min(MOST, NUMBERS // each))
 
 

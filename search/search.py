@@ -171,9 +171,8 @@ def budget(spec: pg.SearchSpec) -> dict[str, float]:
     arms, count, runs, tokens = len(spec.sampler.arms()), spec.sampler.trials, 0, 0
     for at, rung in enumerate(spec.trained):
         for (run,) in at_rung(spec.first(), spec.trained, at):
-            length, train = getattr(run.task, "length", 0), run.train
             runs += count * rung.seeds
-            tokens += count * rung.seeds * train.steps * train.batch * train.accumulate * length
+            tokens += count * rung.seeds * run.training_tokens
         count = max(1, round(rung.keep * count))
     return {
         "space": Space(spec.space).size(),

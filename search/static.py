@@ -113,8 +113,7 @@ def tokens_per_s(run: pg.RunSpec) -> float:
         Rejected: it does not compile, or there is no memory for it.
     """
     device = pg.pick_device(run.device)
-    length = getattr(run.task, "length", LENGTH)
-    tokens = torch.zeros(run.train.batch, length, dtype=torch.int64, device=device)
+    tokens = torch.zeros(run.train.batch, run.example_length, dtype=torch.int64, device=device)
     seconds = []
     try:
         model = pg.compile(

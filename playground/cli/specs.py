@@ -60,10 +60,7 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     model = found.model if isinstance(found, RunSpec) else found
     facts = {"spec": str(spec), "kind": found.kind, **costs(model)}
     if isinstance(found, RunSpec):
-        train = found.train
-        read = getattr(found.task, "length", getattr(found.task, "lookback", 1))
-        tokens = train.steps * train.batch * train.accumulate * read
-        facts |= {"task": found.task.kind, "training_tokens": tokens}
+        facts |= {"task": found.task.kind, "training_tokens": found.training_tokens}
     if json:
         print_json(facts)
     else:

@@ -121,8 +121,8 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
         for job in timed
         if (result := store.run(job.fingerprint).result()) and "tokens_per_s" in result.metrics
     ]
-    waiting = plan.waiting * _tokens(plan.runs[0].spec)
-    tokens = sum(_tokens(job.spec) for job in todo) + waiting
+    waiting = plan.waiting * plan.runs[0].spec.training_tokens
+    tokens = sum(job.spec.training_tokens for job in todo) + waiting
     return {
         "runs": len(plan.runs),
         "tuning": len(plan.tuning),
@@ -133,8 +133,3 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
         "threads": team.threads,
         "seconds": tokens / mean(speeds) / team.workers if speeds else None,
     }
-
-
-def _tokens(spec: Any) -> int:
-    train = spec.train
-    return train.steps * train.batch * train.accumulate * getattr(spec.task, "length", 0)

@@ -13,6 +13,8 @@ from playground.spec.tasks import TaskSpec
 CompileMode = Literal["default", "graphs"]
 Scalar = bool | int | float | str
 
+TYPICAL = 512  # tokens of an example, where only the data can tell
+
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?|mps")
 
 
@@ -130,3 +132,18 @@ class RunSpec:
             f"{self.model.vocab} is fewer than the {symbols} symbols of the task.",
             f"Write model.vocab: {symbols}.",
         )
+
+    @property
+    def example_length(self) -> int:
+        """Tokens, frames or values that a model reads of one example, for counts and estimates.
+
+        512 where only the data can tell: sequences of DNA, facts without a text around them.
+        """
+        written = (getattr(self.task, name, 0) for name in ("length", "lookback"))
+        return next((length for length in written if length), TYPICAL)
+
+    @property
+    def training_tokens(self) -> int:
+        """How many of them all steps read together."""
+        train = self.train
+        return train.steps * train.batch * train.accumulate * self.example_length

@@ -14,7 +14,7 @@ from playground.compile.process import prepare_process
 from playground.spec import RunSpec, canonical_json, fingerprint, to_dict, to_yaml
 from playground.tasks import Task, make_task
 from playground.train.cache import compile_cache
-from playground.train.costs import LENGTH, costs_of
+from playground.train.costs import costs_of
 from playground.train.events import Event, Progress, ignore
 from playground.train.loop import named_scores, run_loop
 from playground.train.machine import environment, pick_device
@@ -202,7 +202,7 @@ def _result(member: Member, test: dict[str, float], replicas: int) -> Result:
             metrics["tokens_per_s"] = speed
     else:
         log.info("%s: %s", member.folder.path, member.failure)
-    costs = costs_of(member.model, getattr(member.spec.task, "length", LENGTH))
+    costs = costs_of(member.model, member.spec.example_length)
     return Result(
         fingerprint=member.folder.fingerprint,
         status="ok" if member.failure is None else "failed",

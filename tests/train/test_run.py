@@ -8,6 +8,7 @@ import torch
 
 from playground.errors import PlaygroundError, SpecError
 from playground.spec import load_run
+from playground.spec.tasks import Babilong, Dna, TaskSpec
 from playground.train import Event, RunBusy, RunStore, identity, record_failure, train
 from playground.train.run import make_task
 from tests.train.small import RUN, run_with, trained
@@ -117,3 +118,12 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path):
 def test_bf16_and_fp64_runs_end(tmp_path: Path):
     for dtype in ("bf16", "fp64"):
         assert train(run_with(replace(RUN, dtype=dtype), steps=2), tmp_path).ok
+
+
+@pytest.mark.parametrize("task", [Babilong(vocab=256), Dna()], ids=["facts alone", "dna"])
+def test_a_task_that_does_not_say_how_long_its_examples_are(task: TaskSpec, tmp_path: Path):
+    spec = replace(run_with(steps=2), task=task, model=replace(RUN.model, vocab=256))
+    result = train(spec, tmp_path)
+    assert result.ok
+    assert result.flops_per_token > 0
+    assert spec.training_tokens == 2 * 2 * 512
