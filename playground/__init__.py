@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from playground.train import train as train
     from playground.train import train_together as train_together
     from playground.train.costs import costs_of_spec as costs_of_spec
+    from playground.train.costs import params_of_spec as params_of_spec
 
 NAMES = {
     "SEARCH_SEED": "playground.spec",
@@ -119,6 +120,7 @@ NAMES = {
     "convert": "playground.spec",
     "direction": "playground.report.stats",
     "costs_of_spec": "playground.train.costs",
+    "params_of_spec": "playground.train.costs",
     "evaluate": "playground.train",
     "export": "playground.train",
     "fingerprint": "playground.spec",

@@ -5,7 +5,7 @@ the secant method on its costs. Where no value does, the variant stays as it is 
 that it is not matched.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -14,7 +14,11 @@ import playground as pg
 STEPS = 12  # evaluations per variant; sizes are almost straight lines in most fields
 RANGE = 16.0  # the field moves at most this factor from what was written
 DIGITS = 4
-_SIZES = {"params": "params", "flops": "flops_per_token", "state": "state_bytes"}
+_SIZES: Mapping[str, Callable[[pg.ModelSpec], float]] = {
+    "params": lambda model: pg.params_of_spec(model),
+    "flops": lambda model: pg.costs_of_spec(model).flops_per_token,
+    "state": lambda model: pg.costs_of_spec(model).state_bytes,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +48,7 @@ def matched(
         spec: what to match, how closely, by which field.
     """
     (size,) = (name for name in _SIZES if getattr(spec, name) is not None)
-    tolerance = float(getattr(spec, size))
-
-    def measure(model: pg.ModelSpec) -> float:
-        return float(getattr(pg.costs_of_spec(model), _SIZES[size]))
-
+    tolerance, measure = float(getattr(spec, size)), _SIZES[size]
     target = measure(runs[0].spec.model)
     models: dict[str, pg.ModelSpec] = {}
     found: dict[str, Matched] = {}

@@ -1,6 +1,7 @@
 """Training: one loop, a store of runs, and what is done with a trained model."""
 
 from playground.train.costs import costs_of_spec as costs_of_spec
+from playground.train.costs import params_of_spec as params_of_spec
 from playground.train.evaluate import evaluate as evaluate
 from playground.train.events import Event as Event
 from playground.train.export import export as export

@@ -49,7 +49,7 @@ def costs_of(model: nn.Module, length: int = LENGTH) -> Costs:
     finally:
         model.train(was_training)
     return Costs(
-        params=sum(p.numel() for p in model.parameters()),
+        params=_params(model),
         state_bytes=state.num_bytes(),
         flops_per_token=flops_per_token(stream.plan, fixed or length),
     )
@@ -63,6 +63,24 @@ def costs_of_spec(spec: ModelSpec, length: int = LENGTH) -> Costs:
     Raises:
         LoweringError: nothing can run it.
     """
-    make_plan(spec, Target(compile=False))  # finds the classes of rules, with real numbers, once
-    with FakeTensorMode():
+    with _fakes(spec):
         return costs_of(build(spec), length)
+
+
+def params_of_spec(spec: ModelSpec) -> int:
+    """Learned numbers of a model, for which no sequence has to be sent through it.
+
+    Raises:
+        LoweringError: nothing can run it.
+    """
+    with _fakes(spec):
+        return _params(build(spec))
+
+
+def _fakes(spec: ModelSpec) -> FakeTensorMode:
+    make_plan(spec, Target(compile=False))  # finds the classes of rules, with real numbers, once
+    return FakeTensorMode()
+
+
+def _params(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
