@@ -218,7 +218,7 @@ class CausalAttention(nn.Module):
         k, v, live = (t[:, : past + window] for t in seen[:3])
         near = Seen(k, v, live, seen.prefix_k, seen.prefix_v)
         first = self._call(q[:, :window], near, past, padded=holes)
-        folds = -(-(rows - window) // window)
+        folds = (rows - 1) // window  # of those after the first
         queries = F.pad(q[:, window:], (0, 0, 0, 0, 0, (folds + 1) * window - rows))
         rest = self._call(
             queries.reshape(-1, window, *q.shape[2:]),

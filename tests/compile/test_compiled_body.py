@@ -52,6 +52,23 @@ def test_the_third_length_makes_no_graph(graphs: list[int]) -> None:
 
 
 @pytest.mark.compile
+def test_a_window_takes_its_own_length_then_a_shorter_and_a_longer_one() -> None:
+    """The folds of the last one, counted in a symbol, once had no code for a backward pass."""
+    torch.compiler.reset()
+    words = ("dim=16", "depth=1", "vocab=32", "persistent_tokens=0", "block.window_len=32")
+    model, eager = pg.compile(spec("attention", *words)), pg.build(spec("attention", *words))
+    for length in (32, 16, 64):
+        found, wanted = gradients(model, tokens(length)), gradients(eager, tokens(length))
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
+def gradients(model: torch.nn.Module, x: Tensor) -> list[Tensor]:
+    """Of all weights, for the log-sum-exp of the logits."""
+    loss = model(x).logsumexp(-1).mean()
+    return list(torch.autograd.grad(loss, [*model.parameters()], materialize_grads=True))
+
+
+@pytest.mark.compile
 @pytest.mark.slow
 def test_a_memory_of_class_c_has_few_graphs_for_all_lengths(graphs: list[int]) -> None:
     """One for the first length; for others, one for each way a last, partial chunk is kept."""
