@@ -27,7 +27,8 @@ class Row:
     title: str
     runs: tuple[Json, ...]
     parts: tuple[str, ...] = ()  # keys over which a sample is a mean itself
-    wanted: int = 0
+    whole: int = 1  # runs of a sample: as many as there are parts
+    wanted: int = 0  # samples: seeds times folds
 
     @property
     def good(self) -> list[Json]:
@@ -42,8 +43,7 @@ class Row:
             value = value_of(run, metric)
             if value is not None:
                 groups.setdefault((run["seed"], *sorted(at.items())), []).append(value)
-        whole = max(map(len, groups.values()), default=0)
-        return [mean(found) for found in groups.values() if len(found) == whole]
+        return [mean(found) for found in groups.values() if len(found) == self.whole]
 
 
 def value_of(run: Json, metric: str) -> float | None:
@@ -72,8 +72,7 @@ def _overview(page: Page, records: Mapping[str, Record]) -> str:
     rows = []
     for section in page.sections:
         for bar in section.asked:
-            found = _reached(bar, section, records)
-            cells = (section.title, _bar_text(bar, section), *_verdict(bar, section, found))
+            cells = (section.title, _bar_text(bar, section), *_verdict(bar, section, records))
             rows.append(tuple(Cell(text=cell) for cell in cells))
     if not rows:
         return ""
@@ -122,15 +121,17 @@ def rows_of(name: str, one: Experiment, record: Record | None) -> list[Row]:
     count = len(one.seeds)
     for values in one.folds.values():
         count *= len(values)
-    found = []
+    found, whole = [], 1
     if one.parts:
         (key,) = one.parts
+        whole = len(one.parts[key])
         for value in one.parts[key]:
             mine = tuple(run for run in runs if run.get("at", {}).get(key) == value)
             label = f"{title}, {key.rpartition('.')[2]} {text.plain(value)}"
             found.append(Row(title=label, runs=mine, wanted=count))
         title = f"{title}, mean"
-    return [*found, Row(title=title, runs=runs, parts=tuple(one.parts), wanted=count)]
+    row = Row(title=title, runs=runs, parts=tuple(one.parts), whole=whole, wanted=count)
+    return [*found, row]
 
 
 def _cells(row: Row, shown: Sequence[Shown]) -> tuple[Cell, ...]:
@@ -188,30 +189,29 @@ def _beside_text(one: Beside, column: Shown, runs: Sequence[Json]) -> str:
 # bars
 
 
-def _reached(bar: Asked, section: Section, records: Mapping[str, Record]) -> float | None:
+def _verdict(bar: Asked, section: Section, records: Mapping[str, Record]) -> tuple[str, str]:
+    """What was reached, and whether that is enough; of how many seeds and folds, if some lack."""
     record = records.get(bar.of)
-    if record is None or not record.runs:
-        return None
     row = rows_of(bar.of, section.experiments[bar.of], record)[-1]
-    found = summarize(row.samples(bar.metric))
-    if found is None or not bar.over:
-        return found and found.mean
-    below = summarize(row.samples(bar.over))
-    return found.mean / below.mean if below and below.mean else None
+    samples = row.samples(bar.metric)
+    if not samples:
+        return "", NOT_RUN
+    found = mean(samples)
+    if bar.over:
+        below = row.samples(bar.over)
+        if not below or not mean(below):
+            return "", NOT_RUN
+        found /= mean(below)
+    met = found >= bar.least if bar.least is not None else found <= (bar.most or 0.0)
+    said = "met" if met else "not met"
+    short = f", {len(samples)} of {row.wanted}" if len(samples) < row.wanted else ""
+    return _number(bar, section, found), said + short
 
 
 def _bar_line(bar: Asked, section: Section, records: Mapping[str, Record]) -> str:
-    ours, met = _verdict(bar, section, _reached(bar, section, records))
+    ours, met = _verdict(bar, section, records)
     said = f"- asked: {_bar_text(bar, section)}: **{met}**"
     return f"{said}, {ours}" if ours else said
-
-
-def _verdict(bar: Asked, section: Section, found: float | None) -> tuple[str, str]:
-    if found is None:
-        return "", NOT_RUN
-    least, most = bar.least, bar.most
-    met = found >= least if least is not None else most is not None and found <= most
-    return _number(bar, section, found), "met" if met else "not met"
 
 
 def _bar_text(bar: Asked, section: Section) -> str:
@@ -258,7 +258,8 @@ def _output(one: Experiment, record: Record) -> str:
     titles = one.columns or {key: key for key in record.rows[0]}
     rows = [tuple(Cell(text=_cell(row.get(key))) for key in titles) for row in record.rows]
     columns = tuple(Column(title=title) for title in titles.values())
-    return Table(title="", columns=columns, rows=tuple(rows)).to_markdown().rstrip()
+    table = Table(title="", columns=columns, rows=tuple(rows)).to_markdown().rstrip()
+    return f"**{one.title}.**\n\n{table}" if one.title else table
 
 
 def _cell(value: Any) -> str:

@@ -90,11 +90,27 @@ def test_a_bar_is_met_by_the_mean_or_is_not() -> None:
         {"of": "one", "metric": "wall_s", "most": 60},
         {"of": "one", "metric": "test/accuracy", "over": "params", "most": 1.0},
     ]
-    text = render(page(asked=bars), record(run(0, 0.4), run(1, 0.6)))
+    text = render(page(asked=bars), record(run(0, 0.4), run(1, 0.5), run(2, 0.6)))
     assert "accuracy at least 50.0: **met**, 50.0" in text
     assert "accuracy at least 51.0 (a floor): **not met**, 50.0" in text
     assert "wall_s at most 1:00: **not met**, 1:30" in text
     assert "accuracy / params at most 1.000: **met**, 0.000" in text
+
+
+def test_a_bar_says_how_many_of_its_seeds_and_folds_there_are() -> None:
+    bars = [{"of": "one", "metric": "test/accuracy", "least": 0.5}]
+    assert "**met, 2 of 3**, 50.0" in render(page(asked=bars), record(run(0, 0.4), run(1, 0.6)))
+    folded = {"spec": "specs/tasks/one.yaml", "folds": {"task.fold": [0, 1]}, "seeds": [0]}
+    made = page(asked=bars, experiments={"one": folded})
+    assert "**not met, 1 of 2**, 40.0" in render(made, record(run(0, 0.4, at={"task.fold": 0})))
+
+
+def test_some_of_the_parts_are_no_mean_of_them() -> None:
+    one = {"spec": "specs/tasks/one.yaml", "parts": {"task.horizon": [96, 192]}, "title": "Ours"}
+    bars = [{"of": "one", "metric": "test/accuracy", "least": 0.1}]
+    half = record(run(0, 0.4, at={"task.horizon": 96}))
+    text = render(page(experiments={"one": one}, asked=bars), half)
+    assert "accuracy at least 10.0: **not run yet**" in text
 
 
 def test_parts_have_rows_and_a_mean_over_whole_seeds_alone() -> None:
@@ -140,11 +156,12 @@ def test_a_sweep_is_shown_as_its_report_shows_it() -> None:
 
 
 def test_output_is_a_table_of_the_keys_that_are_asked_for() -> None:
-    one = {"command": "playground eval x --json", "columns": {"length": "tokens", "speed": "t/s"}}
+    one: dict[str, Any] = {"command": "playground eval x --json", "title": "A stream"}
+    one["columns"] = {"length": "tokens", "speed": "t/s"}
     rows = ({"length": 16384, "speed": 3.25}, {"length": 2097152, "speed": 3.125})
     found = Record(name="one", command="playground eval x --json", rows=rows)
     text = render(page(experiments={"one": one}), {"one": found})
-    assert "| tokens | t/s |" in text
+    assert "**A stream.**\n\n| tokens | t/s |" in text
     assert "| 2,097,152 | 3.1250 |" in text
 
 
