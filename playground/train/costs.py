@@ -10,8 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from playground.compile import Target, build, make_plan
 from playground.compile.flops import flops_per_token
 from playground.spec import ModelSpec
-
-LENGTH = 512  # where the task says none
+from playground.spec.run import TYPICAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class Costs:
     flops_per_token: int
 
 
-def costs_of(model: nn.Module, length: int = LENGTH) -> Costs:
+def costs_of(model: nn.Module, length: int = TYPICAL) -> Costs:
     """The costs of a model that is built.
 
     Args:
@@ -55,7 +54,7 @@ def costs_of(model: nn.Module, length: int = LENGTH) -> Costs:
     )
 
 
-def costs_of_spec(spec: ModelSpec, length: int = LENGTH) -> Costs:
+def costs_of_spec(spec: ModelSpec, length: int = TYPICAL) -> Costs:
     """The costs of a model that is built of fake tensors: nothing is computed or allocated.
 
     A sequence is sent through it, so that shapes that do not fit are found.
