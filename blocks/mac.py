@@ -92,7 +92,8 @@ class MacBlock(Block):
             filled = state.attention.live.shape[1]
             end = min(at + self.segment_len - filled, x.shape[1])
             part = None if mask is None else mask[:, at:end]
-            y, state = self._segment(x[:, at:end], state, part)
+            # of its own strides: a compiled body is not to depend on the length of the whole
+            y, state = self._segment(x[:, at:end].contiguous(), state, part)
             outputs.append(y)
             if filled + end - at == self.segment_len:
                 state = self._next_segment(state)

@@ -126,7 +126,9 @@ class SegmentAttention(nn.Module):
         state = state.replace(**now)
         y = self.project.merge(self._attend(q, state, padded))
         if filled + length == self.segment_len:
-            state = state.replace(**{name: t[:, :0].clone() for name, t in now.items()})
+            dense = torch.contiguous_format  # an empty tensor has strides too, and graphs see them
+            none = {name: t[:, :0].clone(memory_format=dense) for name, t in now.items()}
+            state = state.replace(**none)
         return y, state
 
     def _heads(

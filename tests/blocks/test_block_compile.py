@@ -56,3 +56,13 @@ def test_observing_does_not_break_the_graph() -> None:
         each.memory.observing = True
         each(x, each.start(2))
     assert block.memory.observe() == pytest.approx(plain.memory.observe())
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_segments_of_any_length_of_input_share_their_graphs(grad: bool) -> None:
+    block = compiled(make_block("mac", memory=memory_spec(RULES["delta"]()), segment_len=LENGTH))
+    with torch.set_grad_enabled(grad):
+        block(make_tokens(3 * LENGTH), block.start(2))
+        with torch.compiler.set_stance("fail_on_recompile"):
+            for segments in (2, 5):
+                block(make_tokens(segments * LENGTH), block.start(2))
