@@ -10,7 +10,7 @@ alone      each run by itself, compiled, in as many worker processes
 in turn    each run by itself, compiled, one after another with all cores
 
 together   wall seconds of the whole sweep, processes, compiling and evaluations included
-steps      tokens per second of all workers together once programs are settled
+steps      tokens per second of all workers together over the second half of the steps
 apart      largest difference of a run's training loss over the first 50 steps, relative
 """
 
@@ -62,7 +62,7 @@ def measure(spec: pg.SweepSpec, root: Path) -> dict[str, Any]:
     for bundle in bundles:
         rows = [store.run(job.fingerprint).rows() for job in bundle.jobs]
         trained = [[row for row in each if row["kind"] == "train"] for each in rows]
-        speeds.append(sum(each[-1]["tokens_per_s"] for each in trained))
+        speeds.append(sum(map(settled, trained)))
         for job, each in zip(bundle.jobs, trained, strict=True):
             losses[job.fingerprint] = [row["loss"] for row in each[:COMPARED]]
     return {
@@ -72,6 +72,12 @@ def measure(spec: pg.SweepSpec, root: Path) -> dict[str, Any]:
         "tokens_per_s": team.workers * sum(speeds) / len(speeds),
         "losses": losses,
     }
+
+
+def settled(rows: list[dict[str, Any]]) -> float:
+    """Tokens per second of one run over the second half of its steps: nothing compiles any more."""
+    middle, last = rows[len(rows) // 2], rows[-1]
+    return (last["tokens"] - middle["tokens"]) / (last["elapsed_s"] - middle["elapsed_s"])
 
 
 def compared(stacked: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:

@@ -1,9 +1,10 @@
 """Values chosen for every variant before the comparison: learning rates and the like.
 
 A variant is trained at every point of a grid, with seeds that the comparison does not use, and
-scored on the validation split; the comparison takes what was best on average. A best value at the
-edge of its grid says that the grid was too small: it grows, the report says so, or the sweep is
-refused. All of this is a function of the run store: no other file remembers a choice.
+scored on the validation split alone (`train.score_test: false`); the comparison takes what was best
+on average. A best value at the edge of its grid says that the grid was too small: it grows, the
+report says so, or the sweep is refused. All of this is a function of the run store: no other file
+remembers a choice.
 """
 
 import itertools
@@ -118,7 +119,8 @@ def _points(
     for combination in itertools.product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
         at = with_values(run, values)
-        specs = [replace(at, seed=seed) for seed in spec.tune_seeds()]
+        blind = replace(at, train=replace(at.train, score_test=False), evaluate=())
+        specs = [replace(blind, seed=seed) for seed in spec.tune_seeds()]
         here = tuple(jobs.jobs(run.variant, specs, values))
         score = None if store is None else _score(here, spec.tune.select, store)
         found.append(Point(values=values, jobs=here, score=score))

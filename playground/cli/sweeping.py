@@ -97,13 +97,15 @@ class SweepDisplay:
             self.over += 1
             outcome = happened.text and f"failed: {happened.text}"
             self.bar.say(f"[{self.over}/{self.todo}] {happened.job.label}  {outcome or 'done'}")
-        self.bar.move("sweep", self.over, f"left {duration(self._left_s())}")
+        audits = self.over >= self.todo and bool(self.parts)
+        note = "audits: stacked runs again, alone" if audits else f"left {duration(self._left_s())}"
+        self.bar.move("sweep", self.over, note)
 
     def _left_s(self) -> float | None:
         done = self.over + sum(self.parts.values())
         if done < 0.05:  # compiling: no pace to speak of yet
             return None
-        return (time.monotonic() - self.began) * (self.todo - done) / done
+        return max(0.0, (time.monotonic() - self.began) * (self.todo - done) / done)
 
 
 def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, Any]:

@@ -68,6 +68,8 @@ class TrainSpec:
     log_every: int = 10
     # which weights are scored on test, stored and exported: the last, or the best on val
     keep: Literal["last", "best"] = field(default="last", metadata={"later": True})
+    # false: the run never reads the test split, as while values are chosen
+    score_test: bool = field(default=True, metadata={"later": True})
 
     def __post_init__(self) -> None:
         counts = ("batch", "accumulate", "eval_every", "eval_batches", "log_every")

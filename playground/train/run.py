@@ -162,7 +162,7 @@ def _member(
 
 
 def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
-    """The final evaluations, on the whole test split, and the results of all that reached them."""
+    """The final evaluations, on the whole test split if a run asks for it, and all results."""
     members = program.members
 
     def tell(done: int, batches: int) -> None:
@@ -175,11 +175,14 @@ def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
     for member in members:
         if member.failure is None:
             member.take_best()
-    test, alone = program.evaluate("test", progress=tell), len(members) == 1
+    asked, alone = any(member.spec.train.score_test for member in members), len(members) == 1
+    test = program.evaluate("test", progress=tell) if asked else [None] * len(members)
     for member, own in zip(members, test, strict=True):
         if member.failure is None:
-            scores = named_scores(own)
-            scores |= scored_under(member, scores, alone=alone, progress=tell)
+            scores: dict[str, float] = {}
+            if own is not None and member.spec.train.score_test:
+                scores = named_scores(own)
+                scores |= scored_under(member, scores, alone=alone, progress=tell)
             _end(progress, len(members), member, scores)
 
 

@@ -57,6 +57,18 @@ def test_a_score_without_a_known_end_cannot_choose():
         plan_sweep(tuning(select="val/unheard_of"), "tuned")
 
 
+def test_a_score_of_the_test_split_cannot_choose():
+    with pytest.raises(SpecError, match=r"select: test/loss is of the test split.*val/loss"):
+        tuning(select="test/loss")
+
+
+def test_tuning_runs_never_read_the_test_split():
+    spec = replace(SWEEP, variants=ONE, evaluate=({"task.length": 24},), tune=tuning().tune)
+    plan = plan_sweep(spec, "tuned")
+    assert plan.tuning
+    assert not any(job.spec.train.score_test or job.spec.evaluate for job in plan.tuning)
+
+
 def test_first_come_the_runs_of_the_grid_with_seeds_of_their_own():
     plan = plan_sweep(tuning(), "tuned")
     assert (len(plan.tuning), len(plan.jobs), plan.waiting) == (2 * 3 * 2, 0, 4)
