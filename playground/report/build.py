@@ -1,8 +1,9 @@
 """A report: built from files alone, written in any of several formats."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import compress
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 FORMATS = ("md", "html", "csv", "tex", "svg", "png", "pdf")
+MOST_SHOWN = 60  # variants in a terminal; the files have all
 NEAR = 1e-5  # relative, of a run in a stack and the same alone
 _FIGURES = ("svg", "png", "pdf")
 
@@ -87,8 +89,15 @@ class Report:
         return self.table.to_tex()
 
     def rich(self, width: int | None = None) -> "RichTable":
-        """The table for a terminal of so many characters; None keeps every column."""
-        return self.table.to_rich(width)
+        """The table for a terminal of so many characters; None keeps every column.
+
+        Of very many variants the baseline and the best are shown.
+        """
+        names = {variant.name for variant in self.sweep.foremost(MOST_SHOWN)}
+        kept = [name in names for name in (v.name for v in self.sweep.variants)]
+        rows = tuple(compress(self.table.rows, kept))
+        note = f"the best {len(rows)} of {len(kept)} variants" if len(rows) < len(kept) else ""
+        return replace(self.table, rows=rows).to_rich(width, note)
 
     def html(self) -> str:
         """One page with tables and figures that needs no other file."""

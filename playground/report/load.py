@@ -175,14 +175,16 @@ class Sweep:
         base, *others = self.variants
         if len(others) < count:
             return self.variants
-        sign = direction(self.primary) or -1
-        means = {v.name: summarize(v.values(self.primary).values()) for v in others}
-        ranked = sorted(
-            (v for v in others if means[v.name] is not None),
-            key=lambda v: -sign * (found.mean if (found := means[v.name]) else 0.0),
-        )
-        best = {v.name for v in ranked[: count - 1]}
+        best = set(self._ranked[: count - 1])
         return (base, *(v for v in others if v.name in best))
+
+    @cached_property
+    def _ranked(self) -> tuple[str, ...]:
+        """The variants with a mean of the primary metric, but for the baseline, best first."""
+        sign = direction(self.primary) or -1
+        found = {v.name: summarize(v.values(self.primary).values()) for v in self.variants[1:]}
+        means = {name: summary.mean for name, summary in found.items() if summary is not None}
+        return tuple(sorted(means, key=lambda name: -sign * means[name]))
 
     def runs(self) -> Iterator[Run]:
         """All runs, variant by variant."""

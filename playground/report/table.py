@@ -76,12 +76,13 @@ class Table:
         ]
         return "\n".join(lines) + "\n"
 
-    def to_rich(self, width: int | None = None) -> "RichTable":
+    def to_rich(self, width: int | None = None, note: str = "") -> "RichTable":
         """For a terminal; better is green, worse is red.
 
         Args:
             width: characters there are; optional columns that do not fit are left out, the last
                 ones first, and named under the table. None keeps all.
+            note: stands under the table too.
         """
         from rich import box
         from rich.table import Table as RichTable
@@ -89,9 +90,11 @@ class Table:
 
         shown, hidden = self._fitting(width)
         names = ", ".join(self.columns[i].title for i in hidden)
+        notes = [note, f"not shown for lack of width: {names}" if hidden else ""]
+        under = "; ".join(filter(None, notes))
         table = RichTable(
             title=Text(self.title),
-            caption=Text(f"not shown for lack of width: {names}") if hidden else None,
+            caption=Text(under) if under else None,
             box=box.SIMPLE_HEAD,
             title_justify="left",
             caption_justify="left",

@@ -219,6 +219,20 @@ def test_the_terminal_table_leaves_out_what_does_not_fit_and_says_so(report: Rep
         assert ("not shown for lack of width" in text) == (width < 250)
 
 
+def test_of_very_many_variants_a_terminal_shows_the_best(empty: Any) -> None:
+    for number in range(70):
+        name = f"v{number:02}" if number else "full"
+        empty.finish(empty.plan(name, 0, key=name), 3.0 - 0.01 * number)
+    empty.save(name="many")
+    report, out = build(empty.sweep, empty.runs), io.StringIO()
+    Console(width=250, file=out).print(report.rich(250))
+    shown = out.getvalue()
+    assert "full" in shown and "v69" in shown and "v11" in shown
+    assert "v10" not in shown
+    assert "the best 60 of 70 variants" in shown
+    assert "v10" in report.markdown()
+
+
 def test_every_format_is_written_and_named(report: Report, tmp_path: Path) -> None:
     paths = write(report, tmp_path / "out", FORMATS)
     expected = {"report.md", "report.html", "report.csv", "runs.csv", "report.tex"}
