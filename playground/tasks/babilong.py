@@ -32,7 +32,7 @@ from playground.tasks.corpora import Corpus, load_corpus
 from playground.tasks.counter import below, draws, unit
 from playground.tasks.data_files import find_data
 from playground.tasks.haystack import Haystack, haystack_of, hiding_texts
-from playground.tasks.lengths import PIECE, Examples, score_lengths
+from playground.tasks.lengths import PIECE, Examples, length_of, score_lengths
 from playground.tasks.losses import CROSS_ENTROPY
 from playground.tasks.tokenizers import Bytes, Encoded
 
@@ -183,15 +183,14 @@ class BabilongTask:
     def batch(self, split: str, seed: int, index: int, size: int) -> Batch:
         """Examples index * size to (index + 1) * size - 1 of the stream (seed, split).
 
-        With `train_lengths` the length belongs to the batch: it is drawn from `index` alone.
+        With `train_lengths` the length belongs to the batch (`length_of`).
 
         Returns:
             tokens [size, T]; positions and targets [size, n] of the answers.
         """
         check_split(split)
         lengths = (self.spec.train_lengths if split == "train" else ()) or (self.spec.length,)
-        raw = draws(f"{GENERATOR}/length", 0, split, index, 1, 1)
-        length = lengths[int(below(raw, len(lengths))[0, 0])]
+        length = length_of(GENERATOR, split, index, lengths, self.spec.grow_every)
         return self._examples(split, seed, index * size, size, length).batch()
 
     def _examples(
@@ -293,6 +292,7 @@ class BabilongTask:
             "commonest_answer": round(right, 4),
             "longest": self._longest,
             "train_lengths": list(spec.train_lengths or (spec.length,)),
+            **({"grow_every": spec.grow_every} if spec.grow_every else {}),
             "test_lengths": list(spec.test_lengths or (spec.length,)),
             "evaluation": "the label named first by greedy decoding; at length 0 all questions, "
             f"else {spec.test_examples} fixed examples of every length",

@@ -12,9 +12,28 @@ import torch
 from numpy.typing import NDArray
 
 from playground.tasks.base import IGNORE, Ask, Batch, Scores, Scoring, summed_loss
+from playground.tasks.counter import below, draws
 
 PIECE = 512  # tokens read at once
 ROWS = 50  # examples read side by side
+
+
+def length_of(
+    generator: str, split: str, index: int, lengths: Sequence[int], grow_every: int = 0
+) -> int:
+    """The length of the examples of a batch; of its index alone, the same for every seed.
+
+    Args:
+        generator: names the stream of random numbers, together with `split`.
+        split: "train" or another.
+        index: of the batch.
+        lengths: what is drawn from, evenly.
+        grow_every: after so many batches each of `lengths` joins the ones before it; 0 for all
+            from the start.
+    """
+    known = lengths[: 1 + index // grow_every] if grow_every else lengths
+    raw = draws(f"{generator}/length", 0, split, index, 1, 1)
+    return known[int(below(raw, len(known))[0, 0])]
 
 
 @dataclass(frozen=True, kw_only=True)

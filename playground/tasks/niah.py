@@ -26,7 +26,7 @@ from playground.spec.tasks import Niah
 from playground.tasks.answers import EVAL_SEED
 from playground.tasks.base import IGNORE, Batch, Scoring, check_split
 from playground.tasks.counter import below, draws, unit
-from playground.tasks.lengths import PIECE, Examples, score_lengths
+from playground.tasks.lengths import PIECE, Examples, length_of, score_lengths
 from playground.tasks.losses import CROSS_ENTROPY
 from playground.tasks.needles import TEMPLATES, load_haystacks, load_words, value_of
 from playground.tasks.tokenizers import make_tokenizer
@@ -88,8 +88,8 @@ class NiahTask:
     def batch(self, split: str, seed: int, index: int, size: int) -> Batch:
         """Examples index * size to (index + 1) * size - 1 of the stream (seed, split).
 
-        With `train_lengths` the length belongs to the batch: it is drawn from `index` alone, the
-        same for every seed, and an example is cut to it.
+        With `train_lengths` the length belongs to the batch (`length_of`), and an example is cut
+        to it.
 
         Returns:
             tokens [size, T]; positions and targets of the answers [size, n], or with `loss: all`
@@ -97,8 +97,7 @@ class NiahTask:
         """
         check_split(split)
         lengths = self._train_lengths if split == "train" else (self.spec.length,)
-        raw = draws(f"{GENERATOR}/length", 0, split, index, 1, 1)
-        length = lengths[int(below(raw, len(lengths))[0, 0])]
+        length = length_of(GENERATOR, split, index, lengths, self.spec.grow_every)
         needles = self.spec.needles if split == "train" else 1
         made = self._examples(split, seed, index * size, size, length, needles).batch()
         if self.spec.loss == "answer":
@@ -213,6 +212,7 @@ class NiahTask:
             "template": spec.template,
             "keys": f"{len(self._adjectives)} adjectives x {len(self._nouns)} nouns",
             "train_lengths": list(self._train_lengths),
+            **({"grow_every": spec.grow_every} if spec.grow_every else {}),
             "test_lengths": list(self._test_lengths),
             "examples": {"train": "generated", "val": spec.test_examples}
             | {"test": f"{spec.test_examples} of every length"},

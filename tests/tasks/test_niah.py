@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from playground.errors import DataError
+from playground.errors import DataError, SpecError
 from playground.spec.tasks import Niah
 from playground.tasks import evaluate, make_task
 from playground.tasks.haystack import Haystack
@@ -117,6 +117,17 @@ def test_training_lengths_come_in_turns_that_no_seed_changes() -> None:
     assert abs(lengths.count(128) - 20) < 10
     assert lengths == [task.batch("train", 5, i, 2).tokens.shape[1] for i in range(40)]
     assert task.batch("val", 0, 1, 2).tokens.shape[1] == 256
+
+
+def test_training_lengths_can_join_one_after_another() -> None:
+    task = make(template="short", length=256, train_lengths=(128, 192, 256), grow_every=10)
+    lengths = [task.batch("train", 0, i, 2).tokens.shape[1] for i in range(60)]
+    assert [set(lengths[i : i + 10]) for i in (0, 10)] == [{128}, {128, 192}]
+    assert set(lengths[20:]) == {128, 192, 256}
+    with pytest.raises(SpecError, match=r"grow_every: .*nothing to grow"):
+        make(template="short", grow_every=10)
+    with pytest.raises(SpecError, match=r"grow_every: -1"):
+        make(template="short", train_lengths=(128, 192), grow_every=-1)
 
 
 def test_all_tokens_can_be_scored_in_training() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from playground.spec.require import require
+from playground.spec.require import check_growth, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,8 @@ class Babilong:
     vocab: int = 4096  # of words: those of the facts, then the commonest of the corpus
     length: int = 0  # tokens of an example, with its answer; 0: facts and question alone
     train_lengths: tuple[int, ...] = ()  # one of them per training batch; [] is [length]
+    # batches after which the next of train_lengths joins those before it; 0: all from the start
+    grow_every: int = field(default=0, metadata={"later": True})
     test_lengths: tuple[int, ...] = ()  # all of them are scored on test; [] is [length]
     test_examples: int = 100  # of every length but 0, which is scored on all questions
 
@@ -52,6 +54,7 @@ class Babilong:
             f"{min((n for n in lengths if n), default=0)} is too short for facts and question.",
             "Write 0 for facts and question alone, or at least 64.",
         )
+        check_growth(self.grow_every, self.train_lengths)
         for name in ("train_lengths", "test_lengths"):
             given = getattr(self, name)
             require(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from playground.spec.require import require
+from playground.spec.require import check_growth, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +21,8 @@ class Niah:
     tokenizer: str = "bytes"  # bytes | hf:NAME
     length: int = 512  # tokens of an example, with its answer
     train_lengths: tuple[int, ...] = ()  # one of them per training batch; [] is [length]
+    # batches after which the next of train_lengths joins those before it; 0: all from the start
+    grow_every: int = field(default=0, metadata={"later": True})
     test_lengths: tuple[int, ...] = ()  # all of them are scored on test; [] is [length]
     needles: int = 1  # in training: so many, each with its key, and each is asked for
     depth: float | None = None  # percent of the haystack before the needle; null: all depths
@@ -39,6 +41,7 @@ class Niah:
         for name in ("length", "needles", "test_examples"):
             value = getattr(self, name)
             require(value >= 1, name, f"{value} is not a positive count.", "Write 1 or more.")
+        check_growth(self.grow_every, self.train_lengths)
         for name in ("train_lengths", "test_lengths"):
             lengths = getattr(self, name)
             require(
