@@ -88,6 +88,9 @@ class SweepDisplay:
         elif event is not None and event.kind == "step":
             self.parts[key] = size * event.step / max(1, event.steps)
             self.bar.move(key, event.step, step_note(event, size))
+        elif event is not None and event.kind == "test":
+            scored = f"on test: {event.step} of {event.steps} batches"
+            self.bar.move(key, happened.job.spec.train.steps, scored)
         elif happened.kind == "retried":
             self.bar.say(f"{bundle.label}: {happened.text}")
         elif happened.kind == "left":
