@@ -50,7 +50,8 @@ def stack(
         models: not compiled; from now on their parameters are views of the stacked ones.
         device: where they are: auto, cpu or cuda.
         lowering: auto, or the form every memory must run in.
-        compile: true gives the eager form and a compiled one, false the eager one only.
+        compile: true gives the eager form and, unless the plan leaves a block eager, a compiled
+            one; false the eager one only.
 
     Raises:
         LoweringError: nothing can run it as asked, or there is no C++ compiler.
@@ -60,7 +61,8 @@ def stack(
     for compiled in (False, True) if compile else (False,):
         target = Target.of(device, compile=compiled)
         plan = make_plan(spec, target, lowering=lowering)
-        hosts.append(place(construct(plan, compiled=compiled, seed=0), target).to(dtype))
+        if not compiled or not plan.eager_blocks():  # a loop over tokens would be unrolled
+            hosts.append(place(construct(plan, compiled=compiled, seed=0), target).to(dtype))
     weights = StackedWeights(models, hosts[0])
     return weights, [Stacked(spec, weights, host, compiled=i > 0) for i, host in enumerate(hosts)]
 

@@ -85,7 +85,7 @@ def compile_bodies(model: AbstractModel, plan: Plan) -> None:
     if next(model.parameters()).device.type == "cpu":
         require_compiler()
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
-    eager = {n.name.rpartition(".")[0] for n in plan.nodes if n.compiled is False}
+    eager = plan.eager_blocks()
     replayed = {n.name.rpartition(".")[0] for n in plan.nodes if n.replayed}
     static = {n.name.rpartition(".")[0] for n in plan.nodes if n.graph_per_length}
     for index, block in enumerate(model.blocks):

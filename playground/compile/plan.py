@@ -69,6 +69,10 @@ class Plan:
         """Every node of a kind."""
         return tuple(n for n in self.nodes if n.kind == kind)
 
+    def eager_blocks(self) -> frozenset[str]:
+        """The blocks that no graph is made of, as `blocks.0`."""
+        return frozenset(n.name.rpartition(".")[0] for n in self.nodes if n.compiled is False)
+
     def rows(self) -> list[dict[str, str]]:
         """The plan as a table: name, kind, inputs, shape, choice, why."""
         return [

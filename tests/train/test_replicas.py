@@ -235,6 +235,12 @@ def test_members_are_views_of_the_stack():
             torch.testing.assert_close(found[r], model(tokens[r]), rtol=1e-5, atol=1e-5)
 
 
+def test_a_stack_with_a_loop_over_tokens_has_no_compiled_form():
+    models = [build(TITANS, seed=seed) for seed in (0, 1)]
+    assert len(stack(TITANS, models)[1]) == 2
+    assert len(stack(TITANS, models, lowering="recurrent")[1]) == 1
+
+
 @pytest.mark.slow
 @pytest.mark.compile
 def test_the_compiled_form_ends_where_the_eager_one_does(
