@@ -126,9 +126,7 @@ class SegmentAttention(nn.Module):
         state = state.replace(**now)
         y = self.project.merge(self._attend(q, state, padded))
         if filled + length == self.segment_len:
-            dense = torch.contiguous_format  # an empty tensor has strides too, and graphs see them
-            none = {name: t[:, :0].clone(memory_format=dense) for name, t in now.items()}
-            state = state.replace(**none)
+            state = state.replace(**{name: _none_of(t) for name, t in now.items()})
         return y, state
 
     def _heads(
@@ -160,3 +158,8 @@ class SegmentAttention(nn.Module):
         )
         project = self.project
         return project.attend(q, torch.cat(k, dim=1), torch.cat(v, dim=1), sight, project.dropout)
+
+
+def _none_of(x: Tensor) -> Tensor:
+    """x without its rows; dense, since an empty tensor has strides too and graphs see them."""
+    return x[:, :0].clone(memory_format=torch.contiguous_format)
