@@ -60,6 +60,10 @@ def measure(spec: pg.SweepSpec, root: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     speeds, losses = [], {}
     for bundle in bundles:
+        for job in bundle.jobs:
+            result = store.run(job.fingerprint).result()
+            if result is None or not result.ok:
+                raise SystemExit(f"{job.label}: {result.reason if result else 'it has no result'}")
         rows = [store.run(job.fingerprint).rows() for job in bundle.jobs]
         trained = [[row for row in each if row["kind"] == "train"] for each in rows]
         speeds.append(sum(map(settled, trained)))

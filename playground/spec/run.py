@@ -127,6 +127,12 @@ class RunSpec:
             "Write auto, cpu, cuda, cuda:0 or mps.",
         )
         object.__setattr__(self, "model", fitted(self.model, given_by(self.task)))
+        require(
+            self.train.score_test or not self.evaluate,
+            "evaluate",
+            "it is scored on the test split, which train.score_test: false leaves unread.",
+            "Remove one of the two.",
+        )
         symbols = self.task.symbols()
         require(
             symbols is None or self.model.vocab >= symbols,

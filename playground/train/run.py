@@ -175,14 +175,12 @@ def _finish(program: Program, progress: Progress, stop: StopRequest) -> None:
     for member in members:
         if member.failure is None:
             member.take_best()
-    asked, alone = any(member.spec.train.score_test for member in members), len(members) == 1
-    test = program.evaluate("test", progress=tell) if asked else [None] * len(members)
-    for member, own in zip(members, test, strict=True):
+    asked, alone = members[0].spec.train.score_test, len(members) == 1  # alike in a stack
+    test = program.evaluate("test", progress=tell) if asked else None
+    for i, member in enumerate(members):
         if member.failure is None:
-            scores: dict[str, float] = {}
-            if own is not None and member.spec.train.score_test:
-                scores = named_scores(own)
-                scores |= scored_under(member, scores, alone=alone, progress=tell)
+            scores = {} if test is None else named_scores(test[i])
+            scores |= scored_under(member, scores, alone=alone, progress=tell)
             _end(progress, len(members), member, scores)
 
 

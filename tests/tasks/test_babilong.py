@@ -140,6 +140,9 @@ def test_an_example_does_not_depend_on_the_batch_size() -> None:
 
 
 def test_lengths_of_training_come_in_turns() -> None:
+    grown = make(train_lengths=(128, 256), grow_every=20)
+    shapes = [grown.batch("train", 0, i, 2).tokens.shape[1] for i in range(40)]
+    assert set(shapes[:20]) == {128} and set(shapes[20:]) == {128, 256}
     task = make(train_lengths=(0, 128, 256))
     lengths = {task.batch("train", 0, i, 2).tokens.shape[1] for i in range(30)}
     assert lengths == {task._longest, 128, 256}

@@ -31,12 +31,14 @@ def test_a_result_has_scores_floors_sizes_and_time(tmp_path: Path):
 
 def test_a_run_can_end_without_reading_the_test_split(tmp_path: Path):
     seen: list[str] = []
-    blind = replace(run_with(score_test=False), evaluate=({"task.length": 24},))
+    blind = run_with(score_test=False)
     result = train(blind, tmp_path, lambda event: seen.append(event.kind))
     assert result.ok
     assert seen[-1] == "done"
     assert "test" not in seen
     assert {name.partition("/")[0] for name in result.metrics} == {"val", "tokens_per_s"}
+    with pytest.raises(SpecError, match=r"evaluate: .*train\.score_test: false"):
+        replace(blind, evaluate=({"task.length": 24},))
 
 
 def test_a_finished_run_is_only_looked_up(tmp_path: Path):
