@@ -30,7 +30,7 @@ def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Abstract
         lowering: auto, or the form every memory must run in.
     """
     plan = make_plan(spec, Target(compile=False), lowering=lowering)
-    model = construct(plan, compiled=False, seed=seed)
+    model = construct(plan, bodies="eager", seed=seed)
     model.plan = plan  # pyright: ignore
     return model
 
@@ -50,8 +50,8 @@ def stack(
         models: not compiled; from now on their parameters are views of the stacked ones.
         device: where they are: auto, cpu or cuda.
         lowering: auto, or the form every memory must run in.
-        compile: true gives the eager form and, unless the plan leaves a block eager, a compiled
-            one; false the eager one only.
+        compile: true gives the eager form, its loops over chunks as programs where it is a CPU,
+            and, unless the plan leaves a block eager, a compiled one; false the eager one only.
 
     Raises:
         LoweringError: nothing can run it as asked, or there is no C++ compiler.
@@ -62,7 +62,9 @@ def stack(
         target = Target.of(device, compile=compiled)
         plan = make_plan(spec, target, lowering=lowering)
         if not compiled or not plan.eager_blocks():  # a loop over tokens would be unrolled
-            hosts.append(place(construct(plan, compiled=compiled, seed=0), target).to(dtype))
+            programs = compile and target.device == "cpu"  # made in seconds, even for short runs
+            bodies = "compiled" if compiled else "loops" if programs else "eager"
+            hosts.append(place(construct(plan, bodies=bodies, seed=0), target).to(dtype))
     weights = StackedWeights(models, hosts[0])
     return weights, [Stacked(spec, weights, host, compiled=i > 0) for i, host in enumerate(hosts)]
 
@@ -91,7 +93,7 @@ def compile(
     """
     target = Target.of(device, compile=compile, mode=mode)
     plan = make_plan(spec, target, lowering=lowering)
-    model = place(construct(plan, compiled=compile, seed=seed), target)
+    model = place(construct(plan, bodies="compiled" if compile else "eager", seed=seed), target)
     if compile:
         compile_bodies(model, plan)
     model.plan = plan  # pyright: ignore

@@ -135,7 +135,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
 def replayed(name: str, *words: str) -> Model:
     loaded = spec(name, *TINY, *words)
     plan = make_plan(loaded, CUDA)
-    model = construct(plan, compiled=False, seed=0)
+    model = construct(plan, bodies="eager", seed=0)
     compile_bodies(model, plan)
     return model
 

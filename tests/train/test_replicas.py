@@ -12,6 +12,7 @@ import torch
 from blocks.spec import Attention, AttentionSpec, FeedForwardSpec, Lmm, MemorySpec
 from memory_rules import RULES
 from playground.compile import build, stack
+from playground.compile.lowering import bodies
 from playground.compile.masks import GATES, LEARNED, host_of
 from playground.errors import SpecError
 from playground.spec import ModelSpec, RunSpec, Text
@@ -239,6 +240,28 @@ def test_a_stack_with_a_loop_over_tokens_has_no_compiled_form():
     models = [build(TITANS, seed=seed) for seed in (0, 1)]
     assert len(stack(TITANS, models)[1]) == 2
     assert len(stack(TITANS, models, lowering="recurrent")[1]) == 1
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize(("kind", "programs"), [("titans", 2), ("atlas", 2), ("gated_delta", 0)])
+def test_loops_of_a_stack_are_programs(
+    kind: str, programs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[object] = []
+    given = bodies.make_program
+    monkeypatch.setattr(bodies, "make_program", lambda *a: made.append(a) or given(*a))
+    spec = model_with(kind, chunk_size=3) if programs else model_with(kind)  # in no other test
+    models = [build(spec, seed=seed).double() for seed in (0, 1)]
+    tokens = torch.arange(28).view(2, 1, 14)
+    found = []
+    for compile in (False, True):
+        weights, forms = stack(spec, models, compile=compile)
+        logits = forms[0](tokens)
+        logits.square().sum().backward()
+        found.append([logits.detach(), *(w.grad for w in weights.all.values())])
+    assert len(made) == programs
+    for eager, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, eager, rtol=1e-9, atol=1e-9 * float(eager.abs().max()))
 
 
 @pytest.mark.slow
