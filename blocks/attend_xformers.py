@@ -6,6 +6,9 @@ merged by log-sum-exp (`attend_parts.py`): `memory_efficient_attention_partial` 
 its log-sum-exp, `memory_efficient_attention_backward` its gradients.
 """
 
+# pyright: reportUnnecessaryTypeIgnoreComment=false
+# (the package may be missing or not)
+
 from typing import Any
 
 from torch import Tensor

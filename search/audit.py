@@ -71,7 +71,7 @@ def audit(
     folder: Path,
     watch: Watch = lambda event: None,
 ) -> list[Audit]:
-    """Train some runs again alone, eagerly, and compare their training losses.
+    """Train some runs again alone, in a stack's eager form, and compare their training losses.
 
     Args:
         jobs: those of a sweep that is done.
@@ -84,7 +84,8 @@ def audit(
     pairs = []
     for job in chosen(jobs, store, spec.run.audit):
         name = f"audit of {job.variant}"
-        (twin,) = made.jobs(name, [replace(job.spec, compile=False)])
+        form = "loops" if job.spec.compile else False  # torch.compile would take minutes
+        (twin,) = made.jobs(name, [replace(job.spec, compile=form)])
         pairs.append((job, twin))
     open_twins = [t for _, t in pairs if alone.status(t.fingerprint) is None]
     todo = [twin for twin in open_twins if not _losses(alone, twin)]

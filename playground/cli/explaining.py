@@ -24,7 +24,7 @@ def explanation(spec: Path, words: list[str], *, no_compile: bool = False) -> di
         model, target, asked = found, Target.of("auto", compile=not no_compile), "auto"
     elif isinstance(found, RunSpec):
         model, asked = found.model, found.lowering
-        compiled = found.compile and not no_compile
+        compiled = found.compile is True and not no_compile
         target = Target.of(found.device, compile=compiled, mode=found.run.compile_mode)
     else:
         raise PlaygroundError(f"{spec}: is of kind {found.kind}. Explain one of its models.")

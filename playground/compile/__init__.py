@@ -6,7 +6,7 @@ from torch import Tensor
 
 from blocks.model import AbstractModel
 from memory_rules import AbstractMemoryRule, Inputs, State
-from playground.compile.build import compile_bodies, construct, place
+from playground.compile.build import BODIES, compile_bodies, construct, place
 from playground.compile.lowering import LOWERINGS, Lowering, choose, classify
 from playground.compile.pipeline import PIPELINE, make_plan
 from playground.compile.plan import Node, Plan
@@ -15,7 +15,7 @@ from playground.compile.stacked import Stacked, StackedWeights
 from playground.compile.target import Target
 from playground.compile.toolchain import find_compiler, require_compiler
 from playground.errors import LoweringError
-from playground.spec import CompileMode, ModelSpec
+from playground.spec import Compile, CompileMode, ModelSpec
 
 prepare_process()
 tag_compiled_programs()
@@ -41,7 +41,7 @@ def stack(
     *,
     device: str = "cpu",
     lowering: str = "auto",
-    compile: bool = True,
+    compile: Compile = True,
 ) -> tuple[StackedWeights, list[Stacked]]:
     """Models as one program: their stacked weights, and the forms in which it can run.
 
@@ -50,23 +50,37 @@ def stack(
         models: not compiled; from now on their parameters are views of the stacked ones.
         device: where they are: auto, cpu or cuda.
         lowering: auto, or the form every memory must run in.
-        compile: true gives the eager form, its loops over chunks as programs where it is a CPU,
-            and, unless the plan leaves a block eager, a compiled one; false the eager one only.
+        compile: false gives the eager form, loops that with its loops over chunks compiled; true
+            one of the two, on a CPU with loops, and, unless the plan leaves a block eager, one
+            wholly under torch.compile.
 
     Raises:
         LoweringError: nothing can run it as asked, or there is no C++ compiler.
         ValueError: a model is no mask of the spec.
     """
     dtype, hosts = next(models[0].parameters()).dtype, []
-    for compiled in (False, True) if compile else (False,):
-        target = Target.of(device, compile=compiled)
+    forms: list[Compile] = [compile]
+    if compile is True:  # on a CPU loops are compiled in seconds, worth it even for short runs
+        forms = ["loops" if Target.of(device).device == "cpu" else False, True]
+    for form in forms:
+        target = _target(device, form)
         plan = make_plan(spec, target, lowering=lowering)
-        if not compiled or not plan.eager_blocks():  # a loop over tokens would be unrolled
-            programs = compile and target.device == "cpu"  # made in seconds, even for short runs
-            bodies = "compiled" if compiled else "loops" if programs else "eager"
-            hosts.append(place(construct(plan, bodies=bodies, seed=0), target).to(dtype))
+        if form is not True or not plan.eager_blocks():  # a loop over tokens would be unrolled
+            hosts.append(place(construct(plan, bodies=BODIES[form], seed=0), target).to(dtype))
     weights = StackedWeights(models, hosts[0])
     return weights, [Stacked(spec, weights, host, compiled=i > 0) for i, host in enumerate(hosts)]
+
+
+def _target(device: str, compile: Compile, mode: CompileMode = "default") -> Target:
+    """What a plan is made for.
+
+    Raises:
+        LoweringError: there is no C++ compiler, and the target is a CPU.
+    """
+    target = Target.of(device, compile=compile is True, mode=mode)
+    if compile and target.device == "cpu":
+        require_compiler()
+    return target
 
 
 def compile(
@@ -74,7 +88,7 @@ def compile(
     *,
     device: str = "cpu",
     lowering: str = "auto",
-    compile: bool = True,
+    compile: Compile = True,
     mode: CompileMode = "default",
     seed: int = 0,
 ) -> AbstractModel:
@@ -84,17 +98,18 @@ def compile(
         spec: the model.
         device: auto, cpu or cuda.
         lowering: auto, or the form every memory must run in.
-        compile: false runs the same mathematics eagerly.
+        compile: false runs the same mathematics eagerly; loops compiles loops over chunks alone,
+            on a CPU to programs that take seconds to make.
         mode: graphs records kernels as CUDA graphs and replays them, where shapes come again.
         seed: of its initial weights.
 
     Raises:
         LoweringError: nothing can run it as asked, or there is no C++ compiler.
     """
-    target = Target.of(device, compile=compile, mode=mode)
+    target = _target(device, compile, mode)
     plan = make_plan(spec, target, lowering=lowering)
-    model = place(construct(plan, bodies="compiled" if compile else "eager", seed=seed), target)
-    if compile:
+    model = place(construct(plan, bodies=BODIES[compile], seed=seed), target)
+    if compile is True:
         compile_bodies(model, plan)
     model.plan = plan  # pyright: ignore
     return model

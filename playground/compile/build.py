@@ -1,5 +1,6 @@
 """From a plan to a module: the only place that makes blocks."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -20,10 +21,10 @@ from playground.compile.lowering import LOWERINGS, classify
 from playground.compile.plan import Plan
 from playground.compile.short_conv import short_conv_of
 from playground.compile.target import Target
-from playground.compile.toolchain import require_compiler
-from playground.spec import ModelSpec
+from playground.spec import Compile, ModelSpec
 
 Bodies = Literal["eager", "loops", "compiled"]
+BODIES: Mapping[Compile, Bodies] = {False: "eager", "loops": "loops", True: "compiled"}
 GRAPHS = 64  # of one block: training and evaluation, batch sizes, with and without padding
 
 
@@ -87,12 +88,7 @@ def compile_bodies(model: AbstractModel, plan: Plan) -> None:
     """Put torch.compile around every body of every block that the plan says to compile.
 
     Blocks of one kind share their graphs: the parameters are inputs of the graph.
-
-    Raises:
-        LoweringError: there is no C++ compiler, and the target is a CPU.
     """
-    if next(model.parameters()).device.type == "cpu":
-        require_compiler()
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     eager = plan.eager_blocks()
     replayed = {n.name.rpartition(".")[0] for n in plan.nodes if n.replayed}

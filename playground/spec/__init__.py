@@ -23,6 +23,7 @@ from playground.spec.model import LayersSpec as LayersSpec
 from playground.spec.model import ModelSpec as ModelSpec
 from playground.spec.new import STARTS as STARTS
 from playground.spec.new import starting_spec as starting_spec
+from playground.spec.run import Compile as Compile
 from playground.spec.run import CompileMode as CompileMode
 from playground.spec.run import ExecutionSpec as ExecutionSpec
 from playground.spec.run import OptimSpec as OptimSpec

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 from playground.errors import SpecError
 from playground.spec.require import require
-from playground.spec.run import RunSpec, Scalar, TrainSpec
+from playground.spec.run import Compile, RunSpec, Scalar, TrainSpec
 from playground.spec.sweep import BaseSpec, EngineSpec, Written
 from playground.spec.tasks import TaskSpec
 
@@ -144,7 +144,7 @@ class SearchSpec:
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
-    compile: bool = True
+    compile: Compile = True
 
     def __post_init__(self) -> None:
         fix = "Write space: {block.memory.network: [linear, mlp]}."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from playground.errors import SpecError
 from playground.spec.model import ModelSpec
 from playground.spec.require import require
-from playground.spec.run import RunSpec, Scalar, TrainSpec
+from playground.spec.run import Compile, RunSpec, Scalar, TrainSpec
 from playground.spec.tasks import TaskSpec
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class SweepSpec:
     device: str = "auto"
     dtype: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
-    compile: bool = True
+    compile: Compile = True
     evaluate: tuple[Mapping[str, Scalar], ...] = ()
 
     def __post_init__(self) -> None:

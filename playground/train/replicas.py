@@ -33,7 +33,7 @@ def stack_key(spec: RunSpec) -> str | None:
     over segments is faster alone, where their bodies are compiled.
     """
     resets = getattr(spec.task, "documents", "carry") == "reset"  # rows of a stack have no restart
-    if resets or spec.train.softmax_sample or (spec.compile and not is_whole(spec.model)):
+    if resets or spec.train.softmax_sample or (spec.compile is True and not is_whole(spec.model)):
         return None
     plain = replace(spec, seed=0, train=replace(spec.train, optim=OptimSpec()))
     plain = replace(plain, model=completed(spec.model))

@@ -107,6 +107,17 @@ def test_a_compiled_model_is_as_near_to_fp64_as_an_eager_one(letter: str) -> Non
 
 
 @pytest.mark.compile
+@pytest.mark.parametrize("name", ["titans_lmm", "titans_mac", "gated_delta"])
+def test_loops_alone_can_be_compiled(name: str) -> None:
+    loaded = small(name, "depth=1")
+    models = [pg.compile(loaded, compile=c).double() for c in (False, "loops")]
+    eager, ours = (outcome(m, tokens()) for m in models)
+    assert ours.keys() == eager.keys()
+    for key, want in eager.items():
+        torch.testing.assert_close(ours[key], want, rtol=1e-9, atol=1e-9 * rms(want), msg=key)
+
+
+@pytest.mark.compile
 @pytest.mark.slow
 def test_a_compiled_mac_trains_and_streams() -> None:
     model, eager = pg.compile(small("titans_mac")), pg.build(small("titans_mac"))

@@ -22,7 +22,7 @@ base:
   block:
     {kind: lmm, memory: {kind: titans, network: linear, heads: 2, chunk_size: 8, conv: 0}}
 task: {kind: mqar, vocab: 64, length: 32, pairs: 3, test_examples: 64}
-train: {steps: 60, batch: 8, log_every: 5, eval_every: 20, checkpoint_every: 5}
+train: {steps: 30, batch: 8, log_every: 5, eval_every: 10, checkpoint_every: 5}
 variants:
   no-momentum: {block.memory.momentum: none}
   no-decay: {block.memory.decay: none}
