@@ -24,7 +24,6 @@ from playground.tasks.answers import certain, score_answers
 from playground.tasks.base import SPLITS, Batch, Scoring, check_split
 from playground.tasks.counter import draws
 from playground.tasks.dna_source import MOTIFS, Labelled, load_labelled, split_folds
-from playground.tasks.kmers import kmer_floor
 from playground.tasks.losses import CROSS_ENTROPY
 
 GENERATOR = "dna-1"  # part of the data's identity: raise it when the same spec gives other tokens
@@ -148,6 +147,8 @@ class DnaTask:
 
     def _kmers(self) -> tuple[float, float]:
         train, test = self.splits["train"], self.splits["test"]
+        from playground.tasks.kmers import kmer_floor  # scipy takes half a second
+
         return kmer_floor(
             train.sequences,
             tuple(self.classes.index(label) for label in train.labels),

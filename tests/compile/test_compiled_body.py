@@ -56,6 +56,7 @@ def test_a_window_takes_its_own_length_then_a_shorter_and_a_longer_one() -> None
     """The folds of the last one, counted in a symbol, once had no code for a backward pass."""
     torch.compiler.reset()
     words = ("dim=16", "depth=1", "vocab=32", "persistent_tokens=0", "block.window_len=32")
+    words += ("block.feedforward.kind=none",)
     model, eager = pg.compile(spec("attention", *words)), pg.build(spec("attention", *words))
     for length in (32, 16, 64):
         found, wanted = gradients(model, tokens(length)), gradients(eager, tokens(length))

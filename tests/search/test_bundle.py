@@ -70,23 +70,22 @@ def test_an_unfinished_sweep_is_bundled_as_a_new_one():
 
 def test_a_sweep_of_stacks_ends_as_one_of_single_runs(tmp_path: Path):
     bad = VariantSpec(overrides={"train.optim.lr": 1e30, "train.optim.clip": 0.0})
-    variants = {"slow": STACKED.variants["slow"], "bad": bad}
-    spec = replace(STACKED, variants=variants, dtype="fp64", seeds=2)
+    spec = replace(STACKED, variants={"bad": bad}, dtype="fp64", seeds=2)
     losses = []
-    for vectorize, programs in (("auto", 1), (False, 6)):
+    for vectorize, programs in (("auto", 1), (False, 4)):
         engine = EngineSpec(vectorize=vectorize)  # pyright: ignore[reportArgumentType]
         store, events = RunStore(tmp_path / str(vectorize)), []
         plan = plan_sweep(replace(spec, run=engine), "stacked", store)
         folder = tmp_path / f"report-{vectorize}"
         run_sweep(plan, store=store, folder=folder, workers=1, watch=events.append)
-        assert sorted(kinds(events, "done", "failed")) == ["done"] * 4 + ["failed"] * 2
+        assert sorted(kinds(events, "done", "failed")) == ["done"] * 2 + ["failed"] * 2
         assert len(kinds(events, "started")) == programs
         found = build(folder, store.root)
         assert len(found.problems()) == 2
         losses.append([run.value("test/loss") for run in found.sweep.runs() if run.status == "ok"])
         results = [store.run(job.fingerprint).result() for job in plan.jobs]
-        assert {r.replicas for r in results if r is not None} == {6 // programs}
-    assert len(losses[0]) == 4
+        assert {r.replicas for r in results if r is not None} == {4 // programs}
+    assert len(losses[0]) == 2
     assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from memory_rules import RULES, AbstractMemoryRule, Scan
 from memory_rules.testing import RuleConformance
+from memory_rules.testing.inputs import make_case
 from playground.compile import Target
 from playground.compile.lowering.triton import TRITON
 from tests.memory_rules.test_laws import small
@@ -40,6 +41,15 @@ EXEMPT = ("bounded", "compile")
 
 
 class KernelConformance(RuleConformance):
+    @pytest.fixture(autouse=True)
+    def one_head(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Half as many programs for what is run often; the slow ones have two heads, as elsewhere.
+
+        Each kernel's own tests have several, and so has the law of independence here.
+        """
+        if request.node.get_closest_marker("slow") is None:
+            monkeypatch.setitem(make_case.__kwdefaults__, "H", 1)
+
     @pytest.fixture(autouse=True)
     def exempt(self, request: pytest.FixtureRequest) -> None:
         if request.node.callspec.params["law"].name in EXEMPT:
