@@ -105,14 +105,12 @@ def _check_bench(bench: "BenchSpec", json: bool) -> None:
 
 def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:
     """One row per variant: its costs, and how its size compares with the baseline's."""
-    from playground.spec import canonical_json
-
     seen: dict[str, dict[str, Any]] = {}
-    known: dict[str, dict[str, int]] = {}
+    known: dict[ModelSpec, dict[str, int]] = {}
     for run in runs:
         if run.variant not in seen:
-            model = canonical_json(run.spec.model)
-            known[model] = known.get(model) or costs(run.spec.model)
+            model = run.spec.model
+            known[model] = known.get(model) or costs(model)
             seen[run.variant] = {"variant": run.variant, **known[model], "runs": 0}
         seen[run.variant]["runs"] += 1
     rows = list(seen.values())

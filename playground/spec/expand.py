@@ -37,14 +37,15 @@ def check(sweep: SweepSpec) -> list[Checked]:
     listed = sweep.baseline in named
     baseline = named.pop(sweep.baseline, VariantSpec())
     first = _variant(sweep, sweep.baseline, baseline, {}, at="variants" if listed else "base")
-    found = [first]
     singles = [_variant(sweep, name, variant, {}) for name, variant in named.items()]
     _check_differ([first, *singles])
     if not sweep.grid:
         return [first, *singles]
+    found = [first]
     for alone, variant in zip([first, *singles], [baseline, *named.values()], strict=True):
+        model = _model(sweep, variant)
         for point in _points(sweep):
-            at = _variant(sweep, alone.name, variant, point, at="grid")
+            at = _variant(sweep, alone.name, variant, point, at="grid", model=model)
             if at.spec == alone.spec:  # the base's own place in the grid keeps the plain name
                 found += [] if alone is first else [alone]
             else:
@@ -71,11 +72,17 @@ def _check_differ(variants: list[Checked]) -> None:
 
 
 def _variant(
-    sweep: SweepSpec, name: str, variant: VariantSpec, point: Written, at: str = "variants"
+    sweep: SweepSpec,
+    name: str,
+    variant: VariantSpec,
+    point: Written,
+    at: str = "variants",
+    model: tuple[Raw, tuple[str, ...]] | None = None,
 ) -> Checked:
+    """A variant at a point of the grid; model: what `_model` gives for it, if that is known."""
     path = f"variants.{name}" if at == "variants" else at
     run = _shared(sweep)
-    run["model"], dropped = _model(sweep, variant)
+    run["model"], dropped = model or _model(sweep, variant)
     overrides = dict(flat({**variant.overrides, **point}))
     try:
         if "seed" in overrides:

@@ -1,7 +1,7 @@
 """What a person writes of a sweep: a base, variants as overrides of it, and how to compare them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -175,7 +175,7 @@ class SweepSpec:
             SweepRun(
                 variant=one.name,
                 seed=seed,
-                spec=replace(one.spec, seed=seed),
+                spec=one.spec.seeded(seed),
                 dropped=one.dropped,
             )
             for one in self.checked

@@ -146,9 +146,9 @@ class DnaTask:
         return {"class_frequencies": frequencies, f"{KMER}-mers": self._kmers()[0]}
 
     def _kmers(self) -> tuple[float, float]:
-        train, test = self.splits["train"], self.splits["test"]
         from playground.tasks.kmers import kmer_floor  # scipy takes half a second
 
+        train, test = self.splits["train"], self.splits["test"]
         return kmer_floor(
             train.sequences,
             tuple(self.classes.index(label) for label in train.labels),
