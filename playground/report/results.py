@@ -263,6 +263,8 @@ def _output(one: Experiment, record: Record) -> str:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return text.NONE
     return text.number(value) if isinstance(value, float) else text.plain(value)
 
 

@@ -191,6 +191,9 @@ def test_output_of_a_command_is_rows(tmp_path: Path) -> None:
         "\n".join(map(json.dumps, rows)),
     ):
         assert output_rows(said, "file") == rows
+    named = json.dumps({"folder": "x", "results": {"one": {"a": 1}, "two": {"b": 2}}})
+    wanted = [{"name": "one", "a": 1, "b": None}, {"name": "two", "a": None, "b": 2}]
+    assert output_rows(named, "file") == wanted
     assert row_of(rows[0], ["b.c.d", "a"]) == {"b.c.d": 2.5, "a": 1}
     assert row_of(rows[0], []) == {"a": 1}
     with pytest.raises(DataError, match="no such key"):
