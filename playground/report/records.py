@@ -151,10 +151,11 @@ def _date(seconds: float) -> str:
 
 
 def joined(old: Record | None, new: Record) -> Record:
-    """A record with new runs of the same spec added; a run that is in both is the newer one."""
+    """A record with new runs of the same spec added; of two of one seed the later day's, or new."""
     if old is None or old.by_hand or old.spec != new.spec or not new.runs:
         return new
-    found = {_place(run): run for run in (*old.runs, *new.runs)}
+    runs = sorted((*old.runs, *new.runs), key=lambda run: run.get("date", ""))
+    found = {_place(run): run for run in runs}
     return replace(new, runs=tuple(found[place] for place in sorted(found)))
 
 

@@ -10,7 +10,7 @@ import pytest
 from playground.errors import DataError
 from playground.report.collect import collect
 from playground.report.page import Page
-from playground.report.records import Record, output_rows, row_of
+from playground.report.records import Record, joined, output_rows, row_of
 from playground.spec import RunSpec, SweepSpec, convert, fingerprint, load, override, to_dict
 
 MODEL = "{kind: none}"
@@ -181,6 +181,20 @@ def test_what_cannot_be_read_is_said(root: Path) -> None:
     assert found.notes[1] == "two: there is no specs/x.yaml"
     with pytest.raises(DataError, match="it has no runs"):
         collect(page(one=ONE), root, [root], {})
+
+
+def test_of_two_runs_of_one_seed_the_later_one_is_kept() -> None:
+    def record(**days: str) -> Record:
+        runs = [
+            {"seed": int(seed[1:]), "date": day, "fingerprint": day} for seed, day in days.items()
+        ]
+        return Record(name="one", command="c", spec={"a": 1}, runs=tuple(runs))
+
+    old = record(s0="2026-01-02", s1="2026-01-02")
+    new = record(s0="2026-01-01", s1="2026-01-03", s2="2026-01-01")
+    days = [run["date"] for run in joined(old, new).runs]
+    assert days == ["2026-01-02", "2026-01-03", "2026-01-01"]
+    assert joined(None, new) == new
 
 
 def test_output_of_a_command_is_rows(tmp_path: Path) -> None:
