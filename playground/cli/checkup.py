@@ -63,7 +63,7 @@ def _compiler() -> Finding:
     if found:
         return Finding(what="C++ compiler", state="ok", says=found)
     says = (
-        "none, so compile: true cannot run on a CPU (--no-compile or compile=false can). "
+        "none, so compile: true and loops cannot run on a CPU (--no-compile or compile=false can). "
         f"Get one: {install_command()}"
     )
     return Finding(what="C++ compiler", state="missing", says=says)

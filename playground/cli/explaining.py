@@ -12,6 +12,8 @@ from playground.errors import PlaygroundError
 from playground.spec import ModelSpec, RunSpec, load
 from playground.train.generate import period
 
+_COMPILED = {True: "compiled", "loops": "loops compiled", False: "not compiled"}
+
 
 def explanation(spec: Path, words: list[str], *, no_compile: bool = False) -> dict[str, Any]:
     """The plan after every pass, the equations of its rules, and its graph breaks, as plain data.
@@ -24,7 +26,7 @@ def explanation(spec: Path, words: list[str], *, no_compile: bool = False) -> di
         model, target, asked = found, Target.of("auto", compile=not no_compile), "auto"
     elif isinstance(found, RunSpec):
         model, asked = found.model, found.lowering
-        compiled = found.compile is True and not no_compile
+        compiled = False if no_compile else found.compile
         target = Target.of(found.device, compile=compiled, mode=found.run.compile_mode)
     else:
         raise PlaygroundError(f"{spec}: is of kind {found.kind}. Explain one of its models.")
@@ -36,10 +38,10 @@ def explanation(spec: Path, words: list[str], *, no_compile: bool = False) -> di
     plan = make_plan(model, target, lowering=asked, trace=keep)
     return {
         "spec": str(spec),
-        "target": f"{target.device}, {'compiled' if target.compile else 'not compiled'}",
+        "target": f"{target.device}, {_COMPILED[target.compile]}",
         "passes": passes,
         "rules": [_rule(rule) for rule in _rules(model)],
-        "graphs": _graphs(plan, asked) if target.compile else [],
+        "graphs": _graphs(plan, asked) if target.compile is True else [],
     }
 
 
@@ -99,4 +101,4 @@ def print_explanation(found: dict[str, Any]) -> None:
         for reason in row["reasons"]:
             print(f"  {reason}")
     if not found["graphs"]:
-        print("nothing is compiled")
+        print("no block is compiled")

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from blocks.model import AbstractModel
 from memory_rules import AbstractMemoryRule, Inputs, State
-from playground.compile.build import BODIES, compile_bodies, construct, place
+from playground.compile.build import compile_bodies, construct, place
 from playground.compile.lowering import LOWERINGS, Lowering, choose, classify
 from playground.compile.pipeline import PIPELINE, make_plan
 from playground.compile.plan import Node, Plan
@@ -30,7 +30,7 @@ def build(spec: ModelSpec, *, seed: int = 0, lowering: str = "auto") -> Abstract
         lowering: auto, or the form every memory must run in.
     """
     plan = make_plan(spec, Target(compile=False), lowering=lowering)
-    model = construct(plan, bodies="eager", seed=seed)
+    model = construct(plan, seed=seed)
     model.plan = plan  # pyright: ignore
     return model
 
@@ -66,7 +66,7 @@ def stack(
         target = _target(device, form)
         plan = make_plan(spec, target, lowering=lowering)
         if form is not True or not plan.eager_blocks():  # a loop over tokens would be unrolled
-            hosts.append(place(construct(plan, bodies=BODIES[form], seed=0), target).to(dtype))
+            hosts.append(place(construct(plan, seed=0), target).to(dtype))
     weights = StackedWeights(models, hosts[0])
     return weights, [Stacked(spec, weights, host, compiled=i > 0) for i, host in enumerate(hosts)]
 
@@ -75,9 +75,12 @@ def _target(device: str, compile: Compile, mode: CompileMode = "default") -> Tar
     """What a plan is made for.
 
     Raises:
-        LoweringError: there is no C++ compiler, and the target is a CPU.
+        LoweringError: there is no C++ compiler, and the target is a CPU; or no such way to compile.
     """
-    target = Target.of(device, compile=compile is True, mode=mode)
+    if not isinstance(compile, bool) and compile != "loops":
+        fix = "Write True, False or 'loops'."
+        raise LoweringError("compile", f"{compile!r} is no way to compile.", fix=fix)
+    target = Target.of(device, compile=compile, mode=mode)
     if compile and target.device == "cpu":
         require_compiler()
     return target
@@ -108,7 +111,7 @@ def compile(
     """
     target = _target(device, compile, mode)
     plan = make_plan(spec, target, lowering=lowering)
-    model = place(construct(plan, bodies=BODIES[compile], seed=seed), target)
+    model = place(construct(plan, seed=seed), target)
     if compile is True:
         compile_bodies(model, plan)
     model.plan = plan  # pyright: ignore

@@ -1,8 +1,6 @@
 """From a plan to a module: the only place that makes blocks."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
 
 import torch
 from torch import nn
@@ -17,26 +15,19 @@ from blocks.reads import Frames, Series
 from blocks.series import SeriesModel
 from memory_rules import Scan
 from playground.compile.compiled import CompiledBody
-from playground.compile.lowering import LOWERINGS, classify
+from playground.compile.lowering import LOWERINGS
 from playground.compile.plan import Plan
 from playground.compile.short_conv import short_conv_of
 from playground.compile.target import Target
-from playground.spec import Compile, ModelSpec
+from playground.spec import ModelSpec
 
-Bodies = Literal["eager", "loops", "compiled"]
-BODIES: Mapping[Compile, Bodies] = {False: "eager", "loops": "loops", True: "compiled"}
 GRAPHS = 64  # of one block: training and evaluation, batch sizes, with and without padding
 
 
-def construct(plan: Plan, *, bodies: Bodies, seed: int) -> AbstractModel:
-    """The model of a plan, with its initial weights, on the CPU.
-
-    bodies: how memories run. eager: operator by operator; loops: but for loops over chunks, each
-    one operator with programs of its own, also under `torch.func.vmap`; compiled: all of them
-    under torch.compile, which vmap cannot look into.
-    """
+def construct(plan: Plan, *, seed: int) -> AbstractModel:
+    """The model of a plan, with its initial weights, on the CPU; its blocks not compiled yet."""
     spec = plan.model
-    model = _around([_block(plan, spec, i, bodies) for i in range(spec.depth)], spec)
+    model = _around([_block(plan, spec, i) for i in range(spec.depth)], spec)
     initialise(model, seed)
     return model
 
@@ -53,7 +44,7 @@ def _around(blocks: list[nn.Module], spec: ModelSpec) -> AbstractModel:
     return Model(blocks, vocab=spec.vocab, dim=dim, norm=norm, tie_embeddings=tied, dropout=dropout)
 
 
-def _block(plan: Plan, spec: ModelSpec, index: int, bodies: Bodies) -> nn.Module:
+def _block(plan: Plan, spec: ModelSpec, index: int) -> nn.Module:
     block = spec.blocks()[index]
     setting = Setting(
         dim=spec.dim,
@@ -62,18 +53,16 @@ def _block(plan: Plan, spec: ModelSpec, index: int, bodies: Bodies) -> nn.Module
         norm=spec.norm,
     )
     if hasattr(block, "memory"):
-        scan = _scan(plan, f"blocks.{index}.memory", bodies)
+        scan = _scan(plan, f"blocks.{index}.memory")
         conv = short_conv_of(plan.node(f"blocks.{index}.memory").conv)
         setting = replace(setting, scan=scan, short_conv=conv)
     return BLOCK_MODULES[block.kind](block, setting)
 
 
-def _scan(plan: Plan, name: str, bodies: Bodies) -> Scan:
+def _scan(plan: Plan, name: str) -> Scan:
     node = plan.node(name)
-    rule = node.spec.rule  # pyright: ignore
     (lowering,) = (low for low in LOWERINGS if low.name == node.lowering)
-    looped = bodies == "loops" and classify(rule)[0] in ("C", "C'", "D")
-    return lowering.bind(rule, looped or bodies == "compiled")
+    return lowering.bind(node.spec.rule, node.scan_compiled)  # pyright: ignore
 
 
 def place(model: AbstractModel, target: Target) -> AbstractModel:

@@ -172,7 +172,7 @@ def select_attention(plan: Plan, target: Target, asked: str) -> Plan:
 
 
 def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
-    """Say what goes through torch.compile: whole blocks, except those with a loop over tokens."""
+    """Say what is compiled: whole blocks, except those with a loop over tokens; or loops alone."""
     looping = {
         n.name.rpartition(".")[0] for n in plan.of_kind("memory") if n.lowering == "recurrent"
     }
@@ -182,10 +182,15 @@ def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
         block = node.name.rpartition(".")[0]
         if not block.startswith("blocks."):
             return node
+        if target.compile == "loops":
+            loop = node.rule_class in ("C", "C'", "D") and node.lowering != "recurrent"
+            reason = "compile: loops" if loop else "compile: loops, and it has none over chunks"
+            return node.because(reason, compiled=False, scan_compiled=loop)
         if not target.compile:
             return node.because("compile: false", compiled=False)
         if block in looping:
             return node.because("a token loop is never compiled", compiled=False)
+        node = replace(node, scan_compiled=node.kind == "memory")
         if node.rule_class in ("A", "B"):
             return node.because(_PER_LENGTH, compiled=True, graph_per_length=True)
         return node.because("", compiled=True)

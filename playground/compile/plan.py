@@ -15,8 +15,8 @@ class Node:
 
     name: its path, such as `blocks.0.memory`; kind: embedding, memory, attention, ...;
     inputs: names of the nodes it reads; shape: what it holds, in words; rule_class, lowering,
-    backend, conv, compiled, graph_per_length, replayed: choices of later passes; why: the reason
-    of each choice.
+    backend, conv, compiled (with its block), scan_compiled (what its scan runs), graph_per_length,
+    replayed: choices of later passes; why: the reason of each choice.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Node:
     backend: str = ""
     conv: str = ""
     compiled: bool | None = None
+    scan_compiled: bool = False
     graph_per_length: bool = False
     replayed: bool = False
     why: tuple[str, ...] = ()
@@ -43,7 +44,8 @@ class Node:
         """What will run it, in a word or two."""
         words = [self.lowering or self.backend]
         if self.compiled is not None:
-            words.append("compiled" if self.compiled else "eager")
+            loop = "compiled loop" if self.scan_compiled else "eager"
+            words.append("compiled" if self.compiled else loop)
         if self.replayed:
             words.append("replayed")
         return " ".join(word for word in words if word)

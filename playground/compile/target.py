@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from playground.spec import CompileMode
+from playground.spec import Compile, CompileMode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,13 +12,14 @@ class Target:
     """Where a model will run.
 
     device: cpu or cuda; dtype: of activations; capability: (major, minor) of a GPU, else None;
-    compile: whether bodies go through torch.compile; graphs: and are replayed as CUDA graphs.
+    compile: whether bodies go through torch.compile, or loops over chunks alone are compiled;
+    graphs: whether bodies are replayed as CUDA graphs.
     """
 
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
     capability: tuple[int, int] | None = None
-    compile: bool = True
+    compile: Compile = True
     graphs: bool = False
 
     @classmethod
@@ -27,7 +28,7 @@ class Target:
         device: str = "auto",
         *,
         dtype: torch.dtype = torch.float32,
-        compile: bool = True,
+        compile: Compile = True,
         mode: CompileMode = "default",
     ) -> "Target":
         """The target a device name means; `auto` takes a GPU if torch can use one."""

@@ -41,7 +41,7 @@ def require_compiler() -> str:
             "compile",
             f"CXX={asked} is no C++ compiler here."
             if asked
-            else "torch.compile needs a C++ compiler on a CPU, and none is installed.",
+            else "compiling needs a C++ compiler on a CPU, and none is installed.",
             fix=f"Run without it (--no-compile or compile=false), or get one: {install_command()}",
         )
     return found

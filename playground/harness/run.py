@@ -124,7 +124,7 @@ def _written(scorer: Scorer, context: str, wishes: dict[str, Any]) -> str:
 def _numbers(scores: dict[str, Any]) -> dict[str, float]:
     """Scores without the harness's filter in their names, and without what is no number."""
     return {
-        name.partition(",")[0]: float(value)
+        name.partition(",")[0]: value if isinstance(value, int) else float(value)
         for name, value in scores.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }

@@ -219,8 +219,8 @@ def _tuned(raw: Json) -> Tuned:
 def output_rows(text: str, where: str) -> Sequence[Json]:
     """Rows of what a command printed with --json: an object, a list of them, or JSON lines.
 
-    An object that holds one list of objects stands for that list, and one that holds one object of
-    objects for them, their names as `name`.
+    An object that holds one list of objects stands for that list; one that holds texts and one
+    object of objects (`eval --harness`) for those, their names as `name`.
 
     Raises:
         DataError: it is none of these.
@@ -234,18 +234,22 @@ def output_rows(text: str, where: str) -> Sequence[Json]:
             problem = f"it is no JSON ({error})."
             raise DataError(where, problem, "Write what `--json` printed into a file.") from None
     if isinstance(found, dict):
-        inner = [rows for rows in map(_named, found.values()) if _are_rows(rows)]
-        found = inner[0] if len(inner) == 1 else [found]
+        inner = [value for value in found.values() if _are_rows(value)]
+        others = [value for value in found.values() if not isinstance(value, str)]
+        if len(others) == 1 and isinstance(others[0], dict):
+            inner = [_named(others[0])]
+        found = inner[0] if len(inner) == 1 and _are_rows(inner[0]) else [found]
     if not _are_rows(found):
         raise DataError(where, "it holds no rows.", "Give an object, or a list of objects.")
     return found
 
 
-def _named(value: Any) -> Any:
-    if not isinstance(value, dict) or not all(isinstance(one, dict) for one in value.values()):
-        return value
+def _named(value: Json) -> Sequence[Json]:
+    """Objects by name as rows, all with the same keys; none if it holds anything else."""
+    if not all(isinstance(one, dict) for one in value.values()):
+        return ()
     every = dict.fromkeys(key for one in value.values() for key in one)  # in the order they come
-    return [{"name": name, **every, **one} for name, one in value.items()]
+    return [{"name": name} | every | one | {"name": name} for name, one in value.items()]
 
 
 def _are_rows(value: Any) -> bool:

@@ -10,7 +10,7 @@ from playground.spec.model import ModelSpec
 from playground.spec.require import require
 from playground.spec.tasks import TaskSpec
 
-Compile = bool | Literal["loops"]  # loops: over chunks alone, by programs made in seconds
+Compile = bool | Literal["loops"]  # loops: loops over chunks alone, on a CPU in seconds
 CompileMode = Literal["default", "graphs"]
 Scalar = bool | int | float | str
 
@@ -111,7 +111,7 @@ class RunSpec:
     device: str = "auto"  # auto | cpu | cuda | cuda:N | mps
     dtype: Literal["auto", "fp32", "bf16", "fp64"] = "auto"
     lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
-    compile: Compile = True  # torch.compile around the chosen lowering; loops: those alone
+    compile: Compile = True  # whole blocks, or loops over chunks alone
     # overrides under which the trained weights are scored on test as well, such as
     # [{block.memory.chunk_size: 8}, {task.length: 1024}]
     evaluate: tuple[Mapping[str, Scalar], ...] = field(

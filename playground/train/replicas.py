@@ -82,14 +82,14 @@ def make_program(members: Sequence[Member]) -> Program:
 
 
 class Faster:
-    """The eager form of a stack, and the compiled one where it pays.
+    """The eager form of a stack, on a CPU with compiled loops, and the compiled one if it pays.
 
     The eager form goes first and is timed. If so many steps are left that a compiled form, a fifth
     faster, would gain more time than compiling takes, that is timed too; the faster one goes on.
     A process that has found out once does not ask again for stacks of the same shape.
 
     Args:
-        eager: the form that needs no preparation; it also evaluates.
+        eager: the form that needs seconds of preparation at most; it also evaluates.
         compiled: the other.
         steps: how many there are to do.
         shape: equal for stacks that share compiled programs; None for none.

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 import playground as pg
 from blocks.model import Model
+from playground.compile.lowering import bodies
 from tests.compile.test_plan import SPECS, spec
 
 SMALL = ("dim=16", "depth=2", "vocab=32")
@@ -110,14 +111,25 @@ def test_a_compiled_model_is_as_near_to_fp64_as_an_eager_one(letter: str) -> Non
 
 
 @pytest.mark.compile
-@pytest.mark.parametrize("name", ["titans_lmm", "titans_mac", "gated_delta"])
-def test_loops_alone_can_be_compiled(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "loop"), [("titans_lmm", True), ("titans_mac", True), ("gated_delta", False)]
+)
+def test_loops_alone_can_be_compiled(
+    name: str, loop: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[bool] = []
+    run = bodies.Body.run
+    monkeypatch.setattr(
+        bodies.Body, "run", lambda self, calls: ran.append(self.compiled) or run(self, calls)
+    )
     loaded = small(name, "depth=1")
     models = [pg.compile(loaded, compile=c).double() for c in (False, "loops")]
     eager, ours = (outcome(m, tokens()) for m in models)
     assert ours.keys() == eager.keys()
     for key, want in eager.items():
         torch.testing.assert_close(ours[key], want, rtol=1e-9, atol=1e-9 * rms(want), msg=key)
+    assert (True in ran) == loop
+    assert ("loop" in models[1].plan.node("blocks.0.memory").choice) == loop
 
 
 @pytest.mark.compile

@@ -1,6 +1,7 @@
 """Which calls of a body have a graph of their own, and which are replayed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,7 +137,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
 def replayed(name: str, *words: str) -> Model:
     loaded = spec(name, *TINY, *words)
     plan = make_plan(loaded, CUDA)
-    model = construct(plan, bodies="eager", seed=0)
+    nodes = tuple(replace(node, scan_compiled=False) for node in plan.nodes)
+    model = construct(replace(plan, nodes=nodes), seed=0)
     compile_bodies(model, plan)
     return model
 

@@ -208,6 +208,8 @@ def test_output_of_a_command_is_rows(tmp_path: Path) -> None:
     named = json.dumps({"folder": "x", "results": {"one": {"a": 1}, "two": {"b": 2}}})
     wanted = [{"name": "one", "a": 1, "b": None}, {"name": "two", "a": None, "b": 2}]
     assert output_rows(named, "file") == wanted
+    for one in ({"score": 1, "more": {"p": {"q": 2}}}, {"a": {"b": 1}}):
+        assert output_rows(json.dumps(one), "file") == [one]
     assert row_of(rows[0], ["b.c.d", "a"]) == {"b.c.d": 2.5, "a": 1}
     assert row_of(rows[0], []) == {"a": 1}
     with pytest.raises(DataError, match="no such key"):

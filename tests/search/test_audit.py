@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from playground.report import build
 from playground.spec import EngineSpec
 from playground.train import Result, RunStore
@@ -44,6 +46,18 @@ def test_a_part_of_the_stacked_runs_is_trained_again_and_reported(tmp_path: Path
     found = audit(plan.jobs, AUDITED, store=store, folder=folder / "audits")[0].difference
     assert found is not None
     assert 0.09 < found < 0.11
+
+
+@pytest.mark.compile
+def test_runs_that_are_compiled_are_audited_in_the_form_of_their_stack(tmp_path: Path):
+    spec = replace(AUDITED, compile=True, run=EngineSpec(workers=1, audit=1.0), seeds=1)
+    store, folder = RunStore(tmp_path / "runs"), tmp_path / "sweeps" / "stacked"
+    plan = run_sweep(plan_sweep(spec, "stacked"), store=store, folder=folder)
+    assert len(plan.audits) == 2
+    assert all(a.difference is not None and a.difference < 1e-9 for a in plan.audits)
+    resolved = [run.path / "resolved.json" for run in RunStore(folder / "audits").runs()]
+    forms = [json.loads(file.read_text())["spec"]["compile"] for file in resolved]
+    assert forms == ["loops", "loops"]
 
 
 def test_runs_that_were_alone_or_failed_are_not_audited(tmp_path: Path):

@@ -236,6 +236,7 @@ def test_members_are_views_of_the_stack():
             torch.testing.assert_close(found[r], model(tokens[r]), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.compile
 def test_a_stack_with_a_loop_over_tokens_has_no_compiled_form():
     models = [build(TITANS, seed=seed) for seed in (0, 1)]
     assert len(stack(TITANS, models)[1]) == 2
