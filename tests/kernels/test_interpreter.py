@@ -15,10 +15,9 @@ import pytest
 
 FOLDER = Path(__file__).parent / "interpreted"
 FAST = (
-    "laws",
-    "deep_chunk deep_laws",
-    "chunk_scan decode short_conv compiled",
-    "gate_filter unit_solve channel_filter weighted_scan fullgraph",
+    "laws deep_laws",
+    "deep_chunk chunk_scan decode short_conv compiled gate_filter unit_solve channel_filter "
+    "weighted_scan fullgraph",
 )
 SLOW = (
     "laws -k TestLinearTitans",

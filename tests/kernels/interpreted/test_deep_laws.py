@@ -7,6 +7,7 @@ import torch
 
 from memory_rules import AbstractMemoryRule, Scan, recurrent
 from memory_rules.testing import LAWS, check
+from memory_rules.testing.inputs import make_case
 from playground.compile import Target
 from playground.compile.lowering.triton import TRITON
 from playground.compile.lowering.triton_deep import factors_on
@@ -47,7 +48,8 @@ def test_factors_of_32_bits_are_refused_on_a_gpu() -> None:
 @pytest.mark.parametrize(
     ("form", "name"), [({}, "oracle equivalence"), (NORMED, "streaming")], ids=["deep", "linear"]
 )
-def test_representatives(form: dict[str, Any], name: str) -> None:
+def test_representatives(form: dict[str, Any], name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(make_case.__kwdefaults__, "H", 1)  # as in `test_laws`
     rule = small("titans", **form)
     assert not TRITON.refuses(rule, Target())
     verdict = check(rule, TRITON.scan, next(law for law in LAWS if law.name == name))
