@@ -106,7 +106,7 @@ def main() -> None:
         spec = pg.load(file, f"train.steps={asked.steps}")
         for name, changes in WAYS.items():
             run: Any = replace(spec.run, **changes)
-            found[name] = measure(replace(spec, run=run), Path(folder) / name)
+            found[name] = measure(replace(spec, run=run), Path(folder) / name.replace(" ", "-"))
             shown = {key: value for key, value in found[name].items() if key != "losses"}
             print(name, json.dumps(shown), flush=True)
     losses = {name: each.pop("losses") for name, each in found.items()}
