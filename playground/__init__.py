@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from memory_rules import State as State
     from playground.compile import build as build
     from playground.compile import compile as compile
+    from playground.compile import first_form as first_form
     from playground.compile import require_compiler as require_compiler
     from playground.compile import scan as scan
     from playground.errors import DataError as DataError
@@ -124,6 +125,7 @@ NAMES = {
     "evaluate": "playground.train",
     "export": "playground.train",
     "fingerprint": "playground.spec",
+    "first_form": "playground.compile",
     "fingerprints": "playground.spec",
     "generate": "playground.train",
     "load": "playground.spec",

@@ -84,7 +84,8 @@ def audit(
     pairs = []
     for job in chosen(jobs, store, spec.run.audit):
         name = f"audit of {job.variant}"
-        (twin,) = made.jobs(name, [replace(job.spec, compile=_first_form(job.spec))])
+        form = pg.first_form(job.spec.compile, job.spec.device)  # sums in the same order
+        (twin,) = made.jobs(name, [replace(job.spec, compile=form)])
         pairs.append((job, twin))
     open_twins = [t for _, t in pairs if alone.status(t.fingerprint) is None]
     todo = [twin for twin in open_twins if not _losses(alone, twin)]
@@ -98,12 +99,6 @@ def audit(
         team = engine.team(spec, len(todo))
         Pool(alone, engine, team, spec.run, watch=told).run([Bundle(jobs=(twin,)) for twin in todo])
     return [_compared(job, twin, store, alone) for job, twin in pairs]
-
-
-def _first_form(spec: pg.RunSpec) -> Any:
-    """What a stack of such a run begins with: sums in the same order, and minutes less to wait."""
-    on_cpu = pg.pick_device(spec.device).type == "cpu"
-    return ("loops" if on_cpu else False) if spec.compile is True else spec.compile
 
 
 def _losses(store: pg.RunStore, job: Job) -> dict[int, float]:

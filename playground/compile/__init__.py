@@ -51,24 +51,31 @@ def stack(
         device: where they are: auto, cpu or cuda.
         lowering: auto, or the form every memory must run in.
         compile: false gives the eager form, loops that with its loops over chunks compiled; true
-            one of the two, on a CPU with loops, and, unless the plan leaves a block eager, one
-            wholly under torch.compile.
+            its `first_form` and, unless the plan leaves a block eager, one wholly under
+            torch.compile.
 
     Raises:
         LoweringError: nothing can run it as asked, or there is no C++ compiler.
         ValueError: a model is no mask of the spec.
     """
     dtype, hosts = next(models[0].parameters()).dtype, []
-    forms: list[Compile] = [compile]
-    if compile is True:  # on a CPU loops are compiled in seconds, worth it even for short runs
-        forms = ["loops" if Target.of(device).device == "cpu" else False, True]
-    for form in forms:
+    for form in (first_form(compile, device), *([True] if compile is True else [])):
         target = _target(device, form)
         plan = make_plan(spec, target, lowering=lowering)
         if form is not True or not plan.eager_blocks():  # a loop over tokens would be unrolled
             hosts.append(place(construct(plan, seed=0), target).to(dtype))
     weights = StackedWeights(models, hosts[0])
     return weights, [Stacked(spec, weights, host, compiled=i > 0) for i, host in enumerate(hosts)]
+
+
+def first_form(compile: Compile, device: str) -> Compile:
+    """How a stack begins that may be compiled so: what needs seconds of preparation at most.
+
+    On a CPU loops are compiled in seconds, which pays even for short runs.
+    """
+    if compile is True:
+        return "loops" if Target.of(device).device == "cpu" else False
+    return compile
 
 
 def _target(device: str, compile: Compile, mode: CompileMode = "default") -> Target:
@@ -162,6 +169,7 @@ __all__ = [
     "classify",
     "compile",
     "find_compiler",
+    "first_form",
     "make_plan",
     "require_compiler",
     "scan",

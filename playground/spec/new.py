@@ -73,7 +73,7 @@ model:                           # or {{extends: my_model.yaml, dim: 256}}
 device: auto                     # auto | cpu | cuda | cuda:0
 dtype: auto                      # auto | fp32 | bf16
 lowering: auto                   # auto | recurrent | chunked | triton
-compile: true                    # loops: those over chunks alone, in seconds; false: no C++
+compile: true                    # true | loops, in seconds | false, needs no C++ compiler
 run: {{compile_mode: default}}     # default | graphs: CUDA graphs; changes no number
 """
 
