@@ -61,3 +61,36 @@ def config_of(kernel: str, width: int, chunk: int, capability: int) -> Config:
     for key in product(names, of_width, of_chunk, (ANY, capability)):  # least specific first
         found |= CONFIGS.get(key, {})
     return Config(**found)
+
+
+class Blocks(NamedTuple):
+    """How a program that reads tokens in place is run: channels of a block, warps, stages."""
+
+    K: int
+    V: int
+    warps: int
+    stages: int
+
+
+# kernel, side of the tile that holds keys; measured on an H200, docs/log.md
+BLOCKS: dict[tuple[str, int | None], dict[str, int]] = {
+    ("decay_states_fwd", ANY): {"stages": 3},
+    ("decay_states_fwd solved", 256): {"V": 32, "warps": 8},
+    ("decay_states_bwd solved", ANY): {"warps": 8},
+    ("decay_states_bwd solved", 256): {"V": 32},
+    ("decay_reads_fwd", ANY): {"V": 128},
+    ("decay_values_bwd", ANY): {"V": 128, "stages": 3},
+    ("decay_keys_bwd", ANY): {"warps": 8},
+    ("delta_system_fwd", ANY): {"stages": 3},
+    ("delta_inverse_fwd", ANY): {"warps": 1},
+    ("delta_writes_fwd", ANY): {"stages": 3},
+}
+
+
+def blocks_of(kernel: str, keys: int, values: int) -> Blocks:
+    """The blocks of a kernel, no wider than the tiles that hold keys and values."""
+    found: dict[str, int] = {"K": 64, "V": 64, "warps": 4, "stages": 2}
+    for of_keys in (ANY, keys):  # least specific first
+        found |= BLOCKS.get((kernel, of_keys), {})
+    how = Blocks(**found)
+    return how._replace(K=min(how.K, keys), V=min(how.V, values))

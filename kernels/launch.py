@@ -49,6 +49,11 @@ def check_types(factors: torch.dtype, *tensors: Tensor | None) -> None:
         raise TypeError("Triton's interpreter computes bf16 wrongly; use fp32 or fp16 there")
 
 
+def capability_of(device: torch.device) -> int:
+    """Major, of a GPU; that of Hopper where there is none."""
+    return torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 9
+
+
 def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = False, **sizes: Any):
     """Start a kernel in the configuration that `kernels.configs` has for it.
 
@@ -61,8 +66,7 @@ def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = F
         sizes: C among them, K and V where there is a head.
     """
     device = tensors[0].device  # pyright: ignore
-    capability = torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 9
-    config = configured(kernel.__name__, sizes, capability)
+    config = configured(kernel.__name__, sizes, capability_of(device))
     told = {name: sizes[name] for name in kernel.arg_names if name in sizes}
     if "BLOCK_V" in kernel.arg_names:
         told["BLOCK_V"] = config.block

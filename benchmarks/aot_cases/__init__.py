@@ -7,6 +7,7 @@ from benchmarks.aot_cases.decode import decode_cases
 from benchmarks.aot_cases.deep_chunk import deep_chunk_cases
 from benchmarks.aot_cases.gate_filter import gate_filter_cases
 from benchmarks.aot_cases.short_conv import short_conv_cases
+from benchmarks.aot_cases.token_scans import token_scans_cases
 from benchmarks.aot_cases.unit_solve import unit_solve_cases
 
 CASES = (
@@ -17,6 +18,7 @@ CASES = (
     deep_chunk_cases,
     decode_cases,
     short_conv_cases,
+    token_scans_cases,
 )
 
 __all__ = ["CASES", "Case"]

@@ -15,7 +15,7 @@ import pytest
 
 FOLDER = Path(__file__).parent / "interpreted"
 FAST = (
-    "laws deep_laws",
+    "laws deep_laws token_scans",
     "deep_chunk chunk_scan decode short_conv compiled gate_filter unit_solve channel_filter "
     "weighted_scan fullgraph",
 )

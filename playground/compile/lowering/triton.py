@@ -10,6 +10,7 @@ from __future__ import annotations  # Dynamo must not evaluate nested annotation
 import torch
 from torch import Tensor
 
+from kernels.assembler import wrong_on
 from kernels.launch import installed, interpreted
 from memory_rules import AbstractGradientRule, AbstractMemoryRule, Scan
 from memory_rules.filters import Filter
@@ -21,6 +22,7 @@ from playground.compile.lowering.classify import classify
 from playground.compile.lowering.kernel_call import factors_of, flat, solved_by_kernel
 from playground.compile.lowering.triton_channel import ChannelKernelScan
 from playground.compile.lowering.triton_decode import says, with_decoding
+from playground.compile.lowering.triton_tokens import TokenScan, serves
 from playground.compile.target import Target
 from playground.errors import LoweringError
 
@@ -102,7 +104,11 @@ def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
     if rule.side == "value":
         return "no kernel for a decay per value channel"
     here = target.capability is not None or target.device != "cuda"  # else a plan for elsewhere
-    return "triton is not installed" if here and not installed() else ""
+    if not here:
+        return ""
+    if not installed():
+        return "triton is not installed"
+    return "" if target.capability is None else wrong_on(target.capability[0])
 
 
 def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
@@ -113,9 +119,10 @@ def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
         why = {"triton": f"no kernel for class {kind}"}
         raise LoweringError(rule.kind, "triton cannot run it.", why)
     kernels = ChannelKernelScan if rule.side == "key" else KernelScan
-    return kernels(rule, compiled=compiled)
+    laid_out = kernels(rule, compiled=compiled)
+    return TokenScan(rule, laid_out) if serves(rule) else laid_out
 
 
-UNTRIED = "no GPU has run its kernels yet; write lowering: triton to use them"
+ASKED = "one kind of GPU alone has run its kernels, an H200; write lowering: triton to use them"
 BIND = with_decoding(_bind)  # single tokens without gradients have kernels of their own
-TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=BIND, by_name=UNTRIED, says=says)
+TRITON = Lowering(name="triton", rank=0, refuses=_refuses, bind=BIND, by_name=ASKED, says=says)
