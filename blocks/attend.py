@@ -5,6 +5,7 @@ The choice is made once, when a module is built, and comes with its reason.
 
 import importlib.util
 from collections.abc import Callable
+from functools import cache
 from typing import Literal
 
 import torch
@@ -36,9 +37,19 @@ def refuses(backend: Backend, spec: AttentionSpec, device: torch.device) -> str:
     needed = {"flex": "triton", "xformers": "xformers"}[backend]
     if importlib.util.find_spec(needed) is None:
         return f"{needed} is not installed (pip install 'test-time-playground[{needed}]')"
+    if backend == "xformers" and torch.cuda.is_available() and not _built_for_cuda():
+        return "this xformers was built for another torch: its kernels cannot be loaded"
     if spec.dropout > 0.0:
         return f"it has no dropout, and dropout = {spec.dropout}"
     return ""
+
+
+@cache
+def _built_for_cuda() -> bool:
+    """Whether xformers has kernels that fit the torch that is here."""
+    from xformers import _cpp_lib
+
+    return _cpp_lib._cpp_library_load_exception is None
 
 
 def choose_backend(spec: AttentionSpec, device: torch.device | str) -> tuple[Backend, str]:
@@ -72,6 +83,15 @@ def make_attend(backend: Backend) -> Attend:
 
         return xformers
     return sdpa
+
+
+def at_call(spec: AttentionSpec) -> Attend:
+    """Attention that looks for its backend when it is called, and raises as `choose_backend`."""
+
+    def attend(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tensor:
+        return make_attend(choose_backend(spec, q.device)[0])(q, k, v, sight, dropout)
+
+    return attend
 
 
 def sdpa(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tensor:

@@ -21,13 +21,13 @@ def compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
 
 
 def flex(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> Tensor:
-    """Attention by flex; calls shorter than one of its tiles go through `sdpa`.
+    """Attention by flex; calls shorter than one of its tiles go through `sdpa`, and fp64 does.
 
     A stream that decodes token by token has a new past each time, for which flex would compile
-    anew; there is nothing to gain in so short a call.
+    anew; there is nothing to gain in so short a call. Its sums are of 32 bits at most.
     """
     rows = q.shape[1]
-    if rows < _BLOCK:
+    if rows < _BLOCK or type_of(q) == torch.float64:
         return sdpa(q, k, v, sight, dropout)
     q, k, v = (t.to(type_of(q)) for t in (q, k, v))
     batch = None if sight.live is None else q.shape[0]

@@ -8,7 +8,15 @@ from tensordict import TensorClass
 from torch import Tensor, nn
 
 from blocks import rope as turning
-from blocks.attend import Attend, Backend, choose_backend, make_attend, takes_windows
+from blocks.attend import (
+    Attend,
+    Backend,
+    at_call,
+    choose_backend,
+    make_attend,
+    refuses,
+    takes_windows,
+)
 from blocks.init import ResidualLinear
 from blocks.masks import causal, sliding_window
 from blocks.norms import RMSNorm
@@ -78,7 +86,12 @@ class Projections(nn.Module):
         if spec.qk_norm == "rms":
             self.q_norm, self.k_norm = RMSNorm(self.width), RMSNorm(self.width)
         self.out = ResidualLinear(self.heads * self.width, dim, bias=False)
-        self.select_backend(torch.get_default_device())
+        here = torch.get_default_device()
+        if spec.backend != "auto" and (why := refuses(spec.backend, spec, here)):
+            # a model is made on the CPU, and may move to where its backend runs
+            self.backend, self.backend_why, self.attend = spec.backend, why, at_call(spec)
+        else:
+            self.select_backend(here)
 
     def select_backend(self, device: torch.device | str) -> None:
         """Choose again what computes the softmax, for a module that moves to `device`.

@@ -91,10 +91,11 @@ def test_on_cuda_flex_runs_where_triton_is(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("backend", "reason"), [("flex", "no backward pass"), ("xformers", "no operators for")]
 )
-def test_a_backend_that_cannot_run_is_refused_when_built(backend: str, reason: str) -> None:
+def test_a_backend_that_cannot_run_is_refused_where_it_is_called(backend: str, reason: str) -> None:
     spec = AttentionSpec(backend=backend)  # pyright: ignore[reportArgumentType]
+    attention = CausalAttention(spec, 16, window_len=None, rope=True)  # it may move to a GPU
     with pytest.raises(ValueError, match=f"backend: {backend} cannot run on cpu: it has {reason}"):
-        CausalAttention(spec, 16, window_len=None, rope=True)
+        attention(torch.zeros(1, 3, 16), attention.start(1))
 
 
 def test_dropout_acts_in_training_only() -> None:
