@@ -71,6 +71,6 @@ def test_the_operator_of_the_loop_is_well_formed() -> None:
     leaves = [t.detach().clone().requires_grad_(t.is_floating_point()) for t in tensors]
     torch.library.opcheck(
         torch.ops.playground.chunk_loop,
-        (leaves, scan.loops[False], True),
+        (leaves, scan.loops[False], True, None),
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )

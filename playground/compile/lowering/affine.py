@@ -159,7 +159,8 @@ class AffineScan:
         move = self._retained(f, X)
         if by_state is not None:
             move = move - self._writes(f, X, by_state)
-        return solved, Moves(move, self._writes(f, X, fixed))
+        write = self._writes(f, X, fixed)
+        return solved, Moves(move.to(X.dtype), write.to(X.dtype))  # autocast lowers products
 
     def solve(self, x: Lanes, slow: Leaves, target: Tensor | None) -> Solved:
         """What tokens write, whatever the state they meet."""

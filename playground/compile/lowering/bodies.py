@@ -91,7 +91,8 @@ class Body:
 
     def _graph(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Run:
         layout = tuple((t.shape, t.stride(), t.dtype) for t in (*inputs, *outputs))
-        key = (torch.is_inference_mode_enabled(), inputs[0].device, layout)
+        lowered = torch.is_autocast_enabled(inputs[0].device.type)
+        key = (torch.is_inference_mode_enabled(), lowered, inputs[0].device, layout)
         if key not in self._graphs:
             graph = trace(self.function, inputs)
             self._graphs[key] = torch.compile(

@@ -47,10 +47,16 @@ class LoopScan:
         tokens = wire.tokens_list(inputs, self.rule.rates(inputs), state)
         tensors = [*carry, *opens, *fixed, *tokens, state.position]
         keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        y, *after = chunk_loop(tensors, loop, keep)
+        y, *after = chunk_loop(tensors, loop, keep, loop_factors(inputs.q.device.type))
         rest = iter(after)
         found = wire.open_of(wire.carry_of(rest), rest)
         return y.to(inputs.v.dtype), wire.state_of(found, state, inputs)
+
+
+def loop_factors(kind: str) -> torch.dtype | None:
+    """The type of factors inside the loop: autocast's on a GPU; a CPU is slower with bf16."""
+    lowered = kind == "cuda" and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if lowered else None
 
 
 def _refuses(rule: AbstractMemoryRule, target: Target) -> str:

@@ -18,26 +18,36 @@ _EXCLUDED = torch._C._dispatch_tls_local_exclude_set()
 
 
 @contextmanager
-def _as_outside() -> Iterator[None]:
+def _as_outside(kind: str, factors: torch.dtype | None) -> Iterator[None]:
     """Run as if called from the top: no autograd, and torch.func at work.
 
     Under a dispatch mode (torch.compile enters one at the first call of an operator) torch.func is
-    switched off for what an operator does inside, and our bodies take gradients there.
+    switched off for what an operator does inside, and our bodies take gradients there. Nor does
+    autocast reach what a compiled model or a backward pass calls, so it is told, and opened here.
+
+    Args:
+        kind: of the device.
+        factors: of products; None for the tensors' own.
     """
-    with torch.no_grad(), torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED):
+    lowered = torch.autocast(kind, dtype=factors, enabled=factors is not None)
+    with torch.no_grad(), lowered, torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED):
         yield
 
 
 @torch.library.custom_op("playground::chunk_loop", mutates_args=())
-def chunk_loop(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]:
+def chunk_loop(
+    tensors: Sequence[Tensor], loop: str, keep: bool, factors: torch.dtype | None
+) -> list[Tensor]:
     """[y, carry and open parts after the last token..., what is kept...] of `LOOPS[loop]`."""
-    with _as_outside():
+    with _as_outside(tensors[0].device.type, factors):
         y, after, kept = LOOPS[loop].forward([t.detach() for t in tensors], keep)
         return [y, *(t.clone() for t in after), *kept]
 
 
 @chunk_loop.register_fake
-def _(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]:
+def _(
+    tensors: Sequence[Tensor], loop: str, keep: bool, factors: torch.dtype | None
+) -> list[Tensor]:
     machine = LOOPS[loop]
     carry, opens, _, tokens = machine.groups.split(tensors)
     length = tokens[0].shape[1]
@@ -48,10 +58,14 @@ def _(tensors: Sequence[Tensor], loop: str, keep: bool) -> list[Tensor]:
 
 @torch.library.custom_op("playground::chunk_loop_backward", mutates_args=())
 def chunk_loop_backward(
-    tensors: Sequence[Tensor], kept: Sequence[Tensor], grads: Sequence[Tensor], loop: str
+    tensors: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    loop: str,
+    factors: torch.dtype | None,
 ) -> list[Tensor]:
     """Gradients to the floating tensors of the flat list, the position left out."""
-    with _as_outside():
+    with _as_outside(tensors[0].device.type, factors):
         machine = LOOPS[loop]
         found = machine.backward(
             [t.detach() for t in tensors], list(kept), grads[0], list(grads[1:])
@@ -61,13 +75,17 @@ def chunk_loop_backward(
 
 @chunk_loop_backward.register_fake
 def _(
-    tensors: Sequence[Tensor], kept: Sequence[Tensor], grads: Sequence[Tensor], loop: str
+    tensors: Sequence[Tensor],
+    kept: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    loop: str,
+    factors: torch.dtype | None,
 ) -> list[Tensor]:
     return [t.new_empty(t.shape) for t in tensors if t.is_floating_point()]
 
 
 def _setup(ctx, inputs, output) -> None:
-    tensors, ctx.loop, keep = inputs
+    tensors, ctx.loop, keep, ctx.factors = inputs
     ctx.set_materialize_grads(False)  # nobody asks for gradients to what is kept
     assert keep, "chunk_loop: gradients need keep=True"
     machine = LOOPS[ctx.loop]
@@ -86,14 +104,14 @@ def _backward(ctx, grads):
         tensors[0].new_zeros(shape, dtype=dtype) if g is None else g.contiguous()
         for g, (shape, dtype) in zip(grads, shapes, strict=False)
     ]
-    found = iter(chunk_loop_backward(tensors, kept, full, ctx.loop))
-    return [next(found) if t.is_floating_point() else None for t in tensors], None, None
+    found = iter(chunk_loop_backward(tensors, kept, full, ctx.loop, ctx.factors))
+    return [next(found) if t.is_floating_point() else None for t in tensors], None, None, None
 
 
 torch.library.register_autograd("playground::chunk_loop", _backward, setup_context=_setup)
 
 
-def _replicas(info, axes, tensors, loop: str, keep: bool):
+def _replicas(info, axes, tensors, loop: str, keep: bool, factors: torch.dtype | None):
     """Replicas are more sequences: every tensor of the flat list has a batch axis."""
     size, groups = info.batch_size, LOOPS[loop].groups
     gates = groups.carry + groups.open + groups.fixed + 3  # [G, B, T, H]; the others [B, ...]
@@ -103,7 +121,7 @@ def _replicas(info, axes, tensors, loop: str, keep: bool):
     ]
     # inside vmap a tensor does not say that it needs gradients
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in merged)
-    found, after = chunk_loop(merged, loop, keep), 1 + groups.carry + groups.open
+    found, after = chunk_loop(merged, loop, keep, factors), 1 + groups.carry + groups.open
     places = [int(i >= after) for i in range(len(found))]  # what is kept has an axis of runs first
     apart = [t.unflatten(at, (size, -1)) for t, at in zip(found, places, strict=True)]
     return apart, places
