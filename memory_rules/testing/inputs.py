@@ -1,7 +1,7 @@
 """Random inputs for a rule: unit queries and keys, normal values, gates inside their ranges."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,6 +30,7 @@ def make_inputs(
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
     gates: Gates = "random",
+    device: torch.device | str = "cpu",
 ) -> Inputs:
     """Inputs of a scan, a function of the arguments alone.
 
@@ -41,25 +42,29 @@ def make_inputs(
         dim: width of a head, of keys and of values.
         dtype: of everything; gates are at least fp32, as a block makes them.
         seed: of a generator of its own.
-        gates: random, anywhere in the range; extreme, one of EXTREMES of the range; default,
-            around the starting value; low, the lower end.
+        gates: random, anywhere in the range; extreme, one of EXTREMES of it; default, around the
+            starting value; low, the lower end.
+        device: where they are drawn and lie.
     """
-    g = torch.Generator().manual_seed(seed)
-
-    q, k, v = (torch.randn(B, T, H, dim, generator=g, dtype=torch.float64) for _ in range(3))
+    g = torch.Generator(device).manual_seed(seed)
+    q, k, v = (normal((B, T, H, dim), g) for _ in range(3))
     shapes = {n: rule.shapes(dim)[n] for n in rule.writes(dim)}
     made = {
         name: {n: _gate(gate, shape, (B, T, H), gates, g) for n, shape in shapes.items()}
         for name, gate in rule.gates.items()
     }
-    at_least = torch.promote_types(dtype, torch.float32)
     return Inputs(
         q=F.normalize(q, dim=-1).to(dtype),
         k=F.normalize(k, dim=-1).to(dtype),
         v=v.to(dtype),
-        gates=TensorDict(made, batch_size=[B, T]).to(at_least),
+        gates=TensorDict(made, batch_size=[B, T]).to(torch.promote_types(dtype, torch.float32)),
         batch_size=[B, T],
     )
+
+
+def normal(shape: Sequence[int], g: torch.Generator) -> Tensor:
+    """Standard normal numbers in fp64, where the generator is."""
+    return torch.randn(*shape, generator=g, dtype=torch.float64, device=g.device)
 
 
 def _gate(
@@ -75,15 +80,15 @@ def _gate(
     shape = shape if gate.width is None else (*shape, gate.width)
     endless = math.isinf(gate.high)
     if how == "default":
-        logits = gate.logit + 0.5 * torch.randn(shape, generator=g, dtype=torch.float64)
+        logits = gate.logit + 0.5 * normal(shape, g)
         share = F.softplus(logits) if endless else torch.sigmoid(logits)
     elif how == "random":
-        share = torch.rand(shape, generator=g, dtype=torch.float64)
+        share = torch.rand(shape, generator=g, dtype=torch.float64, device=g.device)
     elif how == "extreme":
-        at = torch.randint(len(EXTREMES), shape, generator=g)
-        share = torch.tensor(EXTREMES, dtype=torch.float64)[at]
+        at = torch.randint(len(EXTREMES), shape, generator=g, device=g.device)
+        share = torch.tensor(EXTREMES, dtype=torch.float64, device=g.device)[at]
     else:
-        share = torch.zeros(shape, dtype=torch.float64)
+        share = torch.zeros(shape, dtype=torch.float64, device=g.device)
     values = gate.low + share * (1.0 if endless else gate.high - gate.low)
     return values.expand(B, T, *shape[2:]).clone()
 
@@ -95,15 +100,12 @@ def fresh_weights(
     dim: int = 4,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Starting weights [H, d_in, d_out] of variance 1 / d_in, and slow vectors near 0."""
-    g = torch.Generator().manual_seed(seed + 7919)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=g, dtype=torch.float64).to(dtype)
-
-    weights = {n: normal(H, i, o) / i**0.5 for n, (i, o) in rule.shapes(dim).items()}
-    slow = {n: 0.1 * normal(H, width) for n, width in rule.slow_shapes(dim).items()}
+    g = torch.Generator(device).manual_seed(seed + 7919)
+    weights = {n: normal((H, i, o), g).to(dtype) / i**0.5 for n, (i, o) in rule.shapes(dim).items()}
+    slow = {n: 0.1 * normal((H, size), g).to(dtype) for n, size in rule.slow_shapes(dim).items()}
     return weights, slow
 
 
@@ -184,8 +186,9 @@ def make_case(
     dim: int = 4,
     seed: int = 0,
     gates: Gates = "random",
+    device: torch.device | str = "cpu",
 ) -> Case:
     """A case in float64."""
-    weights, slow = fresh_weights(rule, H=H, dim=dim, seed=seed)
-    inputs = make_inputs(rule, B=B, T=T, H=H, dim=dim, seed=seed, gates=gates)
+    weights, slow = fresh_weights(rule, H=H, dim=dim, seed=seed, device=device)
+    inputs = make_inputs(rule, B=B, T=T, H=H, dim=dim, seed=seed, gates=gates, device=device)
     return Case(rule=rule, weights=weights, slow=slow, inputs=inputs)

@@ -15,7 +15,7 @@ from torch import Tensor
 from memory_rules import AbstractGradientRule, AbstractMemoryRule, Scan, recurrent
 from memory_rules.testing import Case
 from playground.bench.inputs import DTYPES, GateScale, Shape, make_problem
-from playground.bench.work import forward_backward
+from playground.bench.work import at_precision, forward_backward
 from playground.compile import classify
 from playground.compile.lowering.affine import SCALAR_LENGTH
 
@@ -63,16 +63,16 @@ def check_scan(
         scan: how; compiled bodies are the ones that will be timed, since only T differs.
         shape: its batch, heads, width and dtype are kept.
         scale: of the gates.
-        device: where the scan runs; the oracle runs on the CPU.
+        device: where the scan and the recurrence run.
         gradients: whether gradients to every leaf are compared too.
         tolerance: the largest relative error; None for a multiple of the recurrence's own.
     """
     small = replace(shape, length=min(shape.length, 2 * _chunk(rule) + 3))
-    case = make_problem(rule, small, scale=scale)
-    exact = _results(recurrent, case.to(torch.float64), gradients)
-    plain = _results(recurrent, case, gradients)
-    found = _results(scan, _moved(case, device), gradients)
-    return judge(exact, plain, found, DTYPES[shape.dtype], tolerance)
+    case, dtype = make_problem(rule, small, scale=scale, device=device), DTYPES[shape.dtype]
+    exact = results(recurrent, case.to(torch.float64), gradients)
+    plain = results(at_precision(recurrent, dtype, device), case, gradients)
+    found = results(at_precision(scan, dtype, device), case, gradients)
+    return judge(exact, plain, found, dtype, tolerance)
 
 
 def judge(
@@ -81,6 +81,7 @@ def judge(
     found: Results,
     dtype: torch.dtype,
     tolerance: float | None = None,
+    times: float = ALLOWED,
 ) -> Gate:
     """The worst of what was found against what is exact, each tensor by its norm.
 
@@ -89,8 +90,9 @@ def judge(
         plain: what the recurrence finds at the precision that is timed.
         found: what is judged.
         dtype: of that precision.
-        tolerance: the largest relative error; None for ALLOWED times the error of `plain`: of the
-            same tensor, or that of its middle tensor, since a small one may be right by luck.
+        tolerance: the largest relative error; None for `times` the error of `plain`: of the same
+            tensor, or that of its middle tensor, since a small one may be right by luck.
+        times: see `tolerance`.
     """
     typical = median(_apart(plain[n], w) / max(w.norm().item(), 1e-30) for n, w in exact.items())
     least = max(SLACK * torch.finfo(dtype).eps, typical)
@@ -99,7 +101,7 @@ def judge(
         norm, off = want.norm().item(), _apart(found[name], want)
         allowed = (tolerance or 0.0) * norm
         if tolerance is None:
-            allowed = ALLOWED * max(_apart(plain[name], want), least * norm)
+            allowed = times * max(_apart(plain[name], want), least * norm)
         share = off / max(allowed, 1e-30)
         if not share <= worst.error:  # also true for NaN
             relative = off / max(norm, 1e-30)
@@ -110,7 +112,7 @@ def judge(
 
 
 def _apart(found: Tensor, want: Tensor) -> float:
-    return (found.cpu().double() - want).norm().item()
+    return (found.to(want) - want).norm().item()
 
 
 def _chunk(rule: AbstractMemoryRule) -> int:
@@ -119,11 +121,7 @@ def _chunk(rule: AbstractMemoryRule) -> int:
     return SCALAR_LENGTH
 
 
-def _moved(case: Case, device: torch.device | str) -> Case:
-    return case.with_leaves({n: x.to(device) for n, x in case.leaves().items()})
-
-
-def _results(scan: Scan, case: Case, gradients: bool) -> dict[str, Tensor]:
+def results(scan: Scan, case: Case, gradients: bool) -> dict[str, Tensor]:
     """Outputs, memory after the last token, and gradients, by name."""
     with torch.no_grad():
         y, state = scan(case.rule, case.state(), case.inputs)

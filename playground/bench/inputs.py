@@ -14,6 +14,7 @@ from torch import Tensor
 
 from memory_rules import AbstractMemoryRule
 from memory_rules.testing import Case, make_case
+from memory_rules.testing.inputs import normal
 
 GateScale = Literal["default", "strong", "weak"]
 SCALES: tuple[GateScale, ...] = ("default", "strong", "weak")
@@ -67,12 +68,12 @@ def make_problem(
         shape: sizes and precision.
         scale: default, around the gates' starting values; strong, where about nine tenths of the
             memory are forgotten per token; weak, where almost nothing is.
-        device: where its tensors lie.
+        device: where its tensors are drawn and lie.
         seed: of its own generator.
     """
     sizes = {"B": shape.batch, "T": shape.length, "H": shape.heads, "dim": shape.width}
-    case = make_case(rule, **sizes, seed=seed, gates="default")
-    generator = torch.Generator().manual_seed(seed + 104729)
+    case = make_case(rule, **sizes, seed=seed, gates="default", device=device)
+    generator = torch.Generator(device).manual_seed(seed + 104729)
     forget, momentum = SHIFTS[scale]
     gates: dict[str, TensorDict] = {}
     for name, of in case.inputs.gates.items():
@@ -88,7 +89,7 @@ def make_problem(
         gates[name] = TensorDict(made, batch_size=of.batch_size)
     inputs = case.inputs.replace(gates=TensorDict(gates, batch_size=case.inputs.batch_size))
     moved = replace(case, inputs=inputs).to(DTYPES[shape.dtype])
-    leaves = {n: x.to(device).contiguous() for n, x in moved.leaves().items()}
+    leaves = {n: x.contiguous() for n, x in moved.leaves().items()}
     return moved.with_leaves(leaves)
 
 
@@ -97,4 +98,4 @@ def _normal(like: Tensor, constant: bool, generator: torch.Generator) -> Tensor:
     size = list(like.shape)
     if constant:
         size[1] = 1
-    return torch.randn(size, generator=generator, dtype=torch.float64).expand(like.shape)
+    return normal(size, generator).expand(like.shape)

@@ -1,7 +1,8 @@
 """The gate of a whole model: its logits and gradients, or those of a stream, are right.
 
-They are held to the same model in fp64, every memory run token by token, nothing compiled, on the
-CPU. What is allowed is a multiple of the error that the recurrence makes at the precision timed.
+They are held to the same model in fp64, every memory run token by token or, where that has no room,
+in chunks, nothing compiled. What is allowed is a multiple of the error that this makes at the
+precision timed.
 """
 
 import copy
@@ -15,7 +16,7 @@ from playground.bench.gate import Gate, Results, judge
 from playground.bench.inputs import DTYPES, Dtype, Shape
 from playground.bench.model_work import ModelWork
 from playground.bench.work import Mode
-from playground.compile import build
+from playground.compile import compile as compile_model
 from playground.spec import ModelSpec
 from playground.train import period
 
@@ -29,11 +30,22 @@ class ModelOracle:
         spec: the model.
         shape: batch, length and dtype of what is timed. On calls of more than WHOLE tokens two
             sequences of two periods and a bit are checked; the bodies are the same.
-        tolerance: the largest relative error; None for a multiple of the recurrence's own.
+        tolerance: the largest relative error; None for a multiple of that of plain PyTorch.
+        against: the lowering of every memory.
+        device: where the oracle runs.
     """
 
-    def __init__(self, spec: ModelSpec, shape: Shape, tolerance: float | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        shape: Shape,
+        tolerance: float | None = None,
+        *,
+        against: str = "recurrent",
+        device: str = "cpu",
+    ) -> None:
         self.spec, self.tolerance = spec, tolerance
+        self.against, self.device = against, device
         self.dtype: Dtype = shape.dtype
         short = replace(
             shape,
@@ -53,7 +65,7 @@ class ModelOracle:
 
     @cached_property
     def whole(self) -> tuple[Results, Results]:
-        """Logits and gradients: in fp64, and by the recurrence at the precision timed."""
+        """Logits and gradients: in fp64, and by the same form at the precision timed."""
         exact, plain = self._oracles()
         return whole_results(exact, True), whole_results(plain, True)
 
@@ -64,9 +76,10 @@ class ModelOracle:
         return stream_results(exact), stream_results(plain)
 
     def _oracles(self) -> tuple[ModelWork, ModelWork]:
-        plain = build(self.spec, lowering="recurrent")
+        target = {"device": self.device, "compile": False, "seed": 0}
+        plain = compile_model(self.spec, lowering=self.against, **target)
         exact = copy.deepcopy(plain).double()
-        return self._work(exact, "cpu", exact=True), self._work(plain, "cpu")
+        return self._work(exact, self.device, exact=True), self._work(plain, self.device)
 
     def _work(self, model: nn.Module, device: str, exact: bool = False) -> ModelWork:
         timed = model.double() if self.dtype == "fp64" else model

@@ -12,6 +12,8 @@ from playground.bench.cell import Cell, Group, Prepared
 from playground.bench.inputs import Shape
 from playground.bench.model_gate import ModelOracle
 from playground.bench.model_work import ModelWork
+from playground.bench.peers.base import missing, refused_cell
+from playground.bench.peers.fla import with_fla
 from playground.bench.row import Cost
 from playground.bench.rules import BACKWARD, PATHS, interpreted
 from playground.bench.work import Mode
@@ -35,17 +37,32 @@ class ModelBench:
     mode: Mode
     oracle: ModelOracle
     device: str = "cpu"
+    peers: tuple[str, ...] = ()
 
     def group(self, paths: tuple[str, ...]) -> Group:
-        """The group of these paths."""
+        """The group of these paths, and of peers that can take a model's memories."""
         return Group(
             kind="model",
             what=self.name,
             mode=self.mode,
             shape=self.shape,
             cost=self.cost(),
-            cells=tuple(self.cell(path) for path in paths),
+            cells=(*(self.cell(path) for path in paths), *self._peer_cells()),
         )
+
+    def _peer_cells(self) -> tuple[Cell, ...]:
+        rules = [b.memory.rule for b in self.spec.blocks() if hasattr(b, "memory")]  # pyright: ignore
+        if "fla" not in self.peers or not rules or any(r.kind != "gated_delta" for r in rules):
+            return ()
+        path, why = "peer: fla", missing("fla")
+        if self.device != "cuda":
+            why = f"fla-core needs CUDA, target is {self.device}"
+
+        def prepare() -> Prepared:
+            found = compile_model(self.spec, device=self.device, lowering="chunked", seed=0)
+            return self.prepared(with_fla(found), True)
+
+        return (refused_cell(path, why) if why else Cell(path=path, prepare=prepare),)
 
     def cell(self, path: str) -> Cell:
         """The cell of one path; a lowering that refuses says so when it is prepared."""

@@ -9,9 +9,9 @@ import torch
 from memory_rules import AbstractMemoryRule, Scan
 from playground.bench.cell import Cell, Group, Prepared
 from playground.bench.gate import check_scan
-from playground.bench.inputs import GateScale, Shape, make_problem
+from playground.bench.inputs import DTYPES, GateScale, Shape, make_problem
 from playground.bench.row import Cost
-from playground.bench.work import Mode, one_by_one, with_context, work
+from playground.bench.work import Mode, at_precision, one_by_one, with_context, work
 from playground.compile import LOWERINGS, Lowering, Target, classify
 from playground.compile.rule_flops import rule_flops
 
@@ -88,7 +88,8 @@ class RuleWork:
                 tolerance=self.tolerance,
             )
 
-        run = work(self.mode, scan, problem)
+        timed = at_precision(scan, DTYPES[self.shape.dtype], self.device)
+        run = work(self.mode, timed, problem)
         return Prepared(run=run, check=check, ran=lambda: {"scan": ran}, compiled=compiled)
 
     def cost(self) -> Cost:

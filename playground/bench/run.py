@@ -62,7 +62,13 @@ def _model_groups(spec: BenchSpec, name: str, device: str) -> Iterator[Group]:
         for batch, length, dtype in product(found.batch, found.length, found.dtype)
     ]
     for shape in dict.fromkeys(sizes):
-        oracle = ModelOracle(spec.models[name], shape, _tolerance(spec))
+        oracle = ModelOracle(
+            spec.models[name],
+            shape,
+            _tolerance(spec),
+            against=spec.check.against,
+            device=device,
+        )
         for mode in spec.modes:
             bench = ModelBench(
                 name=name,
@@ -71,6 +77,7 @@ def _model_groups(spec: BenchSpec, name: str, device: str) -> Iterator[Group]:
                 mode=mode,
                 oracle=oracle,
                 device=device,
+                peers=spec.peers,
             )
             yield bench.group(spec.paths)
 

@@ -28,12 +28,25 @@ def forward_backward(scan: Scan, case: Case) -> Callable[[], tuple[Tensor, ...]]
     """The scan and the gradients of its outputs to tokens, gates and weights, by leaf."""
     leaves = {n: x.detach().clone().requires_grad_() for n, x in case.leaves().items()}
     tracked, wanted = case.with_leaves(leaves), list(leaves.values())
-    towards = torch.randn(case.inputs.v.shape, generator=torch.Generator().manual_seed(3))
-    towards = towards.to(case.inputs.v)
+    v = case.inputs.v
+    generator = torch.Generator(v.device).manual_seed(3)
+    towards = torch.randn(v.shape, generator=generator, device=v.device).to(v.dtype)
 
     def run() -> tuple[Tensor, ...]:
         y, _ = scan(tracked.rule, tracked.state(), tracked.inputs)
         return torch.autograd.grad(y, wanted, towards, allow_unused=True, materialize_grads=True)
+
+    return run
+
+
+def at_precision(scan: Scan, dtype: torch.dtype, device: torch.device | str) -> Scan:
+    """The scan as a model of that precision calls it: under autocast where it is bf16."""
+    if dtype != torch.bfloat16:
+        return scan
+
+    def run(rule: AbstractMemoryRule, state: State, inputs: Inputs) -> tuple[Tensor, State]:
+        with torch.autocast(torch.device(device).type, dtype=dtype):
+            return scan(rule, state, inputs)
 
     return run
 

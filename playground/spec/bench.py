@@ -54,8 +54,9 @@ class ShapesSpec:
 class CheckSpec:
     """The gate before a time: no number without it."""
 
-    against: Literal["recurrent"] = "recurrent"  # token by token, in fp64
-    # auto: 8 times the error of the recurrence itself at the precision that is timed; or the
+    # in fp64: token by token; or, for models whose states of every token have no room, in chunks
+    against: Literal["recurrent", "chunked"] = "recurrent"
+    # auto: 8 times the error that this form makes at the precision that is timed; or the
     # largest relative error (of outputs, states and gradients, each by its norm)
     tolerance: float | Literal["auto"] = "auto"
 

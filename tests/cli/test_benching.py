@@ -16,6 +16,8 @@ SMALL = (
     "shapes={batch: [1], length: [8], heads: [1], width: [8]}",
     "repeats=2",
     "warmup=0",
+    "baseline=eager",
+    "peers=[]",
     "device=cpu",
 )
 
@@ -32,7 +34,7 @@ def small_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.stem)
 def test_every_bench_of_the_project_runs(spec: Path, tmp_path: Path, capsys: Capture) -> None:
     models = load(spec).models  # pyright: ignore[reportAttributeAccessIssue]
-    small = [f"models.{name}.{size}" for name in models for size in ("dim=8", "depth=1")]
+    small = [f"models.{name}.{size}" for name in models for size in ("dim=32", "depth=1")]
     said = call(capsys, "bench", spec, *SMALL, *small, "--out", tmp_path, "--json")
     assert said.code == 0, said.err
     found = json.loads(said.out)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blocks.memory import MemoryLayer
 from memory_rules import AbstractGradientRule, AbstractMemoryRule, Inputs, State
 from playground.bench.cell import Cell, Prepared
 from playground.bench.peers.base import missing, refused_cell
@@ -91,6 +92,7 @@ class FlaScan:
 
     def __init__(self, op: Op, family: Family, decay: str) -> None:
         self.op, self.family, self.decay = op, family, decay
+        self.plain: bool | None = None  # whether every step is 1, looked at in the first call
 
     def __call__(
         self, rule: AbstractMemoryRule, state: State, inputs: Inputs
@@ -99,16 +101,22 @@ class FlaScan:
         assert isinstance(rule, AbstractGradientRule)
         (name,) = state.memory.keys()
         rates = rule.rates(inputs)
-        lr, keep, v, told = rates.lr[name], rates.keep[name], inputs.v, dict[str, Any]()
+        lr, keep, told = rates.lr[name], rates.keep[name], dict[str, Any]()
+        kind = inputs.q.device.type
+        lowered = torch.is_autocast_enabled(kind)
+        dtype = torch.get_autocast_dtype(kind) if lowered else inputs.v.dtype
+        q, k, v = (t.to(dtype) for t in (inputs.q, inputs.k, inputs.v))
         if self.family.corrects:
             told["beta"] = (2.0 * lr).to(v.dtype)
         else:
-            v = (v * lr.unsqueeze(-1)).to(v.dtype)
+            if self.plain is None:
+                self.plain = bool((lr == 1).all())
+            v = v if self.plain else (v * lr.unsqueeze(-1)).to(v.dtype)
         if self.decay:
-            told[self.decay] = torch.log(keep + SMALLEST)
+            told[self.decay] = torch.log(keep.float() + SMALLEST)
         y, last = self.op(
-            inputs.q,
-            inputs.k,
+            q,
+            k,
             v,
             scale=1.0,
             initial_state=state.memory[name].contiguous(),
@@ -118,7 +126,17 @@ class FlaScan:
         memory = state.memory.clone(recurse=False)
         memory[name] = last
         position = state.position + inputs.batch_size[1]
-        return y, state.replace(memory=memory, position=position)
+        return y.to(inputs.v.dtype), state.replace(memory=memory, position=position)
+
+
+def with_fla(model: Any) -> Any:
+    """A model whose memories, all gated delta rules, are run by fla's kernels; for whole calls."""
+    from playground.bench.peers.fla_op import gated_delta
+
+    for module in model.modules():
+        if isinstance(module, MemoryLayer):
+            module.scan = FlaScan(gated_delta, GATED, "g")
+    return model
 
 
 def cells(work: RuleWork) -> Sequence[Cell]:
