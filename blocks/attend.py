@@ -115,7 +115,8 @@ def xformers_takes(q: Tensor, *, padded: bool) -> bool:
 
 def takes_windows(backend: Backend, q: Tensor, *, padded: bool) -> bool:
     """Whether a backend takes a long call within a window as it is; the others want it in folds."""
-    return backend == "flex" or (backend == "xformers" and xformers_takes(q, padded=padded))
+    flex = backend == "flex" and type_of(q) != torch.float64  # which goes to sdpa
+    return flex or (backend == "xformers" and xformers_takes(q, padded=padded))
 
 
 def type_of(x: Tensor) -> torch.dtype:

@@ -87,8 +87,11 @@ class Projections(nn.Module):
             self.q_norm, self.k_norm = RMSNorm(self.width), RMSNorm(self.width)
         self.out = ResidualLinear(self.heads * self.width, dim, bias=False)
         here = torch.get_default_device()
-        if spec.backend != "auto" and (why := refuses(spec.backend, spec, here)):
-            # a model is made on the CPU, and may move to where its backend runs
+        if (
+            spec.backend != "auto"
+            and (why := refuses(spec.backend, spec, here))
+            and not refuses(spec.backend, spec, torch.device("cuda"))
+        ):  # a model is made on the CPU, and may move to where its backend runs
             self.backend, self.backend_why, self.attend = spec.backend, why, at_call(spec)
         else:
             self.select_backend(here)

@@ -37,8 +37,17 @@ def wrong_on(capability: int) -> str:
     other = _packaged()
     if other is not None and "TRITON_PTXAS_PATH" not in os.environ:
         os.environ["TRITON_PTXAS_PATH"] = str(other)
+        _forget_version()
         return wrong_on(capability)
     return f"ptxas {version} assembles products on Hopper wrongly: {FIX}"
+
+
+def _forget_version() -> None:
+    """What Triton has kept of the other's version: it is in the names of cached programs."""
+    from triton.backends.nvidia import compiler
+
+    for kept in (compiler.get_ptxas_version, compiler.CUDABackend.hash):
+        kept.cache_clear()
 
 
 def _number(version: str) -> tuple[int, ...]:

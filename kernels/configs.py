@@ -1,4 +1,4 @@
-"""How kernels are started: one literal table, found ahead of time, never searched at run time.
+"""How kernels are started: literal tables, found ahead of time, never searched at run time.
 
 An entry is for a kernel at a width and a chunk length on a GPU; ANY stands for all of them. What an
 entry leaves out is said by the next one that is less specific, and last by `Config` itself.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 ANY = None
 STAGES = 1  # of loads ahead of products: registers are what these kernels are short of
-Key = tuple[str, int | None, int | None, int | None]
+Key = tuple[str, int | None, int | None, int | None, bool | None]
 
 
 class Config(NamedTuple):
@@ -25,29 +25,42 @@ class Config(NamedTuple):
     block: int = 32
 
 
-# kernel (ANY is ""), side of the tile that holds a head, chunk length, major capability of the GPU
+# kernel (ANY is ""), side of the tile that holds a head, chunk length, major capability of the GPU,
+# whether factors have 32 bits or more
 CONFIGS: dict[Key, dict[str, int]] = {
-    ("", 64, ANY, ANY): {"warps": 8},
-    ("", 128, ANY, ANY): {"warps": 8},
-    ("", 256, ANY, ANY): {"warps": 8},
+    ("", 64, ANY, ANY, ANY): {"warps": 8},
+    ("", 128, ANY, ANY, ANY): {"warps": 8},
+    ("", 256, ANY, ANY, ANY): {"warps": 8},
     # gate_filter
-    ("filter_fwd", ANY, ANY, ANY): {"block": 4},
-    ("filter_bwd", ANY, ANY, ANY): {"block": 4},
+    ("filter_fwd", ANY, ANY, ANY, ANY): {"block": 4},
+    ("filter_bwd", ANY, ANY, ANY, ANY): {"block": 4},
     # channel_filter
-    ("channels_fwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
-    ("channels_bwd", ANY, ANY, ANY): {"warps": 4, "block": 1},
+    ("channels_fwd", ANY, ANY, ANY, ANY): {"warps": 4, "block": 1},
+    ("channels_bwd", ANY, ANY, ANY, ANY): {"warps": 4, "block": 1},
     # weighted_scan
-    ("weighted_states_fwd", ANY, ANY, 8): {"block": 16},
-    ("weighted_states_fwd", 128, ANY, 10): {"warps": 4},
-    ("weighted_states_bwd", ANY, ANY, 8): {"block": 16},
+    ("weighted_states_fwd", ANY, ANY, 8, ANY): {"block": 16},
+    ("weighted_states_fwd", 128, ANY, 10, ANY): {"warps": 4},
+    ("weighted_states_bwd", ANY, ANY, 8, ANY): {"block": 16},
     # chunk_scan
-    ("states_bwd", ANY, ANY, 8): {"block": 16},
-    ("writes_bwd", ANY, ANY, 8): {"block": 16},
-    ("reads_bwd", ANY, ANY, 10): {"block": 16},
+    ("states_bwd", ANY, ANY, 8, ANY): {"block": 16},
+    ("writes_bwd", ANY, ANY, 8, ANY): {"block": 16},
+    ("reads_bwd", ANY, ANY, 10, ANY): {"block": 16},
+    ("reads_fwd", 32, ANY, 8, True): {"warps": 8, "block": 16},
+    ("states_bwd", 16, ANY, 8, True): {"warps": 8, "block": 16},
+    ("states_bwd", 64, ANY, 8, True): {"warps": 4, "block": 16},
+    ("states_bwd", 16, ANY, 9, True): {"warps": 8, "block": 16},
+    ("states_bwd", 32, ANY, 9, False): {"warps": 8, "block": 32},
+    ("states_bwd", 128, ANY, 9, False): {"warps": 8, "block": 16},
+    ("states_fwd", 32, ANY, 8, True): {"warps": 8, "block": 16},
+    ("states_fwd", 64, ANY, 8, True): {"warps": 8, "block": 16},
+    ("states_fwd", 128, ANY, 8, True): {"warps": 8, "block": 16},
+    ("states_fwd", 32, ANY, 9, True): {"warps": 8, "block": 16},
+    ("states_fwd", 64, ANY, 9, True): {"warps": 4, "block": 32},
+    ("writes_bwd", 128, ANY, 9, True): {"warps": 8, "block": 16},
 }
 
 
-def config_of(kernel: str, width: int, chunk: int, capability: int) -> Config:
+def config_of(kernel: str, width: int, chunk: int, capability: int, wide: bool) -> Config:
     """The configuration of a kernel.
 
     Args:
@@ -55,10 +68,11 @@ def config_of(kernel: str, width: int, chunk: int, capability: int) -> Config:
         width: the side of the tile that holds a head; 0 where there is none.
         chunk: tokens of a chunk.
         capability: major, of the GPU.
+        wide: whether factors of products have 32 bits or more.
     """
     found: dict[str, int] = {}
-    names, of_width, of_chunk = ("", kernel), (ANY, width), (ANY, chunk)
-    for key in product(names, of_width, of_chunk, (ANY, capability)):  # least specific first
+    each = (ANY, width), (ANY, chunk), (ANY, capability), (ANY, wide)
+    for key in product(("", kernel), *each):  # least specific first
         found |= CONFIGS.get(key, {})
     return Config(**found)
 
@@ -72,7 +86,7 @@ class Blocks(NamedTuple):
     stages: int
 
 
-# kernel, side of the tile that holds keys; measured on an H200, docs/log.md
+# kernel, side of the tile that holds keys; measured on an H200
 BLOCKS: dict[tuple[str, int | None], dict[str, int]] = {
     ("decay_states_fwd", ANY): {"stages": 3},
     ("decay_states_fwd solved", 256): {"V": 32, "warps": 8},

@@ -15,7 +15,7 @@ from torch import Tensor
 from kernels import decay_scan_kernels as programs
 from kernels.launch import check_types
 from kernels.replicas import into
-from kernels.tokens import Job
+from kernels.tokens import Job, given_grads
 
 
 def decay_scan(
@@ -41,6 +41,7 @@ def decay_scan(
 
     Raises:
         TypeError: types that differ, or that the interpreter computes wrongly.
+        ValueError: a head that is too wide.
     """
     given = (None if t is None else t.contiguous() for t in (q, k, v, lr, keep, start))
     return _scan(*given)[:2]
@@ -111,12 +112,15 @@ def _(g_y, g_after, q, k, v, lr, keep, states):
 
 
 def _setup(ctx, inputs, output) -> None:
+    ctx.set_materialize_grads(False)  # nobody asks for gradients to what is kept
     ctx.save_for_backward(*inputs[:5], output[2])
+    ctx.start = inputs[5].shape
 
 
 def _backward(ctx, g_y, g_after, *kept):
     saved = ctx.saved_tensors
-    found = _scan_backward(g_y.contiguous(), g_after.contiguous(), *saved)
+    given = given_grads(g_y, g_after, saved[2], ctx.start)
+    found = _scan_backward(*given, *saved)
     there = [t is not None for t in saved]  # of the last, the states: so is the start
     return tuple(g if known else None for g, known in zip(found, there, strict=True))
 

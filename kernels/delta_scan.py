@@ -15,7 +15,7 @@ from kernels import decay_scan_kernels as scans
 from kernels import delta_scan_kernels as programs
 from kernels.launch import check_types
 from kernels.replicas import into
-from kernels.tokens import CHUNK, Job
+from kernels.tokens import CHUNK, Job, given_grads
 
 
 def delta_scan(
@@ -44,6 +44,7 @@ def delta_scan(
 
     Raises:
         TypeError: types that differ, or that the interpreter computes wrongly.
+        ValueError: a head that is too wide.
     """
     given = (None if t is None else t.contiguous() for t in (q, k, v, lr, keep, start))
     return _scan(*given, decayed)[:2]
@@ -127,7 +128,7 @@ def _scan_backward(
         inverse, k, v, lr, keep, u, w, states, g_d, g_k, g_keep, g_v, g_lr,
         DECAY=keep is not None, DECAYED=decayed,
     )  # fmt: skip
-    return [g_q, g_k, g_v, g_lr, g_keep.clone(), g_start]
+    return [g_q, g_k, g_v, g_lr, g_keep, g_start]
 
 
 @_scan_backward.register_fake
@@ -137,13 +138,16 @@ def _(g_y, g_after, q, k, v, lr, keep, states, inverse, u, w, d, decayed):
 
 
 def _setup(ctx, inputs, output) -> None:
-    *tensors, _, ctx.decayed = inputs
+    *tensors, start, ctx.decayed = inputs
+    ctx.set_materialize_grads(False)  # nobody asks for gradients to what is kept
     ctx.save_for_backward(*tensors, *output[2:])
+    ctx.start = start.shape
 
 
 def _backward(ctx, g_y, g_after, *kept):
     saved = ctx.saved_tensors
-    found = _scan_backward(g_y.contiguous(), g_after.contiguous(), *saved, ctx.decayed)
+    given = given_grads(g_y, g_after, saved[2], ctx.start)
+    found = _scan_backward(*given, *saved, ctx.decayed)
     if saved[4] is None:
         found[4] = None
     return *found, None

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kernels.assembler import HOPPER
 from kernels.configs import Config, config_of
 
 SMALLEST = 16  # side of a tile in a product
@@ -51,7 +52,7 @@ def check_types(factors: torch.dtype, *tensors: Tensor | None) -> None:
 
 def capability_of(device: torch.device) -> int:
     """Major, of a GPU; that of Hopper where there is none."""
-    return torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else 9
+    return torch.cuda.get_device_capability(device)[0] if device.type == "cuda" else HOPPER
 
 
 def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = False, **sizes: Any):
@@ -80,5 +81,6 @@ def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = F
 def configured(kernel: str, sizes: Mapping[str, Any], capability: int) -> Config:
     """The entry of the table for a kernel at these sizes; a block no wider than its axis."""
     width = tile(sizes["K"]) if "K" in sizes else 0
-    found = config_of(kernel, width, sizes["C"], capability)
+    wide = "T" in sizes and sizes["T"].primitive_bitwidth >= 32
+    found = config_of(kernel, width, sizes["C"], capability, wide)
     return found._replace(block=min(found.block, tile(sizes["V"]))) if "V" in sizes else found

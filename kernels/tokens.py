@@ -9,7 +9,18 @@ from kernels.configs import Blocks, blocks_of
 from kernels.launch import tile
 
 WIDEST = 256  # channels of a head
+MOST = 65_535  # programs on the second and third axis of a grid: chunks, and sequences times heads
 CHUNK = 64  # tokens; at 128 fewer states are written, and what is read of them is slower by more
+
+
+def given_grads(
+    g_y: Tensor | None, g_after: Tensor | None, v: Tensor, state: torch.Size
+) -> tuple[Tensor, Tensor]:
+    """Gradients to outputs and to the last state, zero where nobody asked for one."""
+    g_y = torch.zeros_like(v) if g_y is None else g_y.contiguous()
+    if g_after is None:
+        g_after = torch.zeros(state, dtype=torch.float32, device=v.device)
+    return g_y, g_after.contiguous()
 
 
 def key_of(kernel: str, solved: bool) -> str:
@@ -35,7 +46,8 @@ class Job:
     def __init__(self, q: Tensor, v: Tensor) -> None:
         (self.B, self.T, self.H, self.K), self.V = q.shape, v.shape[-1]
         if max(self.K, self.V) > WIDEST:
-            raise ValueError(f"no kernel for heads wider than {WIDEST}, this one has {self.K}")
+            wide = max(self.K, self.V)
+            raise ValueError(f"no kernel for heads wider than {WIDEST}, this one has {wide}")
         self.device, self.G, self.N = q.device, self.B * self.H, -(-self.T // CHUNK)
 
     @property
@@ -55,7 +67,8 @@ class Job:
         if solved:
             how = how._replace(K=tile(self.K))  # all of a state's rows
             if 2 * processors(self.device) > self.G * -(-self.V // how.V):
-                how = how._replace(V=min(how.V, 32), warps=4, stages=3)
+                few = {"warps": 4, "stages": 3} if how.K < WIDEST else {}
+                how = how._replace(V=min(how.V, 32), **few)
         told = self.told | flags | {"BLOCK_K": how.K, "BLOCK_V": how.V}
         told = {size: told[size] for size in kernel.arg_names if size in told}
         by_k, by_v = -(-self.K // how.K), -(-self.V // how.V)

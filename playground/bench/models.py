@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -57,10 +57,13 @@ class ModelBench:
         path, why = "peer: fla", missing("fla")
         if self.device != "cuda":
             why = f"fla-core needs CUDA, target is {self.device}"
+        elif self.mode in ("prefill", "decode") or self._wide:
+            why = "fla's chunks are for whole calls in fp32 or bf16"
 
         def prepare() -> Prepared:
             found = compile_model(self.spec, device=self.device, lowering="chunked", seed=0)
-            return self.prepared(with_fla(found), True)
+            ran = {"memories": "fla chunk_gated_delta_rule"}
+            return replace(self.prepared(with_fla(found), True), ran=lambda: ran)
 
         return (refused_cell(path, why) if why else Cell(path=path, prepare=prepare),)
 

@@ -13,6 +13,8 @@ from blocks.model import AbstractModel, Model
 from blocks.modules import BLOCK_MODULES
 from blocks.reads import Frames, Series
 from blocks.series import SeriesModel
+from kernels.assembler import wrong_on
+from kernels.launch import installed
 from memory_rules import Scan
 from playground.compile.compiled import CompiledBody
 from playground.compile.lowering import LOWERINGS
@@ -67,6 +69,8 @@ def _scan(plan: Plan, name: str) -> Scan:
 
 def place(model: AbstractModel, target: Target) -> AbstractModel:
     """The model on its device, with the attention backends that run there."""
+    if target.capability is not None and installed():
+        wrong_on(target.capability[0])  # what torch.compile makes is assembled by the same ptxas
     for module in model.modules():
         if isinstance(module, Projections):
             module.select_backend(torch.device(target.device))

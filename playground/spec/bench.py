@@ -110,6 +110,9 @@ class BenchSpec:
         if self.baseline not in self.paths:
             problem = f"{self.baseline} is not among the paths."
             raise SpecError("baseline", problem, self.paths, self.baseline)
+        held = self.check.against == "recurrent" or not self.rules
+        problem = "rules by themselves are held to the recurrence."
+        require(held, "check.against", problem, "Write recurrent, or leave out rules.")
         useful = bool(self.models) or bool(set(self.modes) & set(OF_OPS))
         fix = f"Write {', '.join(OF_OPS)}, or name models."
         require(useful, "modes", f"{', '.join(self.modes)} are of models alone.", fix)

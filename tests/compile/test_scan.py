@@ -5,7 +5,9 @@ import torch
 
 import playground as pg
 from memory_rules import RULES
-from memory_rules.testing import fresh_state, make_inputs
+from memory_rules.testing import fresh_state, make_case, make_inputs
+from playground.bench.gate import results
+from playground.compile.lowering import chunked
 from playground.compile.lowering.chunked import CHUNKED, LoopScan
 from playground.compile.lowering.segments import Segment, segments
 
@@ -59,6 +61,18 @@ def test_what_is_kept_for_backward_is_one_carry_per_chunk() -> None:
     tokens = sum(t.numel() for t in (x.q, x.k, x.v))
     gates = sum(g.numel() for g in x.gates.values(True, True))
     assert carry * 64 // 8 < kept <= carry * (64 // 8 + 5) + tokens + gates + 2
+
+
+def test_autocast_reaches_the_loop_forward_and_backward(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = RULES["titans"](chunk_size=4)
+    case = make_case(rule, T=9, dim=8).to(torch.float32)
+    exact = results(LoopScan(rule, compiled=False), case, True)
+    monkeypatch.setattr(chunked, "loop_factors", lambda kind: torch.bfloat16)
+    lowered = results(LoopScan(rule, compiled=False), case, True)
+    assert exact.keys() == lowered.keys()
+    for name in ("y", "memory.w1", "gradient to k", "gradient to weights.w2"):
+        apart = (lowered[name] - exact[name]).norm() / exact[name].norm()
+        assert 1e-4 < apart < 0.1, name
 
 
 def test_the_operator_of_the_loop_is_well_formed() -> None:

@@ -51,6 +51,11 @@ def test_words_name_models_and_rules(folder: Path, monkeypatch: pytest.MonkeyPat
     assert spec.every_shape()[0].length == (32, 64)
 
 
+def test_rules_are_held_to_the_recurrence_alone(folder: Path) -> None:
+    with pytest.raises(SpecError, match=r"check.against: rules by themselves"):
+        load(write(folder, "rules: [delta]\ncheck: {against: chunked}"))
+
+
 def test_shapes_are_one_product_or_several(folder: Path) -> None:
     text = "rules: [delta]\nshapes: [{length: [64]}, {batch: [8], heads: [2]}]"
     sizes = load(write(folder, text)).every_shape()

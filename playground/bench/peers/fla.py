@@ -92,7 +92,6 @@ class FlaScan:
 
     def __init__(self, op: Op, family: Family, decay: str) -> None:
         self.op, self.family, self.decay = op, family, decay
-        self.plain: bool | None = None  # whether every step is 1, looked at in the first call
 
     def __call__(
         self, rule: AbstractMemoryRule, state: State, inputs: Inputs
@@ -109,9 +108,8 @@ class FlaScan:
         if self.family.corrects:
             told["beta"] = (2.0 * lr).to(v.dtype)
         else:
-            if self.plain is None:
-                self.plain = bool((lr == 1).all())
-            v = v if self.plain else (v * lr.unsqueeze(-1)).to(v.dtype)
+            ours = type(rule).rates is AbstractGradientRule.rates
+            v = v if ours and rule.lr == "none" else (v * lr.unsqueeze(-1)).to(v.dtype)
         if self.decay:
             told[self.decay] = torch.log(keep.float() + SMALLEST)
         y, last = self.op(

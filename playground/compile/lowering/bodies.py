@@ -91,7 +91,8 @@ class Body:
 
     def _graph(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> Run:
         layout = tuple((t.shape, t.stride(), t.dtype) for t in (*inputs, *outputs))
-        lowered = torch.is_autocast_enabled(inputs[0].device.type)
+        kind = inputs[0].device.type
+        lowered = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
         key = (torch.is_inference_mode_enabled(), lowered, inputs[0].device, layout)
         if key not in self._graphs:
             graph = trace(self.function, inputs)

@@ -30,7 +30,8 @@ def _as_outside(kind: str, factors: torch.dtype | None) -> Iterator[None]:
         factors: of products; None for the tensors' own.
     """
     lowered = torch.autocast(kind, dtype=factors, enabled=factors is not None)
-    with torch.no_grad(), lowered, torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED):
+    # the guard first: what autocast sets is among what it puts back
+    with torch.no_grad(), torch._C._ForceDispatchKeyGuard(_INCLUDED, _EXCLUDED), lowered:
         yield
 
 

@@ -41,13 +41,16 @@ class TokenScan:
         ours = type(rule).rates is AbstractGradientRule.rates
         self.steps = not (ours and rule.lr == "none")  # else every step is 1
         self.decays = not (ours and rule.decay == "none")
+        # looked at here: a trace cannot ask a GPU
+        found = torch.cuda.is_available()
+        self.here = not found or torch.cuda.get_device_capability()[0] == HOPPER
 
     def __call__(
         self, rule: AbstractMemoryRule, state: State, inputs: Inputs
     ) -> tuple[Tensor, State]:
         """y [B, T, H, V] and the state after the tokens."""
         dtype = factors_of(inputs.q) or inputs.q.dtype
-        if dtype not in HALVES or not self._fits(inputs):
+        if dtype not in HALVES or not self._fits(state, inputs):
             return self.other(rule, state, inputs)
         from kernels.decay_scan import decay_scan  # triton is an extra
         from kernels.delta_scan import delta_scan
@@ -65,13 +68,14 @@ class TokenScan:
         position = state.position + inputs.batch_size[1]
         return y.to(inputs.v.dtype), state.replace(memory=memory, position=position)
 
-    def _fits(self, inputs: Inputs) -> bool:
-        from kernels.launch import capability_of
-        from kernels.tokens import WIDEST
+    def _fits(self, state: State, inputs: Inputs) -> bool:
+        from kernels.tokens import CHUNK, MOST, WIDEST
 
         width = max(inputs.k.shape[-1], inputs.v.shape[-1])
-        hopper = capability_of(inputs.q.device) == HOPPER
-        return hopper and inputs.batch_size[1] > 0 and width <= WIDEST
+        (batch, length), heads = inputs.batch_size, inputs.k.shape[2]
+        few = batch * heads <= MOST and length <= MOST * CHUNK
+        exact = state.memory[self.name].dtype == torch.float32
+        return self.here and exact and few and length > 0 and width <= WIDEST
 
     def _gates(self, inputs: Inputs) -> tuple[Tensor | None, Tensor | None]:
         """The step and what is kept of every token; padding adds nothing and keeps everything."""

@@ -127,6 +127,25 @@ def test_replicas_are_more_sequences(rule: str) -> None:
         assert all(torch.equal(f[i], a) for f, a in zip(found, alone, strict=True))
 
 
+@pytest.mark.parametrize("gated", [True, False], ids=["gated", "plain"])
+@pytest.mark.parametrize("rule", ["decay", "decayed"])
+def test_gradients_reach_through_replicas(rule: str, gated: bool) -> None:
+    one = [t for t in given(1, 20, 1, 16, 16, gated=gated, least=0.1) if t is not None]
+    stacked = [torch.stack([t, 0.5 * t]).detach().requires_grad_() for t in one]
+
+    def run(q: Tensor, k: Tensor, v: Tensor, lr: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        keep = rest[0] if gated else None
+        return ours(q, k, v, lr, keep, rest[-1], rule=rule)
+
+    y, last = torch.func.vmap(run)(*stacked)
+    found = torch.autograd.grad(y.square().sum() + last.sum(), stacked)
+    for i in range(2):
+        alone = [t[i].detach().requires_grad_() for t in stacked]
+        y, last = run(*alone)
+        wanted = torch.autograd.grad(y.square().sum() + last.sum(), alone)
+        assert all(torch.equal(f[i], w) for f, w in zip(found, wanted, strict=True))
+
+
 SERVED = ("delta", "gated_delta", "linear_attention", "longhorn", "retention", "ssd")
 
 
