@@ -104,11 +104,11 @@ def _refuses(rule: AbstractMemoryRule, target: Target) -> str:
     if rule.side == "value":
         return "no kernel for a decay per value channel"
     here = target.capability is not None or target.device != "cuda"  # else a plan for elsewhere
-    if not here:
-        return ""
-    if not installed():
+    if here and not installed():
         return "triton is not installed"
-    return "" if target.capability is None else wrong_on(target.capability[0])
+    if target.device != "cuda" or target.capability is None:
+        return ""
+    return wrong_on(target.capability[0])
 
 
 def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
