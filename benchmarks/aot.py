@@ -1,9 +1,10 @@
 """Kernels compiled for GPUs that are not here: registers, spills, shared memory, tensor cores.
 
-    python -m benchmarks.aot [--all] [--write docs/results/aot.md]
+    python -m benchmarks.aot [--all] [--only chunk_scan ...] [--write docs/results/aot.md]
 
-Without `--all` representatives only. The exit status is 1 if a kernel spills registers, needs more
-shared memory than a GPU has, or where it should use a GPU's tensor cores does not.
+Without `--all` representatives only; `--only` takes some of the families. The exit status is 1 if a
+kernel spills registers, needs more shared memory than a GPU has, or where it should use a GPU's
+tensor cores does not.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import triton
 from triton.backends.compiler import GPUTarget
@@ -114,9 +116,15 @@ def assembled(ptx: str) -> tuple[int, int]:
 Job = tuple[int, int, int, bool]  # family, capability, number of the case; every size or not
 
 
-def jobs(every: bool) -> list[Job]:
+def name_of(cases: Any) -> str:
+    """The name of a family."""
+    return cases.__name__.removesuffix("_cases")
+
+
+def jobs(every: bool, only: list[str]) -> list[Job]:
     """What there is to compile; a case itself cannot be sent to another process."""
-    families = product(enumerate(CASES), SHARED)
+    some = [(i, cases) for i, cases in enumerate(CASES) if not only or name_of(cases) in only]
+    families = product(some, SHARED)
     return [
         (family, capability, number, every)
         for (family, cases), capability in families
@@ -143,12 +151,14 @@ def done(job: Job) -> tuple[list[str], str]:
     return [str(cell) for cell in cells], row.problem
 
 
-def table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]], only: list[str]) -> str:
     """A page of Markdown."""
+    which = f" --only {' '.join(only)}" if only else ""
     lines = [
         "# Kernels compiled ahead of time",
         "",
-        f"By `python -m benchmarks.aot --all`, triton {triton.__version__}. Nothing here was run.",
+        f"By `python -m benchmarks.aot --all{which}`, triton {triton.__version__}.",
+        "Nothing here was run.",
         "",
         "| kernel | sizes | GPU | warps | registers | spills | shared | tensor cores | |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -161,17 +171,19 @@ def main() -> int:
     """Compile and say what came out."""
     parser = argparse.ArgumentParser(description="Kernels compiled for GPUs that are not here.")
     parser.add_argument("--all", action="store_true", help="every size, not representatives")
+    names = [name_of(cases) for cases in CASES]
+    parser.add_argument("--only", nargs="+", default=[], choices=names, help="some families")
     parser.add_argument("--write", type=Path, help="a file for the table")
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     asked = parser.parse_args()
-    rows, wrong, todo = [], False, jobs(asked.all)
+    rows, wrong, todo = [], False, jobs(asked.all, asked.only)
     with ProcessPoolExecutor(asked.processes) as pool:
         for cells, problem in pool.map(done, todo):
             rows.append(cells)
             wrong = wrong or bool(problem)
             said = f"{len(rows)}/{len(todo)} {cells[0]}, {cells[1]}, {cells[2]}: {cells[-1]}"
             print(said, file=sys.stderr, flush=True)
-    text = table(rows)
+    text = table(rows, asked.only)
     if asked.write:
         asked.write.write_text(text, encoding="utf-8")
     else:
