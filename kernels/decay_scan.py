@@ -14,8 +14,8 @@ from torch import Tensor
 
 from kernels import decay_scan_kernels as programs
 from kernels.launch import check_types
-from kernels.replicas import into
-from kernels.tokens import Job, given_grads
+from kernels.replicas import register_sequences
+from kernels.tokens import Job, given_grads, rooms
 
 
 def decay_scan(
@@ -107,8 +107,7 @@ def _scan_backward(
 
 @_scan_backward.register_fake
 def _(g_y, g_after, q, k, v, lr, keep, states):
-    given = (q, k, v, lr, keep, g_after)
-    return [q.new_empty(0) if t is None else torch.empty_like(t) for t in given]
+    return rooms(q, k, v, lr, keep, g_after)
 
 
 def _setup(ctx, inputs, output) -> None:
@@ -128,19 +127,4 @@ def _backward(ctx, g_y, g_after, *kept):
 _scan.register_autograd(_backward, setup_context=_setup)
 
 
-def _replicas(info, axes, *given):
-    """Replicas are more sequences."""
-    size = info.batch_size
-    merged = [
-        None if t is None else into(t, axis, size, 0).contiguous()
-        for t, axis in zip(given, axes, strict=True)
-    ]
-    y, after, states = _scan(*merged)
-    return (
-        y.unflatten(0, (size, -1)),
-        after.unflatten(0, (size, -1)),
-        states.unflatten(1, (size, -1)),
-    ), (0, 0, 1)
-
-
-torch.library.register_vmap("playground::decay_scan", _replicas)
+register_sequences("playground::decay_scan", _scan, (0, 0, 1))

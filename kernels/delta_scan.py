@@ -14,8 +14,8 @@ from torch import Tensor
 from kernels import decay_scan_kernels as scans
 from kernels import delta_scan_kernels as programs
 from kernels.launch import check_types
-from kernels.replicas import into
-from kernels.tokens import CHUNK, Job, given_grads
+from kernels.replicas import register_sequences
+from kernels.tokens import CHUNK, Job, given_grads, rooms
 
 
 def delta_scan(
@@ -133,8 +133,7 @@ def _scan_backward(
 
 @_scan_backward.register_fake
 def _(g_y, g_after, q, k, v, lr, keep, states, inverse, u, w, d, decayed):
-    given = (q, k, v, lr, keep, g_after)
-    return [q.new_empty(0) if t is None else torch.empty_like(t) for t in given]
+    return rooms(q, k, v, lr, keep, g_after)
 
 
 def _setup(ctx, inputs, output) -> None:
@@ -156,17 +155,4 @@ def _backward(ctx, g_y, g_after, *kept):
 _scan.register_autograd(_backward, setup_context=_setup)
 
 
-def _replicas(info, axes, *given):
-    """Replicas are more sequences."""
-    *tensors, decayed = given
-    size = info.batch_size
-    merged = [
-        None if t is None else into(t, axis, size, 0).contiguous()
-        for t, axis in zip(tensors, axes, strict=False)
-    ]
-    places = (0, 0, 1, 1, 0, 0, 0)
-    found = zip(_scan(*merged, decayed), places, strict=True)
-    return tuple(t.unflatten(at, (size, -1)) for t, at in found), places
-
-
-torch.library.register_vmap("playground::delta_scan", _replicas)
+register_sequences("playground::delta_scan", _scan, (0, 0, 1, 1, 0, 0, 0))

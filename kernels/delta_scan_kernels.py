@@ -25,6 +25,15 @@ def _lower(ptr, here, c, C: tl.constexpr):
 
 
 @triton.jit
+def _gates(lr_ptr, keep_ptr, at, c, live, H, DECAY: tl.constexpr, DECAYED: tl.constexpr):
+    """Of every token, what is kept; its logarithm since the chunk's start, after it and of the
+    state that it meets; and how much of its error it writes."""
+    keep, step, a = kept(keep_ptr, at, c, live, H, DECAY)
+    p = a if DECAYED else a - step
+    return keep, a, p, 2.0 * rate(lr_ptr, at, c, live, H, True)
+
+
+@triton.jit
 def _mm(a, b):
     """[16, 16] @ [16, 16] in fp32, by three products of TF32."""
     return tl.dot(a, b, input_precision="tf32x3")
@@ -48,9 +57,7 @@ def delta_system_fwd(
         k = i * BLOCK_K + tl.arange(0, BLOCK_K)
         x = load(k_ptr, at, c, k, live, H, K)
         met += tl.dot(x, tl.trans(x))
-    _, step, a = kept(keep_ptr, at, c, live, H, DECAY)
-    p = a if DECAYED else a - step
-    beta = 2.0 * rate(lr_ptr, at, c, live, H, True)
+    _, a, p, beta = _gates(lr_ptr, keep_ptr, at, c, live, H, DECAY, DECAYED)
     met *= since(p, a, c[:, None] > c[None, :]) * beta[:, None]
     here = n.to(tl.int64) * G + g
     inside = (c < C)[:, None] & (c < C)[None, :]
@@ -137,9 +144,7 @@ def delta_writes_fwd(
     kind: tl.constexpr = k_ptr.dtype.element_ty
     at, live = first(T, H, n, g, C), (c < C) & (n * C + c < T)
     inverse = _lower(inverse_ptr, n.to(tl.int64) * G + g, c, C).to(kind)
-    _, step, a = kept(keep_ptr, at, c, live, H, DECAY)
-    p = a if DECAYED else a - step
-    beta = 2.0 * rate(lr_ptr, at, c, live, H, True)
+    _, _, p, beta = _gates(lr_ptr, keep_ptr, at, c, live, H, DECAY, DECAYED)
     for i in range(tl.cdiv(V, BLOCK_V)):
         v = i * BLOCK_V + tl.arange(0, BLOCK_V)
         d = load(v_ptr, at, c, v, live, H, V) * beta[:, None]
@@ -170,9 +175,7 @@ def delta_writes_bwd(
     at, live = first(T, H, n, g, C), (c < C) & (n * C + c < T)
     here = n.to(tl.int64) * G + g
     inverse = tl.trans(_lower(inverse_ptr, here, c, C).to(kind))
-    keep, step, a = kept(keep_ptr, at, c, live, H, DECAY)
-    p = a if DECAYED else a - step
-    beta = 2.0 * rate(lr_ptr, at, c, live, H, True)
+    keep, a, p, beta = _gates(lr_ptr, keep_ptr, at, c, live, H, DECAY, DECAYED)
     g_beta = tl.zeros([BLOCK_C], dtype=tl.float32)
     g_p = tl.zeros([BLOCK_C], dtype=tl.float32)
     g_met = tl.zeros([BLOCK_C, BLOCK_C], dtype=tl.float32)  # gradient to L

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+Tensors = tuple[Tensor, ...]
+
 
 def to_front(t: Tensor, axis: int | None, size: int) -> Tensor:
     """The axis of `size` replicas first; a tensor without one is the same for all."""
@@ -17,6 +19,29 @@ def to_front(t: Tensor, axis: int | None, size: int) -> Tensor:
 def into(t: Tensor, axis: int | None, size: int, at: int) -> Tensor:
     """Replicas merged with the axis `at` of a single one's tensor: [.., R x N, ..]."""
     return to_front(t, axis, size).movedim(0, at).flatten(at, at + 1)
+
+
+def register_sequences(
+    name: str, operator: Callable[..., Tensors], places: tuple[int, ...]
+) -> None:
+    """Give vmap to an operator whose tensors all have their sequences first.
+
+    Args:
+        name: of the operator.
+        operator: itself; arguments that are no tensors are the same for all replicas.
+        places: of the sequences in what it gives.
+    """
+
+    def rule(info, axes, *given):
+        size = info.batch_size
+        merged = (
+            into(t, axis, size, 0).contiguous() if isinstance(t, Tensor) else t
+            for t, axis in zip(given, axes, strict=True)
+        )
+        found = zip(operator(*merged), places, strict=True)
+        return tuple(t.unflatten(at, (size, -1)) for t, at in found), places
+
+    torch.library.register_vmap(name, rule)
 
 
 def register_leading(name: str, operator: Callable[..., Tensor | tuple[Tensor, ...]]) -> None:

@@ -23,6 +23,11 @@ def given_grads(
     return g_y, g_after.contiguous()
 
 
+def rooms(q: Tensor, *others: Tensor | None) -> list[Tensor]:
+    """Room for a gradient to each; empty for what is not there."""
+    return [q.new_empty(0) if t is None else torch.empty_like(t) for t in (q, *others)]
+
+
 def key_of(kernel: str, solved: bool) -> str:
     """What the table calls a kernel; solved: with the products that the delta rule needs."""
     return f"{kernel} solved" if solved else kernel
