@@ -15,25 +15,14 @@ from playground.bench.gate import Gate, judge, results
 from playground.bench.inputs import DTYPES, Dtype, GateScale, Shape, make_problem
 from playground.bench.work import at_precision, one_by_one
 from playground.compile import LOWERINGS, Target
+from tests.kernels.interpreted.test_laws import SERVED
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*deterministic.*:UserWarning")
 CHUNKED, TRITON = (next(low for low in LOWERINGS if low.name == n) for n in ("chunked", "triton"))
 AS_FAR = 2.0
 TOKEN: dict[str, Any] = {"network": "linear", "plain": True, "anchor": "token"}
 LINEAR: dict[str, tuple[str, dict[str, Any]]] = {
-    **{
-        kind: (kind, {})
-        for kind in (
-            "delta",
-            "gated_delta",
-            "gla",
-            "linear_attention",
-            "longhorn",
-            "momentum_delta",
-            "retention",
-            "ssd",
-        )
-    },
+    **{kind: (kind, {}) for kind in SERVED if kind != "titans"},
     "titans-l2": ("titans", TOKEN),
     "titans-dot": ("titans", TOKEN | {"objective": "dot"}),
     "titans-start": (

@@ -1,6 +1,5 @@
 """`chunk_scan` against its own equations written token by token, with all gradients."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,15 +14,6 @@ SHAPES = [  # N, G, C, K, V
     (2, 3, 16, 16, 16),
     (2, 1, 17, 33, 70),
 ]
-
-
-@pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
-    """Memory that nobody wrote is NaN."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def given(

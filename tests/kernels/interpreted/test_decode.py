@@ -1,6 +1,5 @@
 """Decoding kernels against `step` token by token, and against the state `recurrent` arrives at."""
 
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, cast
 
@@ -46,15 +45,6 @@ IN_CHUNKS = {
     "linear": make("titans", network="linear"),
     "linear-plain": make("titans", network="linear", plain=True, objective="dot", momentum="none"),
 }
-
-
-@pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
-    """Memory that nobody wrote is NaN."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def refuse(rule: AbstractMemoryRule, state: State, inputs: Inputs) -> tuple[Tensor, State]:

@@ -1,6 +1,5 @@
 """`deep_chunk` against its equations, whose gradients autograd takes twice; all gradients."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,15 +10,6 @@ from torch import Tensor
 from kernels.deep_chunk import Chunks, deep_chunk, deep_forward
 
 Start = tuple[Tensor | None, Tensor]
-
-
-@pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
-    """Memory that nobody wrote is NaN."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def given(

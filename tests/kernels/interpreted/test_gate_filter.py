@@ -1,6 +1,5 @@
 """`gate_filter` against its own recurrence written token by token, with all gradients."""
 
-from collections.abc import Iterator
 from math import exp
 from typing import Any
 
@@ -13,15 +12,6 @@ from memory_rules.filters import chunk_filter
 
 EXTREMES = torch.tensor([0.0, exp(-8.0), 0.1, 0.5, 0.9, 0.99, 1.0], dtype=torch.float64)
 SHAPES = [(1, 1), (3, 2, 5), (70, 16), (2, 17)]
-
-
-@pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
-    """Memory that nobody wrote is NaN."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def given(

@@ -1,6 +1,5 @@
 """`decay_scan` and `delta_scan` against the recurrence in fp64, with all gradients."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,15 +24,6 @@ SIZES = [  # B, T, H, K, V
     (2, 10, 1, 16, 16),
     (1, 130, 1, 32, 16),
 ]
-
-
-@pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
-    """Memory that nobody wrote is NaN."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def given(B: int, T: int, H: int, K: int, V: int, *, gated: bool, least: float) -> list[Any]:

@@ -1,7 +1,5 @@
 """`unit_solve` against torch's triangular solve, with all gradients."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor
@@ -15,15 +13,6 @@ SHAPES = [  # leading axes, C, W
     ((2,), 64, 40),
     ((1, 1), 70, 3),
 ]
-
-
-@pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
-    """Memory that nobody wrote is NaN."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def given(lead: tuple[int, ...], C: int, W: int) -> list[Tensor]:

@@ -1,6 +1,5 @@
 """`weighted_scan` against its own equations written chunk by chunk, with all gradients."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,15 +7,6 @@ import torch
 from torch import Tensor
 
 from kernels.weighted_scan import Weighed, _scan, weighted_scan
-
-
-@pytest.fixture(autouse=True)
-def poisoned() -> Iterator[None]:
-    """Memory that nobody wrote is NaN."""
-    torch.use_deterministic_algorithms(True)
-    assert torch.utils.deterministic.fill_uninitialized_memory
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 def given(
