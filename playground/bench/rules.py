@@ -78,6 +78,7 @@ class RuleWork:
         checked = one_by_one(scan) if self.mode == "decode" else scan
 
         def check():
+            """The gate of this scan."""
             return check_scan(
                 self.rule,
                 checked,

@@ -113,6 +113,7 @@ def _refuses(work: RuleWork, rule: Any) -> str:
 
 def _binder(work: RuleWork, chunk_size: int, compiled: bool) -> Callable[[], Prepared]:
     def prepare() -> Prepared:
+        """The module at these sizes, and one way to call it."""
         shape = work.shape
         module = make_peer(
             heads=shape.heads, width=shape.width, chunk_size=chunk_size, batch_size=None, core=True

@@ -38,6 +38,7 @@ class Fed:
     into: PerRun | None = None
 
     def give(self, g_tokens: Tensors) -> None:
+        """Put what was found for the runs of this segment into the gradients to tokens."""
         """Add what does not lie in the gradients to the tokens yet."""
 
 
@@ -110,6 +111,7 @@ class FilterFeed(AbstractFeed):
     """q, k, v as they lie, and the filters of all runs of a segment, made at once."""
 
     def feed(self, tokens: Tensors, segment: Segment, g_tokens: Tensors | None = None) -> Fed:
+        """See `AbstractFeed`."""
         lanes, backward = list(zip(self.lanes, tokens, strict=True)), g_tokens is not None
         packed = [lane.pack(t, segment) for lane, t in lanes[3:]]
         mask = packed.pop() if self.wire.masked else None

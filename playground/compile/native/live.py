@@ -10,6 +10,7 @@ def live(outputs: Sequence[View]) -> list[Value]:
     found: dict[Value, None] = {}
 
     def visit(value: Value) -> None:
+        """What a value is made of comes before it."""
         stack: list[tuple[Value, bool]] = [(value, False)]
         while stack:
             one, done = stack.pop()
