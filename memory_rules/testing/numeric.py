@@ -190,6 +190,7 @@ def compiles(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
     """`step` and the lowering compile without a break, and once for all lengths."""
     found, C = Evidence(CLOSE), chunk_of(rule, scan)
     case = make_case(rule, T=2)
+    torch.compiler.reset()  # rules share the code of `step`, and Dynamo counts its graphs
     step = torch.compile(rule.step, fullgraph=True)
     with torch.no_grad():
         state = case.state()

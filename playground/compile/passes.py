@@ -16,7 +16,7 @@ from blocks.spec import (
     Mal,
     MemorySpec,
 )
-from playground.compile.lowering import LOWERINGS, classify
+from playground.compile.lowering import LOWERINGS, classify, loops_on
 from playground.compile.lowering import choose as pick
 from playground.compile.plan import Node, Plan
 from playground.compile.short_conv import choose_short_conv
@@ -183,7 +183,7 @@ def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
         if not block.startswith("blocks."):
             return node
         if target.compile == "loops":
-            loop = node.rule_class in ("C", "C'", "D") and node.lowering != "recurrent"
+            loop = node.lowering != "recurrent" and _loops(node, target)
             reason = "compile: loops" if loop else "compile: loops, and it has none over chunks"
             return node.because(reason, compiled=False, scan_compiled=loop)
         if not target.compile:
@@ -191,11 +191,19 @@ def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
         if block in looping:
             return node.because("a token loop is never compiled", compiled=False)
         node = replace(node, scan_compiled=node.kind == "memory")
-        if node.rule_class in ("A", "B"):
+        if node.rule_class in ("A", "B") and not _loops(node, target):
             return node.because(_PER_LENGTH, compiled=True, graph_per_length=True)
         return node.because("", compiled=True)
 
     return replace(plan, nodes=tuple(choose(n) for n in plan.nodes))
+
+
+def _loops(node: Node, target: Target) -> bool:
+    """Whether a memory goes through its chunks behind one operator."""
+    if not isinstance(node.spec, MemorySpec):
+        return False
+    kind = target.device if node.lowering == "chunked" else ""  # kernels take all chunks at once
+    return loops_on(node.spec.rule, kind)
 
 
 _PER_LENGTH = "a graph per length: with symbols in its padding one takes minutes to compile"

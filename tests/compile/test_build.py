@@ -112,17 +112,23 @@ def test_a_compiled_model_is_as_near_to_fp64_as_an_eager_one(letter: str) -> Non
 
 @pytest.mark.compile
 @pytest.mark.parametrize(
-    ("name", "loop"), [("titans_lmm", True), ("titans_mac", True), ("gated_delta", False)]
+    ("name", "word", "loop"),
+    [
+        ("titans_lmm", "depth=1", True),
+        ("titans_mac", "depth=1", True),
+        ("gated_delta", "depth=1", True),
+        ("momentum_delta", "block.memory.surprise_at=decayed_memory", False),
+    ],
 )
 def test_loops_alone_can_be_compiled(
-    name: str, loop: bool, monkeypatch: pytest.MonkeyPatch
+    name: str, word: str, loop: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ran: list[bool] = []
     run = bodies.Body.run
     monkeypatch.setattr(
         bodies.Body, "run", lambda self, calls: ran.append(self.compiled) or run(self, calls)
     )
-    loaded = small(name, "depth=1")
+    loaded = small(name, word)
     models = [pg.compile(loaded, compile=c).double() for c in (False, "loops")]
     eager, ours = (outcome(m, tokens()) for m in models)
     assert ours.keys() == eager.keys()

@@ -84,15 +84,26 @@ def test_a_memory_of_class_c_has_few_graphs_for_all_lengths(graphs: list[int]) -
     assert len(graphs) == before
 
 
+LAGGING = ("block.memory.surprise_at=decayed_memory",)
+
+
 @pytest.mark.compile
-def test_a_memory_of_class_a_has_a_graph_per_length_and_the_plan_says_so(graphs: list[int]) -> None:
-    model = pg.compile(spec("linear_attention", *TINY, "persistent_tokens=0"))
-    counts = []
-    for length in (5, 9, 5, 9):
+@pytest.mark.parametrize(
+    ("name", "words", "counts"),
+    [("linear_attention", (), [1, 2, 2, 2]), ("momentum_delta", LAGGING, [1, 2, 3, 3])],
+)
+def test_a_loop_over_chunks_lets_lengths_share_a_graph(
+    name: str, words: tuple[str, ...], counts: list[int], graphs: list[int]
+) -> None:
+    """Where all chunks are padded and taken at once they have one each, and the plan says so."""
+    model = pg.compile(spec(name, *TINY, *words, "persistent_tokens=0"))
+    found = []
+    for length in (5, 9, 7, 9):
         model(tokens(length))
-        counts.append(len(graphs))
-    assert counts == [1, 2, 2, 2]
-    assert any("a graph per length" in why for why in model.plan.node("blocks.0.memory").why)
+        found.append(len(graphs))
+    assert found == counts
+    why = model.plan.node("blocks.0.memory").why
+    assert any("a graph per length" in reason for reason in why) == (counts[-1] > 2)
 
 
 # replays; torch.compile is replaced by what a CUDA graph does to its results

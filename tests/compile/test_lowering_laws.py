@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from memory_rules import RULES, AbstractMemoryRule, Scan
+from memory_rules import RULES, AbstractGradientRule, AbstractMemoryRule, Scan
 from memory_rules.testing import RuleConformance
-from playground.compile import Target
-from playground.compile.lowering.chunked import CHUNKED
+from playground.compile import Target, classify
+from playground.compile.lowering.chunked import CHUNKED, LoopScan
 from tests.memory_rules.test_laws import VARIANTS, small
 
 
@@ -40,6 +40,33 @@ class TestExactLinearTitans(ChunkedConformance):
         params=[
             {"decay": "channel"},
             {"decay_towards": "start", "surprise_at": "decayed_memory", "decay": "channel"},
+            {"objective": "dot", "decay": "value_channel"},
+        ],
+        ids=lambda p: "-".join(p),
+    )
+    def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
+        return small("titans", **LINEAR, **request.param)
+
+
+class TestTokensChunkAfterChunk(RuleConformance):
+    """Classes A and B in the loop that a compiled model runs on a CPU."""
+
+    @pytest.fixture(params=sorted(n for n in RULES if classify(small(n))[0] in ("A", "B")))
+    def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
+        return small(request.param)
+
+    @pytest.fixture
+    def scan(self, rule: AbstractMemoryRule) -> Scan:
+        assert isinstance(rule, AbstractGradientRule)
+        return LoopScan(rule, compiled=False)
+
+
+class TestLinearTitansChunkAfterChunk(TestTokensChunkAfterChunk):
+    @pytest.fixture(
+        params=[
+            {"decay": "channel"},
+            {"decay_towards": "start"},
+            {"surprise_at": "decayed_memory", "momentum": "none"},
             {"objective": "dot", "decay": "value_channel"},
         ],
         ids=lambda p: "-".join(p),

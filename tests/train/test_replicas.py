@@ -243,15 +243,17 @@ def test_a_stack_with_a_loop_over_tokens_has_no_compiled_form():
     assert len(stack(TITANS, models, lowering="recurrent")[1]) == 1
 
 
+# of whole chunks, and, for gated delta, of the one persistent token and of all others
 @pytest.mark.compile
-@pytest.mark.parametrize(("kind", "programs"), [("titans", 2), ("atlas", 2), ("gated_delta", 0)])
+@pytest.mark.parametrize(("kind", "programs"), [("titans", 2), ("atlas", 2), ("gated_delta", 4)])
 def test_loops_of_a_stack_are_programs(
     kind: str, programs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[object] = []
     given = bodies.make_program
     monkeypatch.setattr(bodies, "make_program", lambda *a: made.append(a) or given(*a))
-    spec = model_with(kind, chunk_size=3) if programs else model_with(kind)  # in no other test
+    chunks = {} if kind == "gated_delta" else {"chunk_size": 3}  # that no other test has
+    spec = model_with(kind, **chunks)
     models = [build(spec, seed=seed).double() for seed in (0, 1)]
     tokens = torch.arange(28).view(2, 1, 14)
     found = []

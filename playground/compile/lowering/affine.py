@@ -1,13 +1,7 @@
 """Classes A and B in chunks: every chunk's work in parallel, then a scan over chunk states.
 
-With X the inputs of the one linear map, D its error signals, A- etc. the filter before each token's
-own write, and D = d + s (prediction):
-
-    (I + diag(s) tril(A- * X X^T, -1)) D = d + s (b- X memory_0 + c- X momentum_0)
-
-is unit lower triangular: one solve gives D as an affine map of the state at the chunk's start (the
-WY / UT transform of DeltaNet, arXiv:2406.06484, with momentum and any gate in [0, 1]). So a chunk
-moves its state affinely, and only that small recurrence is sequential. Class A has s = 0.
+One triangular solve (`solving.py`) gives what tokens write as an affine map of the state at their
+chunk's start. So a chunk moves its state affinely, and only that small recurrence is sequential.
 The chunk length here is execution: it changes no number.
 """
 
@@ -23,11 +17,18 @@ from torch import Tensor
 from memory_rules import AbstractGradientRule, AbstractMemoryRule, Inputs, State
 from memory_rules.dense import Filtered
 from memory_rules.filters import Filter
-from playground.compile.lowering.classify import Given, classify, error_signal, slope_of
+from playground.compile.lowering.classify import classify
 from playground.compile.lowering.gating import make_rows
+from playground.compile.lowering.solving import (
+    Errors,
+    Leaves,
+    by_row,
+    errors,
+    scores,
+    unit_solve,
+)
 from playground.compile.lowering.state_scan import state_scan
 
-Leaves = dict[str, Tensor]
 SCALAR_LENGTH, CHANNEL_LENGTH = 64, 16  # tokens of a chunk: matrices, or a tensor with channels
 
 
@@ -171,23 +172,15 @@ class AffineScan:
         if self.rule.surprise_at == "decayed_memory":
             keep = x.keep if x.mask is None else torch.where(_wide(x.mask, x.keep), x.keep, 1.0)
             before = before.scaled(keep.mT if self.rule.side == "key" else keep)
-        states = [self._by_row(b, X) for b in (before.b, before.c) if b is not None]
-        return Solved(f, X, *self._signals(self._scores(before, X), states, d, slope))
+        states = [by_row(self.rule.side, b, X) for b in (before.b, before.c) if b is not None]
+        return Solved(f, X, *self._signals(scores(self.rule.side, before, X), states, d, slope))
 
-    def _errors(
-        self, x: Lanes, slow: Leaves, target: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Inputs X of the map, D at a prediction of zero, its slope [.., C, 1] (class A: None)."""
-        (_, out), *_ = self.rule.shapes(x.k.shape[-1]).values()
-        zero = x.v.new_zeros(*x.v.shape[:-1], out)
-        probe = Given(zero, slow)
-        self.rule.read(probe, x.k)
-        X, signal = probe.seen[0], error_signal(self.rule, slow, x.k, x.v)
-        d = signal(zero)
-        if self.kind == "A":
-            return X, d, None
-        slope = slope_of(signal, zero)
-        return X, d if target is None else d + slope * (X @ target), slope
+    def _errors(self, x: Lanes, slow: Leaves, target: Tensor | None) -> Errors:
+        """Of states that lie around a target."""
+        found = errors(self.rule, slow, x.k, x.v, affine=self.kind == "B")
+        if found.slope is None or target is None:
+            return found
+        return found._replace(d=found.d + found.slope * (found.X @ target))
 
     def _signals(
         self, scores: Tensor, states: list[Tensor], d: Tensor, slope: Tensor
@@ -198,9 +191,8 @@ class AffineScan:
         return solved[..., : d.shape[-1]], solved[..., d.shape[-1] :]
 
     def _unit_solve(self, system: Tensor, right: Tensor) -> Tensor:
-        """The solution of (I + what is below the diagonal of `system`) X = right."""
-        system = system + torch.eye(system.shape[-1], dtype=system.dtype, device=system.device)
-        return torch.linalg.solve_triangular(system, right, upper=False, unitriangular=True)
+        """See `unit_solve`; kernels have their own."""
+        return unit_solve(system, right)
 
     def _writes(self, f: Filter, X: Tensor, D: Tensor) -> Tensor:
         """Sums of outer products that enter memory and momentum, rows stacked: [.., R, V]."""
@@ -226,14 +218,6 @@ class AffineScan:
         top = torch.cat([diagonal(f.b), diagonal(f.c)], -1)
         low = diagonal(f.m)
         return torch.cat([top, torch.cat([torch.zeros_like(low), low], -1)], -2)
-
-    def _scores(self, f: Filter, X: Tensor) -> Tensor:
-        if self.rule.side == "scalar":
-            return f.A * (X @ X.mT)
-        return (X.mT.unsqueeze(-1) * f.A * X.mT.unsqueeze(-2)).sum(-3)
-
-    def _by_row(self, b: Tensor, X: Tensor) -> Tensor:
-        return (b.mT if self.rule.side == "key" else b.unsqueeze(-1)) * X
 
     def _output(
         self, x: Lanes, slow: Leaves, target: Tensor | None, chunks: Solved, states: Tensor

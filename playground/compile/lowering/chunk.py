@@ -5,6 +5,7 @@ key pass     the memory network on the keys, at the anchor, with a zero probe on
 query pass   the same network with every linear map reading token t's own memory (`Filtered`)
 advance      the memory and momentum after the last token
 
+Where every token takes its gradient at its own memory, `solving.py` is the key pass.
 Fixed-point passes repeat the key pass at the memories the previous pass implies. No weight matrix
 is ever built per token. All tensors are [B, H, tokens, d] or [B, H, d_in, d_out]; memory and
 momentum of one matrix lie in one tensor [B, H, 2 d_in, d_out], the joint carry.
@@ -21,8 +22,7 @@ from torch import Tensor
 from memory_rules import AbstractGradientRule
 from memory_rules.dense import Dense, Filtered, Plain, Probed
 from memory_rules.filters import Filter
-
-Leaves = dict[str, Tensor]
+from playground.compile.lowering.solving import Leaves, solved
 
 
 @dataclass(kw_only=True)
@@ -127,7 +127,9 @@ def chunk(
     def after(joint: Leaves, X: Leaves, D: Leaves) -> Leaves:
         return {n: advance(rule, f, joint[n], start.get(n), X[n], D[n]) for n, f in filters.items()}
 
-    X, D = key_pass(rule, Plain(anchor, slow), x, shapes)
+    here = Plain(anchor, slow)
+    own = not rule.chunked  # every token's gradient at its own memory
+    X, D = _solved(rule, carry.joint, start, slow, x) if own else key_pass(rule, here, x, shapes)
     drafts = []
     before = {n: f.before() for n, f in filters.items()}  # dead code unless used below
     for level in range(rule.passes):
@@ -141,6 +143,15 @@ def chunk(
     joint, kept = after(carry.joint, X, D), _kept(rule, filters, carry.kept)
     last = Carry(joint=joint, dual=carry.dual, anchor=anchor, drafts=drafts, kept=kept)
     return y, dense.said, _closed(rule, last, start) if closes else last
+
+
+def _solved(
+    rule: AbstractGradientRule, joint: Leaves, start: Leaves, slow: Leaves, x: Tokens
+) -> tuple[Leaves, Leaves]:
+    """The key pass of the one matrix of classes A and B."""
+    ((n, f),) = x.filters.items()
+    X, D = solved(rule, f, start.get(n), slow, x.k, x.v, joint[n])
+    return {n: X}, {n: D}
 
 
 def _kept(

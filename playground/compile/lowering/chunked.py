@@ -17,7 +17,7 @@ from playground.compile.target import Target
 
 
 class LoopScan:
-    """Classes C, C' and D: one chunk after another, each in dual form, behind one operator."""
+    """One chunk after another, each in dual form, behind one operator."""
 
     def __init__(
         self,
@@ -53,6 +53,33 @@ class LoopScan:
         return y.to(inputs.v.dtype), wire.state_of(found, state, inputs)
 
 
+class AffineOrLoop:
+    """Classes A and B compiled: on a CPU a loop over chunks, elsewhere all chunks at once.
+
+    A chunk that follows another needs no map from state to state, only the state.
+    """
+
+    def __init__(self, rule: AbstractGradientRule) -> None:
+        self.parallel = AffineScan(rule, compiled=True)
+        self.loop = LoopScan(rule, compiled=True)
+
+    def __call__(
+        self, rule: AbstractMemoryRule, state: State, inputs: Inputs
+    ) -> tuple[Tensor, State]:
+        """y [B, T, H, V] and the state after the tokens."""
+        scan = self.loop if inputs.q.device.type == "cpu" else self.parallel
+        return scan(rule, state, inputs)
+
+
+def loops_on(rule: AbstractMemoryRule, kind: str) -> bool:
+    """Whether a rule, compiled for a kind of device, goes through its chunks one after another."""
+    if not isinstance(rule, AbstractGradientRule) or classify(rule)[0] == "E":
+        return False
+    # a filter does not tell a memory that has decayed from one that momentum has moved
+    lagging = rule.surprise_at == "decayed_memory" and rule.has_momentum
+    return rule.chunked or (kind == "cpu" and not lagging)
+
+
 def loop_factors(kind: str) -> torch.dtype | None:
     """The type of factors inside the loop: autocast's on a GPU; a CPU is slower with bf16."""
     lowered = kind == "cuda" and torch.is_autocast_enabled(kind)
@@ -69,9 +96,11 @@ def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     kind, why = classify(rule)
     if kind == "E" or not isinstance(rule, AbstractGradientRule):
         raise ValueError(f"{rule.kind}: chunked has no exact form for it: {why}")
-    if kind in ("A", "B"):
-        return AffineScan(rule, compiled=compiled)
-    return LoopScan(rule, compiled=compiled)
+    if rule.chunked:
+        return LoopScan(rule, compiled=compiled)
+    if compiled and loops_on(rule, "cpu"):
+        return AffineOrLoop(rule)
+    return AffineScan(rule, compiled=compiled)
 
 
 CHUNKED = Lowering(name="chunked", rank=1, refuses=_refuses, bind=_bind)

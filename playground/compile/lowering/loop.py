@@ -12,6 +12,8 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
+from memory_rules import AbstractGradientRule
+from playground.compile.lowering.affine import CHANNEL_LENGTH, SCALAR_LENGTH
 from playground.compile.lowering.bodies import Body
 from playground.compile.lowering.chunk import chunk, opened
 from playground.compile.lowering.feed import (
@@ -27,6 +29,13 @@ from playground.compile.lowering.segments import Kind, Lane, Segment, runs_of, s
 
 KINDS: tuple[Kind, ...] = ("whole", "part", "last")
 FILTER_NUMBERS = 1 << 17  # of the filters of one matrix that are made ahead of the loop
+
+
+def chunk_length(rule: AbstractGradientRule) -> int:
+    """Tokens of a chunk: the rule's own, or, where they change no number, what is fast."""
+    if rule.chunked:
+        return rule.chunk_size
+    return SCALAR_LENGTH if rule.side == "scalar" else CHANNEL_LENGTH
 
 
 @dataclass(frozen=True)
@@ -55,16 +64,18 @@ class Loop:
 
     def __init__(self, wire: Wire, *, compiled: bool) -> None:
         self.wire, self.rule, self.gating = wire, wire.rule, wire.gating
-        self.size, self.compiled = wire.rule.chunk_size, compiled
+        self.size, self.compiled = chunk_length(wire.rule), compiled
         n = len(wire.names)
-        carry, opens = n + len(wire.duals), n * (1 + self.rule.passes) + len(wire.duals)
+        carry = n + len(wire.duals)
+        opens = len(wire.anchors) + n * self.rule.passes + len(wire.duals)
         lanes = len(lanes_of(wire))
         self.groups = Groups(carry, opens, len(wire.starts) + len(wire.slow), lanes)
         self.filters, self.gates = FilterFeed(wire), GateFeed(wire)
         whole = {kind: compiled and kind == "whole" for kind in KINDS}
+        again = {kind: whole[kind] or (compiled and not self.rule.chunked) for kind in KINDS}
         self.bodies = {kind: self._made(self._body, kind, whole[kind]) for kind in KINDS}
-        self.pulls = {kind: self._made(self._pull, kind, whole[kind]) for kind in KINDS}
-        self.single = {kind: self._made(self._body, kind, compiled) for kind in KINDS}
+        self.pulls = {kind: self._made(self._pull, kind, again[kind]) for kind in KINDS}
+        self.made = {kind: self._made(self._body, kind, compiled) for kind in KINDS}
 
     def _made(
         self, function: Callable[..., Tensors], kind: Kind, compiled: bool
@@ -140,7 +151,7 @@ class Loop:
         return [*(t.new_empty(runs, *t.shape) for t in carry), *said]
 
     def _plan(self, tokens: Tensors, position: Tensor) -> list[Segment]:
-        at = int(position[0]) if len(position) else 0
+        at = int(position[0]) if len(position) and self.rule.chunked else 0
         batch, length, heads = tokens[0].shape[:3]
         width = tokens[0].shape[3] if self.gating.channelwise else 1
         most = max(1, FILTER_NUMBERS // (batch * heads * width * self.size**2))
@@ -151,8 +162,10 @@ class Loop:
         return found
 
     def _body_of(self, segment: Segment, *, keep: bool) -> dict[AbstractFeed, Body]:
+        """A part of a chunk is worth a program where it comes again: one token, or in training."""
         single = segment.size == 1 and segment.kind != "whole" and not keep
-        return (self.single if single else self.bodies)[segment.kind]
+        again = keep and not self.rule.chunked  # calls then end in the same part, at any position
+        return (self.made if single or again else self.bodies)[segment.kind]
 
     # forward
 

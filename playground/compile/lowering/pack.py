@@ -43,6 +43,10 @@ class Wire:
         return self.names if self.rule.decay_towards == "start" else ()
 
     @property
+    def anchors(self) -> tuple[str, ...]:
+        return self.names if self.rule.chunked else ()
+
+    @property
     def duals(self) -> tuple[str, ...]:
         return self.names if self.rule.nonlinear_close else ()
 
@@ -59,12 +63,12 @@ class Wire:
     def open_list(self, carry: Carry) -> list[Tensor]:
         """What a chunk in progress adds: anchor, drafts, kept."""
         assert carry.anchor is not None and carry.drafts is not None
-        found = [carry.anchor[n] for n in self.names]
+        found = [carry.anchor[n] for n in self.anchors]
         found += [draft[n] for draft in carry.drafts for n in self.names]
         return found + ([carry.kept[n] for n in self.duals] if carry.kept is not None else [])
 
     def open_of(self, carry: Carry, tensors: Iterator[Tensor]) -> Carry:
-        carry.anchor = {n: next(tensors) for n in self.names}
+        carry.anchor = {n: next(tensors) for n in self.anchors}
         carry.drafts = [{n: next(tensors) for n in self.names} for _ in range(self.rule.passes)]
         carry.kept = {n: next(tensors) for n in self.duals} if self.duals else None
         return carry
@@ -108,7 +112,7 @@ class Wire:
         joint = self._joint(state.memory, state.momentum)
         dual = {n: recent["dual", n] for n in self.duals}
         carry = Carry(joint=joint, dual=dual)
-        carry.anchor = {n: state.anchor[n] for n in self.names}
+        carry.anchor = {n: state.anchor[n] for n in self.anchors}
         drafts = [recent[f"draft{level}"] for level in range(self.rule.passes)]
         carry.drafts = [self._joint(d["memory"], d["momentum"]) for d in drafts]
         carry.kept = {n: recent["kept", n] for n in self.duals} if self.duals else None

@@ -36,10 +36,11 @@ OPS = {
     "pow": "std::pow({0}, {1})",
     "sign": "T({0} > 0) - T({0} < 0)",
     "eq": "T({0} == {1})",
+    "le": "T({0} <= {1})",
     "gt": "T({0} > {1})",
     "where": "{0} != 0 ? {1} : {2}",
 }
-RESULTS = {"tables": 4, "tables_back": 3}  # of the functions in rows.h
+RESULTS = {"tables": 4, "tables_back": 3, "solve": 1}  # of the functions in rows.h and prelude.h
 FIRST = {"sum": "0", "max": "-INFINITY"}
 OPERATION = {"sum": "+", "max": "max"}
 
@@ -59,7 +60,7 @@ def emit(plan: Plan, inputs: int, dtype: str) -> str:
             given = ", ".join(_pointer(value, plan) for value in used)
             calls.append(f"step{number}({given});")
     lane = "\n".join(f"  {call}" for call in calls)
-    inner = max((s.a.sizes[2] for s in plan.steps if isinstance(s, Product)), default=0)
+    inner = max((_inner(s) for s in plan.steps if isinstance(s, Product | Call)), default=0)
     return "\n".join(
         [
             f"using T = {dtype};",
@@ -84,13 +85,19 @@ def _pointer(value: Value, plan: Plan, offset: int = 0) -> str:
     return f"{kind}[{index}] + {offset}" if offset else f"{kind}[{index}]"
 
 
+def _inner(step: Product | Call) -> int:
+    """Rows of the right factors that a step packs."""
+    return step.a.sizes[2] if isinstance(step, Product) else step.sizes[1]
+
+
 def _call(step: Call, plan: Plan) -> str:
     """A function of a header, table after table."""
     count, *sizes = step.sizes
     given = ["(T*)nullptr" if v is None else _pointer(v.base, plan, v.offset) for v in step.args]
     made = [_pointer(value, plan) for value in step.made]
     made += ["(T*)nullptr"] * (RESULTS[step.name] - len(made))
-    arguments = ", ".join(["i", *map(str, sizes), *given, *made])
+    room = ["packed"] if step.name == "solve" else []
+    arguments = ", ".join(["i", *map(str, sizes), *given, *made, *room])
     return f"for (long i = 0; i < {count}; ++i) {step.name}<T, T>({arguments});"
 
 

@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -103,6 +104,12 @@ class Lift:
     @lifts(aten.unbind.int)
     def unbind(self, x: View, axis: int = 0) -> list[View]:
         return [self.select(x, axis, i) for i in range(x.sizes[_axis(x, axis)])]
+
+    @lifts(aten.split_with_sizes.default)
+    def split(self, x: View, sizes: Sequence[int], axis: int = 0) -> list[View]:
+        ends = list(accumulate(sizes))
+        axis = _axis(x, axis)
+        return [x.cut(axis, e - size, size) for e, size in zip(ends, sizes, strict=True)]
 
     @lifts(
         aten.clone.default,
@@ -215,6 +222,10 @@ class Lift:
     def eq(self, a: View, b: float) -> View:
         return self.m("eq", a, b)
 
+    @lifts(aten.le.Scalar)
+    def le(self, a: View, b: float) -> View:
+        return self.m("le", a, b)
+
     @lifts(aten.gt.Tensor, aten.gt.Scalar)
     def gt(self, a: View, b: View | float) -> View:
         return self.m("gt", a, b)
@@ -314,6 +325,17 @@ class Lift:
     def bmm(self, a: View, b: View) -> View:
         a, b = (x if x.number is None else self.values.copy(x) for x in (a, b))
         return self.values.product(a, b)
+
+    @lifts(aten.linalg_solve_triangular.default)
+    def solve_triangular(
+        self, a: View, b: View, *, upper: bool, left: bool = True, unitriangular: bool = False
+    ) -> View:
+        if not left or not unitriangular:
+            raise Unsupported("a triangular system without ones on its diagonal, or from the right")
+        size, columns = b.sizes[-2:]
+        sizes = (math.prod(b.sizes[:-2]), size, columns, int(upper))
+        a = a.expand((*b.sizes[:-2], size, size))
+        return self.values.call("solve", sizes, (a, b), [b.sizes])[0]
 
 
 def _get(_: Lift, of: Sequence[View], index: int) -> View:

@@ -148,6 +148,31 @@ static __attribute__((noinline)) void product(T* c, const T* a, const T* b, int 
   }
 }
 
+// Matrix i of many: Y [C, N] with A Y = B, A [C, C] with ones on its diagonal; of A only what is below
+// it is read, or, if `upper`, what is above. A block of rows first loses what the rows before it, or
+// behind it, say of it, then the rest of itself.
+template <typename T, typename>
+static void solve(long i, int C, int N, int upper, const T* A, const T* B, T* Y, T* room) {
+  A += i * C * C, B += i * C * N, Y += i * C * N;
+  std::memcpy(Y, B, sizeof(T) * C * N);
+  for (int done = 0; done < C; done += ROWS) {
+    const int count = std::min(ROWS, C - done), m = upper ? C - done - count : done;
+    const int other = upper ? m + count : 0;
+    T* y = Y + (long)m * N;
+    if (done)
+      product<T>(y, A + (long)m * C + other, Y + (long)other * N, count, N, done, C, 1, N, 1, room,
+                 ALL, ALL, ALL, -1);
+    for (int s = 1; s < count; ++s) {
+      const int r = upper ? count - 1 - s : s;
+      for (int j = upper ? r + 1 : 0; j < (upper ? count : r); ++j) {
+        const T a = A[(long)(m + r) * C + m + j];
+#pragma omp simd
+        for (int n = 0; n < N; ++n) y[(long)r * N + n] -= a * y[(long)j * N + n];
+      }
+    }
+  }
+}
+
 INLINE double exponential(double x) { return std::exp(x); }
 INLINE double error_function(double x) { return std::erf(x); }
 

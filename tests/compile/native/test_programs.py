@@ -118,7 +118,24 @@ def test_memory_that_is_not_contiguous_is_read_and_written_where_it_lies() -> No
     assert not into[:, :3].any() and not into[:, 8:].any()
 
 
+def test_triangular_systems_of_any_size() -> None:
+    for size, columns in [(1, 3), (5, 1), (12, 32), (13, 33), (40, 7)]:
+        system = draw(2, 3, size, size) / size**0.5
+
+        def function(a: Tensor, b: Tensor) -> list[Tensor]:
+            lower = torch.linalg.solve_triangular(a, b, upper=False, unitriangular=True)
+            return [
+                lower,
+                torch.linalg.solve_triangular(a.mT, b, upper=True, unitriangular=True),
+                torch.linalg.solve_triangular(a, lower[..., :1], upper=True, unitriangular=True),
+            ]
+
+        for found, wanted in both(function, system, draw(2, 3, size, columns)):
+            torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-11)
+
+
 CHUNKED_RULES = [n for n in RULES if classify(RULES[n]())[0] in ("C", "C'", "D")]
+TOKEN_RULES = [n for n in RULES if classify(RULES[n]())[0] in ("A", "B")]
 CHOICES: dict[str, dict[str, object]] = {
     "swiglu": {"network": "swiglu"},
     "vector": {"network": "vector"},
@@ -135,10 +152,20 @@ CHOICES: dict[str, dict[str, object]] = {
 }
 
 
+TOKEN_CHOICES: dict[str, dict[str, object]] = {
+    "plain": {},
+    "channel": {"decay": "channel"},
+    "start": {"decay_towards": "start"},
+    "decayed": {"surprise_at": "decayed_memory", "momentum": "none"},
+    "dot": {"objective": "dot", "decay": "value_channel"},
+}
+
+
 def agrees(rule: AbstractMemoryRule, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs and gradients of the compiled form are those of the eager one; nothing else ran."""
     monkeypatch.setattr(bodies, "trace", lambda *_: pytest.fail("torch.compile was asked"))
-    case = make_problem(rule, Shape(batch=2, length=37, heads=3, width=6, dtype="fp64"))
+    length = 70 if classify(rule)[0] in ("A", "B") else 37  # whole chunks, and a part of one
+    case = make_problem(rule, Shape(batch=2, length=length, heads=3, width=6, dtype="fp64"))
     found, wanted = (forward_backward(CHUNKED.bind(rule, c), case)() for c in (True, False))
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
@@ -147,6 +174,28 @@ def agrees(rule: AbstractMemoryRule, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["titans", "omega"])
 def test_rules_become_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     agrees(RULES[name](chunk_size=8), monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["linear_attention", "momentum_delta"])
+def test_rules_of_single_tokens_become_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    agrees(RULES[name](), monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TOKEN_RULES)
+def test_every_rule_of_single_tokens_becomes_a_program(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agrees(RULES[name](), monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", TOKEN_CHOICES)
+def test_every_choice_of_single_tokens_becomes_a_program(
+    choice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {"network": "linear", "plain": True, "anchor": "token"}
+    agrees(RULES["titans"](**plain, **TOKEN_CHOICES[choice]), monkeypatch)
 
 
 @pytest.mark.slow
