@@ -170,7 +170,10 @@ class Loop:
     # forward
 
     def forward(self, tensors: Sequence[Tensor], keep: bool) -> tuple[Tensor, Tensors, Tensors]:
-        """y [B, T, H, V]; carry and open parts after the last token; what backward needs."""
+        """y [B, T, H, V]; carry and open parts after the last token; what backward needs.
+
+        No two of them share memory, as nothing that leaves an operator may.
+        """
         carry, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
         y = torch.empty_like(tokens[2][:, : tokens[0].shape[1]])
@@ -178,7 +181,8 @@ class Loop:
         kept = self.kept(tensors) if keep else []
         carries, said = self._room(tensors, kept, plan)
         for buffer, t in zip(carries[0], carry, strict=True):
-            buffer.copy_(t)
+            if buffer is not t:
+                buffer.copy_(t)
         row, spoken = 0, iter(said)
         for segment in plan:
             feed = self._feed(segment.kind, y.device)
@@ -193,6 +197,7 @@ class Loop:
             self._body_of(segment, keep=keep)[feed].run(calls)
             if segment.kind != "part":
                 opens = self._opened(carries[row])
+        opens = [t.clone() for t in opens]  # they may be views of the carry
         return y, [*carries[row], *opens], kept
 
     def _room(
@@ -200,7 +205,8 @@ class Loop:
     ) -> tuple[PerRun, PerRun]:
         """Where carries lie, from the first run's to the one after the last; where chunks speak.
 
-        With nothing to keep, two carries take turns, and all chunks speak into one buffer.
+        With nothing to keep, two carries take turns after what was given, and all chunks speak
+        into one buffer.
         """
         carry, count = tensors[: self.groups.carry], self.groups.carry
         runs = sum(segment.count for segment in plan)
@@ -211,7 +217,8 @@ class Loop:
         other = [t.new_empty(t.shape) for t in carry]
         widths = [t.shape[-1] for t in carry[: len(self.wire.names)]]
         said = [carry[0].new_empty(*carry[0].shape[:2], self.size, width) for width in widths]
-        return [(after, other)[i % 2] for i in range(runs, -1, -1)], [said] * whole
+        turns = [(after, other)[i % 2] for i in range(runs - 1, -1, -1)]
+        return [[t.contiguous() for t in carry], *turns], [said] * whole
 
     def _opened(self, carry: Sequence[Tensor]) -> Tensors:
         """The open parts of a chunk that starts at a carry."""

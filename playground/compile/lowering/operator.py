@@ -42,7 +42,7 @@ def chunk_loop(
     """[y, carry and open parts after the last token..., what is kept...] of `LOOPS[loop]`."""
     with _as_outside(tensors[0].device.type, factors):
         y, after, kept = LOOPS[loop].forward([t.detach() for t in tensors], keep)
-        return [y, *(t.clone() for t in after), *kept]
+        return [y, *after, *kept]
 
 
 @chunk_loop.register_fake

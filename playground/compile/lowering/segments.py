@@ -69,19 +69,17 @@ class Lane:
 
     def views(self, t: Tensor, segment: Segment) -> list[Tensor]:
         """The tokens of every run where they lie: [B, H, size + back, d] of [B, T, H, d]."""
-        starts = range(segment.first, segment.end, segment.size)
-        size = segment.size + self.back
-        return [t.narrow(self.time, at, size).transpose(1, 2) for at in starts]
+        return list(self._runs(t, segment).unbind(self.time))
+
+    def _runs(self, t: Tensor, segment: Segment) -> Tensor:
+        """Time as runs, and the tokens of a run last, but before channels: a view."""
+        n, size = segment.end - segment.first + self.back, segment.size
+        runs = t.narrow(self.time, segment.first, n).unfold(self.time, size + self.back, size)
+        return runs.transpose(-1, -2) if t.ndim - self.time == 3 else runs  # [..., T, H, d]
 
     def pack(self, t: Tensor, segment: Segment) -> Tensor:
         """[count, ..., H, size + back(, d)], contiguous: every run is one dense block."""
-        n, size = segment.count, segment.size + self.back
-        part = t.narrow(self.time, segment.first, segment.end - segment.first + self.back)
-        runs = part.unfold(self.time, size, segment.size)  # time -> runs; new last axis: tokens
-        front = runs.movedim(self.time, 0)
-        if t.ndim - self.time == 3:  # [..., T, H, d]: tokens between heads and channels
-            front = front.transpose(-1, -2)
-        return front.contiguous() if n else front
+        return self._runs(t, segment).movedim(self.time, 0).contiguous()
 
     def unpack(self, grad: Tensor, packed: Tensor, segment: Segment) -> None:
         """Add the gradient of a packed block to the gradient of the tensor it came from."""

@@ -148,7 +148,7 @@ class DeepLoop(Loop):
             out, after, _ = super().forward(given, False)
             y[:, segment.first : segment.end] = out
             carry, opens = after[:count], after[count:]
-        return y, [*carry, *opens], kept
+        return y, [t.clone() for t in (*carry, *opens)], kept  # they may lie among the states
 
     def _segments(self, tokens: Tensors, position: Tensor) -> list[Segment]:
         at = int(position[0]) if len(position) else 0
