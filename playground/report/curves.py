@@ -53,7 +53,8 @@ def x_key(sweep: Sweep) -> str:
 def run_curve(run: Run, metric: str, key: str) -> tuple[np.ndarray, np.ndarray]:
     """The finite points of one run."""
     points = [(row[key], row[metric]) for row in run.curve if metric in row]
-    found = np.array([point for point in points if np.isfinite(point).all()]).reshape(-1, 2)
+    found = np.array(points, dtype=float).reshape(-1, 2)
+    found = found[np.isfinite(found).all(1)]
     return found[:, 0], found[:, 1]
 
 
@@ -102,16 +103,26 @@ def against_baseline(sweep: Sweep, variant: Variant, palette: Palette = PAPER) -
         figure, axes = frame(4.0, 2.7)
         if base is not None:
             _draw(axes, base, sweep.baseline, sweep, 0, palette)
+        axes.plot(
+            *_as_one([(x, y) for run, x, y in runs if run.status == "ok"]),
+            color=color_of(index, palette),
+            lw=0.6,
+            alpha=0.8,
+        )
         for run, x, y in runs:
-            stopped = run.status != "ok"
-            color = palette.bad if stopped else color_of(index, palette)
-            axes.plot(x, y, color=color, lw=1 if stopped else 0.6, alpha=0.8)
-            if stopped and len(x):
-                axes.plot(x[-1], y[-1], "x", color=color)
+            if run.status != "ok" and len(x):
+                axes.plot(x, y, color=palette.bad, lw=1, alpha=0.8)
+                axes.plot(x[-1], y[-1], "x", color=palette.bad)
         if mine is not None:
             _draw(axes, mine, variant.name, sweep, index, palette)
         _finish(axes, sweep, [curve for curve in (base, mine) if curve is not None], palette)
     return figure
+
+
+def _as_one(lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> Sequence[np.ndarray]:
+    """Many lines as one that breaks between them: far fewer things to draw."""
+    gap = np.array([np.nan])
+    return [np.concatenate([gap, *(p for line in lines for p in (line[i], gap))]) for i in (0, 1)]
 
 
 def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":

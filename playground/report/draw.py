@@ -95,6 +95,9 @@ def save(figure: "Figure", file: Any, kind: str, salt: str = "figure") -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     FigureCanvasAgg(figure)
+    if (layout := figure.get_layout_engine()) is not None:  # once; writing would do it twice
+        layout.execute(figure)
+        figure.set_layout_engine("none")
     stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
         figure.savefig(file, format=kind, metadata=stamp, dpi=160)

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from playground.errors import PlaygroundError
 from playground.train.checkpoint import Checkpoints
-from playground.train.files import read_json, write_json, write_text
+from playground.train.files import read_json, read_short, write_json, write_text
 from playground.train.result import Result
 
 log = logging.getLogger(__name__)
@@ -143,13 +143,13 @@ class RunStore:
 
     def status(self, fingerprint: str) -> str | None:
         """ "ok" or "failed" of a run that is over, else None; quick, for stores of many runs."""
-        try:
-            with open(f"{self.root}/{fingerprint}/result.json", "rb", buffering=0) as file:  # noqa: PTH123
-                return json.loads(file.read())["status"]
-        except FileNotFoundError:
+        text = read_short(f"{self.root}/{fingerprint}/result.json")
+        if text is None:
             return None
-        except (ValueError, TypeError, KeyError):
-            return None if self.run(fingerprint).result() is None else "failed"  # warns
+        if b'"status": "ok"' in text and text.rstrip().endswith(b"}"):  # else it has quotes escaped
+            return "ok"
+        result = self.run(fingerprint).result()  # warns of what cannot be read
+        return None if result is None else result.status
 
     def runs(self) -> list[RunFolder]:
         """All runs, by fingerprint."""

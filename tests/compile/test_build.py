@@ -99,7 +99,7 @@ def rms(x: torch.Tensor) -> float:
 @pytest.mark.parametrize("letter", ONE_PER_CLASS)
 def test_a_compiled_model_is_as_near_to_fp64_as_an_eager_one(letter: str) -> None:
     loaded = small(*ONE_PER_CLASS[letter], "depth=1")
-    around = letter < "D"  # what is around the loop of class D is what is around that of C
+    around = letter == "C"  # what is around the loops of the others is the same
     compiled = pg.compile(loaded, compile=around or "loops")
     models = (compiled, pg.build(loaded), pg.build(loaded).double())
     compiled, eager, exact = (outcome(m, tokens()) for m in models)

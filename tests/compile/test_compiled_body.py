@@ -53,6 +53,7 @@ def test_the_third_length_makes_no_graph(graphs: list[int]) -> None:
 
 
 @pytest.mark.compile
+@pytest.mark.slow
 def test_a_window_takes_its_own_length_then_a_shorter_and_a_longer_one() -> None:
     """The folds of the last one, counted in a symbol, once had no code for a backward pass."""
     torch.compiler.reset()

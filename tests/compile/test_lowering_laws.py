@@ -48,10 +48,16 @@ class TestExactLinearTitans(ChunkedConformance):
         return small("titans", **LINEAR, **request.param)
 
 
+TOKEN_RULES = sorted(n for n in RULES if classify(small(n))[0] in ("A", "B"))
+FEW = ("gated_delta", "gla", "momentum_delta")
+
+
 class TestTokensChunkAfterChunk(RuleConformance):
     """Classes A and B in the loop that a compiled model runs on a CPU."""
 
-    @pytest.fixture(params=sorted(n for n in RULES if classify(small(n))[0] in ("A", "B")))
+    @pytest.fixture(
+        params=[pytest.param(n, marks=() if n in FEW else pytest.mark.slow) for n in TOKEN_RULES]
+    )
     def rule(self, request: pytest.FixtureRequest) -> AbstractMemoryRule:
         return small(request.param)
 
@@ -61,6 +67,7 @@ class TestTokensChunkAfterChunk(RuleConformance):
         return LoopScan(rule, compiled=False)
 
 
+@pytest.mark.slow
 class TestLinearTitansChunkAfterChunk(TestTokensChunkAfterChunk):
     @pytest.fixture(
         params=[

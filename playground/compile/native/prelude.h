@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #ifdef __SSE__
-#include <immintrin.h>
+#include <xmmintrin.h>  // immintrin.h takes longer to read than most programs to compile
 #endif
 
 #define INLINE static inline __attribute__((always_inline))

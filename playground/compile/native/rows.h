@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <vector>
 
 // row += gate * before, on the columns that the row before has
 template <typename T>
@@ -51,9 +50,8 @@ static void table_back(int C, const T* gamma, const T* eta, const L* live, const
                        const T* momentum, const T* g_memory, const T* g_m, const T* g_e, T* g_lr,
                        T* g_gamma, T* g_eta) {
   const int first = eta ? 2 : 1, W = first + C;
-  static thread_local std::vector<T> rows;
-  if (rows.size() < 4 * (std::size_t)W) rows.resize(4 * (std::size_t)W);
-  T *now = rows.data(), *later = now + W, *moved = later + W, *after = moved + W;
+  T rows[4 * W];  // a few kilobytes; g++ and clang++ know arrays of any length
+  T *now = rows, *later = now + W, *moved = later + W, *after = moved + W;
   for (int t = C - 1; t >= 0; --t) {  // `later` and `after` are those of row t + 1
     const int width = first + t;  // columns of the row before
     std::memcpy(now, g_memory + (long)t * W, sizeof(T) * (width + 1));

@@ -119,19 +119,22 @@ def test_memory_that_is_not_contiguous_is_read_and_written_where_it_lies() -> No
 
 
 def test_triangular_systems_of_any_size() -> None:
+    inputs = []
     for size, columns in [(1, 3), (5, 1), (12, 32), (13, 33), (40, 7)]:
-        system = draw(2, 3, size, size) / size**0.5
+        inputs += [draw(2, 3, size, size) / size**0.5, draw(2, 3, size, columns)]
 
-        def function(a: Tensor, b: Tensor) -> list[Tensor]:
+    def solutions(*t: Tensor) -> list[Tensor]:
+        found = []
+        for a, b in zip(t[::2], t[1::2], strict=True):
             lower = torch.linalg.solve_triangular(a, b, upper=False, unitriangular=True)
-            return [
-                lower,
-                torch.linalg.solve_triangular(a.mT, b, upper=True, unitriangular=True),
-                torch.linalg.solve_triangular(a, lower[..., :1], upper=True, unitriangular=True),
-            ]
+            found += [lower, *(solve_upper(a.mT, x) for x in (b, lower[..., :1]))]
+        return found
 
-        for found, wanted in both(function, system, draw(2, 3, size, columns)):
-            torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-11)
+    def solve_upper(a: Tensor, b: Tensor) -> Tensor:
+        return torch.linalg.solve_triangular(a, b, upper=True, unitriangular=True)
+
+    for found, wanted in both(solutions, *inputs):
+        torch.testing.assert_close(found, wanted, rtol=1e-11, atol=1e-11)
 
 
 CHUNKED_RULES = [n for n in RULES if classify(RULES[n]())[0] in ("C", "C'", "D")]
@@ -161,10 +164,9 @@ TOKEN_CHOICES: dict[str, dict[str, object]] = {
 }
 
 
-def agrees(rule: AbstractMemoryRule, monkeypatch: pytest.MonkeyPatch) -> None:
+def agrees(rule: AbstractMemoryRule, monkeypatch: pytest.MonkeyPatch, *, length: int = 37) -> None:
     """Outputs and gradients of the compiled form are those of the eager one; nothing else ran."""
     monkeypatch.setattr(bodies, "trace", lambda *_: pytest.fail("torch.compile was asked"))
-    length = 70 if classify(rule)[0] in ("A", "B") else 37  # whole chunks, and a part of one
     case = make_problem(rule, Shape(batch=2, length=length, heads=3, width=6, dtype="fp64"))
     found, wanted = (forward_backward(CHUNKED.bind(rule, c), case)() for c in (True, False))
     for one, other in zip(found, wanted, strict=True):
@@ -176,9 +178,11 @@ def test_rules_become_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     agrees(RULES[name](chunk_size=8), monkeypatch)
 
 
-@pytest.mark.parametrize("name", ["linear_attention", "momentum_delta"])
-def test_rules_of_single_tokens_become_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    agrees(RULES[name](), monkeypatch)
+@pytest.mark.parametrize(("name", "length"), [("linear_attention", 20), ("momentum_delta", 64)])
+def test_rules_of_single_tokens_become_programs(
+    name: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agrees(RULES[name](), monkeypatch, length=length)
 
 
 @pytest.mark.slow
@@ -186,7 +190,7 @@ def test_rules_of_single_tokens_become_programs(name: str, monkeypatch: pytest.M
 def test_every_rule_of_single_tokens_becomes_a_program(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agrees(RULES[name](), monkeypatch)
+    agrees(RULES[name](), monkeypatch, length=70)  # whole chunks, and a part of one
 
 
 @pytest.mark.slow
@@ -195,7 +199,7 @@ def test_every_choice_of_single_tokens_becomes_a_program(
     choice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = {"network": "linear", "plain": True, "anchor": "token"}
-    agrees(RULES["titans"](**plain, **TOKEN_CHOICES[choice]), monkeypatch)
+    agrees(RULES["titans"](**plain, **TOKEN_CHOICES[choice]), monkeypatch, length=70)
 
 
 @pytest.mark.slow
