@@ -50,8 +50,7 @@ class SweepPlan:
         """The runs that have no result yet, each once; with `retry` also those that failed."""
         open_jobs: dict[str, Job] = {}
         for job in (*self.tuning, *self.jobs):
-            status = store.status(job.fingerprint)
-            if status is None or (retry and status != "ok"):
+            if not store.over(job.fingerprint) or (retry and store.status(job.fingerprint) != "ok"):
                 open_jobs.setdefault(job.fingerprint, job)
         return list(open_jobs.values())
 
@@ -108,7 +107,7 @@ def plan_sweep(spec: pg.SweepSpec, name: str, store: pg.RunStore | None = None) 
         name=name,
         spec=spec,
         jobs=(),
-        overrides={variant: changes(runs[0].spec, run) for variant, run in first.items()},
+        overrides=overrides(runs[0].spec, first),
         task=jobs.task(runs[0].spec).describe(),
         runs=tuple(runs),
         made=jobs,
@@ -139,12 +138,15 @@ def runs_of(spec: pg.SweepSpec) -> tuple[list[pg.SweepRun], dict[str, Matched]]:
     return (runs, {}) if spec.match is None else matched(runs, spec.match)
 
 
-def changes(base: pg.RunSpec, other: pg.RunSpec) -> dict[str, Any]:
-    """What `other` has that `base` has not, by dotted key; seeds do not count."""
-    before, after = _flat(pg.to_dict(base)), _flat(pg.to_dict(other))
-    found = {key: value for key, value in after.items() if before.get(key, _ABSENT) != value}
-    found.pop("seed", None)
-    return {key.removeprefix("model."): value for key, value in found.items()}
+def overrides(base: pg.RunSpec, others: Mapping[str, pg.RunSpec]) -> dict[str, Mapping[str, Any]]:
+    """What each has that `base` has not, by dotted key; seeds do not count."""
+    before, found = _flat(pg.to_dict(base)), {}
+    for variant, other in others.items():
+        after = _flat(pg.to_dict(other))
+        new = {key: value for key, value in after.items() if before.get(key, _ABSENT) != value}
+        new.pop("seed", None)
+        found[variant] = {key.removeprefix("model."): value for key, value in new.items()}
+    return found
 
 
 _ABSENT = object()

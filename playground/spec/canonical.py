@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from memory_rules import RULES, AbstractMemoryRule
 from playground.errors import SpecError
 from playground.spec.bench import BenchSpec
-from playground.spec.convert import convert
+from playground.spec.convert import AS_READ, convert
 from playground.spec.model import ModelSpec
 from playground.spec.raw import DATA_FIELDS, Raw, is_corpus_path, is_mapping
 from playground.spec.run import RunSpec
@@ -101,8 +101,7 @@ def canonical_json(spec: Spec) -> str:
 
     The same for a spec written in YAML and its twin built in Python.
     """
-    checked = convert(type(spec), to_dict(spec))
-    return json.dumps(_string_keys(to_dict(checked)), sort_keys=True, separators=(",", ":"))
+    return json.dumps(_string_keys(to_dict(_as_read(spec))), sort_keys=True, separators=(",", ":"))
 
 
 def _string_keys(value: object) -> object:
@@ -129,7 +128,7 @@ def fingerprint(spec: Spec, data_sha: str = "") -> str:
 
 def fingerprints(spec: RunSpec, seeds: Sequence[int], data_sha: str = "") -> list[str]:
     """The identities of one run with several seeds, as `fingerprint` gives them one by one."""
-    text = _identity(replace(spec, seed=_NO_SEED), data_sha)
+    text = _identity(replace(_as_read(spec), seed=_NO_SEED), data_sha, checked=True)
     before, found, after = text.partition(f'"seed":{_NO_SEED},')
     if not found or f'"seed":{_NO_SEED}' in after:  # such a number stands elsewhere too
         return [fingerprint(replace(spec, seed=seed), data_sha) for seed in seeds]
@@ -139,8 +138,13 @@ def fingerprints(spec: RunSpec, seeds: Sequence[int], data_sha: str = "") -> lis
 _NO_SEED = 8_640_216_397_503_291  # stands for the seed while a text is made
 
 
-def _identity(spec: Spec, data_sha: str) -> str:
-    written = cast(Raw, _string_keys(_written(convert(type(spec), to_dict(spec)), _counts)))
+def _as_read(spec: Spec) -> Spec:
+    """A spec with its values as `convert` reads them; itself, if that is where it came from."""
+    return spec if AS_READ in vars(spec) else convert(type(spec), to_dict(spec))
+
+
+def _identity(spec: Spec, data_sha: str, *, checked: bool = False) -> str:
+    written = cast(Raw, _string_keys(_written(spec if checked else _as_read(spec), _counts)))
     counted = {key: value for key, value in written.items() if key not in EXCLUDED}
     files = sorted(set(_rule_shas(spec)))
     identity = [_portable("", counted), data_sha, files, NUMERICS_VERSION]

@@ -6,7 +6,7 @@ Nothing is coerced but a whole number where a fraction is expected.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING
+from dataclasses import MISSING, is_dataclass
 from typing import Literal, TypeVar, cast, get_args, get_origin
 
 from playground.errors import SpecError
@@ -25,6 +25,7 @@ from playground.spec.shapes import (
 )
 
 T = TypeVar("T")
+AS_READ = "_as_read"  # among the attributes of a spec that `convert` made
 
 _EXAMPLES = {
     bool: ("true or false", "Write true or false."),
@@ -45,7 +46,10 @@ def convert(cls: type[T], raw: object, path: str = "") -> T:
     Raises:
         SpecError: an unknown key, a wrong type or value, fields that contradict each other.
     """
-    return cast(T, read(cls, raw, path))
+    found = read(cls, raw, path)
+    if is_dataclass(found):
+        vars(found)[AS_READ] = True  # not so of what `replace` makes of it
+    return cast(T, found)
 
 
 def read(hint: object, raw: object, path: str) -> object:

@@ -151,6 +151,13 @@ class RunStore:
         result = self.run(fingerprint).result()  # warns of what cannot be read
         return None if result is None else result.status
 
+    def over(self, fingerprint: str) -> bool:
+        """Whether a run has a result, whatever it says; quicker than `status`."""
+        try:
+            return os.stat(f"{self.root}/{fingerprint}/result.json").st_size > 0  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
     def runs(self) -> list[RunFolder]:
         """All runs, by fingerprint."""
         if not self.root.is_dir():

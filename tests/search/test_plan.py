@@ -10,7 +10,7 @@ from playground.tasks import make_task
 from playground.train import Result, RunStore
 from search.bundle import Bundle
 from search.local import Local
-from search.plan import SweepPlan, changes, plan_sweep
+from search.plan import SweepPlan, overrides, plan_sweep
 from search.queue import Queue
 from tests.train.small import ATTENTION, RUN, TASK, TRAIN
 
@@ -56,7 +56,7 @@ def test_overrides_say_what_a_variant_changes(plan: SweepPlan):
     assert plan.overrides["full"] == {}
     assert plan.overrides["wide"] == {"block.feedforward.expand": 2.0}
     assert plan.overrides["slow"] == {"train.optim.lr": 1e-4}
-    assert changes(RUN, replace(RUN, seed=4)) == {}
+    assert overrides(RUN, {"again": replace(RUN, seed=4)}) == {"again": {}}
 
 
 def test_the_plan_is_what_a_report_reads(plan: SweepPlan):
