@@ -17,7 +17,7 @@ from memory_rules.testing import Case
 from playground.bench.inputs import DTYPES, GateScale, Shape, make_problem
 from playground.bench.work import at_precision, forward_backward
 from playground.compile import classify
-from playground.compile.lowering.affine import SCALAR_LENGTH
+from playground.compile.lowering.segments import SCALAR_LENGTH
 
 Results = Mapping[str, Tensor]
 

@@ -16,8 +16,7 @@ from playground.bench.child import in_child
 from playground.bench.inputs import Shape, make_problem
 from playground.bench.work import forward_backward
 from playground.compile import LOWERINGS
-from playground.compile.lowering.affine import CHANNEL_LENGTH, SCALAR_LENGTH
-from playground.compile.lowering.classify import classify
+from playground.compile.lowering.segments import chunk_length
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +75,7 @@ def _peak(rule: AbstractMemoryRule, shape: Shape, lowering: str, compile: bool, 
     """Peak resident bytes after the warm-up, with or without the pass itself."""
     (found,) = (low for low in LOWERINGS if low.name == lowering)
     scan = found.bind(rule, compile)
-    short = replace(shape, length=min(shape.length, 4 * chunk_length(rule)))
+    short = replace(shape, length=min(shape.length, 4 * tokens_apart(rule)))
     for _ in range(2):
         forward_backward(scan, make_problem(rule, short))()
     run = forward_backward(scan, make_problem(rule, shape))
@@ -106,7 +105,7 @@ def count_bytes(rule: AbstractMemoryRule, one: Case, shape: Shape) -> dict[str, 
     state = one.state()
     carried = [*state.memory.values(), *state.momentum.values()]
     kept = sum(w.numel() * w.element_size() for w in carried)
-    chunks = -(-shape.length // chunk_length(rule))
+    chunks = -(-shape.length // tokens_apart(rule))
     return {
         "inputs": sum(leaves[n] for n in "qkv"),
         "gates": sum(size for n, size in leaves.items() if n.startswith("gates.")),
@@ -114,10 +113,6 @@ def count_bytes(rule: AbstractMemoryRule, one: Case, shape: Shape) -> dict[str, 
     }
 
 
-def chunk_length(rule: AbstractMemoryRule) -> int:
+def tokens_apart(rule: AbstractMemoryRule) -> int:
     """Tokens between the states that the chunked form keeps."""
-    if not isinstance(rule, AbstractGradientRule):
-        return 1
-    if classify(rule)[0] in ("A", "B"):
-        return SCALAR_LENGTH if rule.side == "scalar" else CHANNEL_LENGTH
-    return rule.chunk_size
+    return chunk_length(rule) if isinstance(rule, AbstractGradientRule) else 1

@@ -16,7 +16,7 @@ from blocks.spec import (
     Mal,
     MemorySpec,
 )
-from playground.compile.lowering import LOWERINGS, classify, loops_on
+from playground.compile.lowering import LOWERINGS, classify, loops_on_cpu
 from playground.compile.lowering import choose as pick
 from playground.compile.plan import Node, Plan
 from playground.compile.short_conv import choose_short_conv
@@ -183,7 +183,7 @@ def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
         if not block.startswith("blocks."):
             return node
         if target.compile == "loops":
-            loop = node.lowering != "recurrent" and _loops(node, target)
+            loop = _loops(node, target)
             reason = "compile: loops" if loop else "compile: loops, and it has none over chunks"
             return node.because(reason, compiled=False, scan_compiled=loop)
         if not target.compile:
@@ -200,10 +200,10 @@ def select_compile(plan: Plan, target: Target, asked: str) -> Plan:
 
 def _loops(node: Node, target: Target) -> bool:
     """Whether a memory goes through its chunks behind one operator."""
-    if not isinstance(node.spec, MemorySpec):
-        return False
-    kind = target.device if node.lowering == "chunked" else ""  # kernels take all chunks at once
-    return loops_on(node.spec.rule, kind)
+    if node.rule_class in ("C", "C'", "D"):
+        return node.lowering != "recurrent"
+    on_cpu = node.lowering == "chunked" and target.device == "cpu"
+    return on_cpu and isinstance(node.spec, MemorySpec) and loops_on_cpu(node.spec.rule)
 
 
 _PER_LENGTH = "a graph per length: with symbols in its padding one takes minutes to compile"

@@ -18,8 +18,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from memory_rules import AbstractGradientRule, AbstractMemoryRule, Inputs
 from memory_rules.testing import make_case
-from playground.compile.lowering.affine import CHANNEL_LENGTH, SCALAR_LENGTH
 from playground.compile.lowering.classify import classify
+from playground.compile.lowering.segments import chunk_length
 
 Parts = dict[str, float]
 Shapes = Mapping[str, tuple[int, int]]
@@ -41,10 +41,8 @@ def rule_flops(
     kind, _ = classify(rule)
     if lowering == "recurrent" or kind == "E":
         return _recurrent(rule, dim)
-    if kind in ("A", "B"):
-        size = SCALAR_LENGTH if rule.side == "scalar" else CHANNEL_LENGTH
-        return _affine(rule, kind, dim, _at_most(size, length))
-    return _chunk(rule, dim, _at_most(rule.chunk_size, length))
+    size = _at_most(chunk_length(rule), length)
+    return _chunk(rule, dim, size) if rule.chunked else _affine(rule, kind, dim, size)
 
 
 def read_flops(rule: AbstractMemoryRule, dim: int) -> float:

@@ -2,7 +2,7 @@
 
 from memory_rules import AbstractMemoryRule
 from playground.compile.lowering.base import Lowering
-from playground.compile.lowering.chunked import CHUNKED, loops_on
+from playground.compile.lowering.chunked import CHUNKED, loops_on_cpu
 from playground.compile.lowering.classify import classify
 from playground.compile.lowering.recurrent import RECURRENT
 from playground.compile.lowering.triton import TRITON
@@ -31,4 +31,4 @@ def choose(
     return best, {name: reason for name, reason in why.items() if reason}
 
 
-__all__ = ["LOWERINGS", "Lowering", "choose", "classify", "loops_on"]
+__all__ = ["LOWERINGS", "Lowering", "choose", "classify", "loops_on_cpu"]

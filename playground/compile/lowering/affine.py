@@ -19,6 +19,7 @@ from memory_rules.dense import Filtered
 from memory_rules.filters import Filter
 from playground.compile.lowering.classify import classify
 from playground.compile.lowering.gating import make_rows
+from playground.compile.lowering.segments import chunk_length
 from playground.compile.lowering.solving import (
     Errors,
     Leaves,
@@ -28,8 +29,6 @@ from playground.compile.lowering.solving import (
     unit_solve,
 )
 from playground.compile.lowering.state_scan import state_scan
-
-SCALAR_LENGTH, CHANNEL_LENGTH = 64, 16  # tokens of a chunk: matrices, or a tensor with channels
 
 
 class Lanes(NamedTuple):
@@ -120,7 +119,7 @@ class AffineScan:
     def _lanes(self, state: State, inputs: Inputs) -> Lanes:
         rates, n = self.rule.rates(inputs), self.name
         dtype, length = state.memory[n].dtype, inputs.batch_size[1]
-        size = min(length, SCALAR_LENGTH if self.rule.side == "scalar" else CHANNEL_LENGTH)
+        size = min(length, chunk_length(self.rule))
         extra = -length % size
 
         def lay(t: Tensor, fill: float = 0.0) -> Tensor:
@@ -183,11 +182,11 @@ class AffineScan:
         return found._replace(d=found.d + found.slope * (found.X @ target))
 
     def _signals(
-        self, scores: Tensor, states: list[Tensor], d: Tensor, slope: Tensor
+        self, met: Tensor, states: list[Tensor], d: Tensor, slope: Tensor
     ) -> tuple[Tensor, Tensor]:
         """D at a state of zero, and per unit of state; from what tokens meet before their write."""
         right = torch.cat([d, *[slope * t for t in states]], -1)
-        solved = self._unit_solve(slope * scores, right)
+        solved = self._unit_solve(slope * met, right)
         return solved[..., : d.shape[-1]], solved[..., d.shape[-1] :]
 
     def _unit_solve(self, system: Tensor, right: Tensor) -> Tensor:

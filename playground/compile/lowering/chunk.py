@@ -119,17 +119,17 @@ def chunk(
     closes: the chunk ends after these tokens; otherwise it stays open and the carry says so.
     known: what an earlier run of the same chunk said.
     """
-    memory, _ = split(rule, carry.joint)
+    memory, filters = split(rule, carry.joint)[0], x.filters
     shapes = {n: (w.shape[-2], w.shape[-1]) for n, w in memory.items()}
-    filters = x.filters
     anchor = memory if carry.anchor is None else carry.anchor
 
     def after(joint: Leaves, X: Leaves, D: Leaves) -> Leaves:
         return {n: advance(rule, f, joint[n], start.get(n), X[n], D[n]) for n, f in filters.items()}
 
-    here = Plain(anchor, slow)
-    own = not rule.chunked  # every token's gradient at its own memory
-    X, D = _solved(rule, carry.joint, start, slow, x) if own else key_pass(rule, here, x, shapes)
+    if rule.chunked:
+        X, D = key_pass(rule, Plain(anchor, slow), x, shapes)
+    else:
+        X, D = _solved(rule, carry.joint, start, slow, x)
     drafts = []
     before = {n: f.before() for n, f in filters.items()}  # dead code unless used below
     for level in range(rule.passes):

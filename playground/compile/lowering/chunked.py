@@ -71,13 +71,15 @@ class AffineOrLoop:
         return scan(rule, state, inputs)
 
 
-def loops_on(rule: AbstractMemoryRule, kind: str) -> bool:
-    """Whether a rule, compiled for a kind of device, goes through its chunks one after another."""
-    if not isinstance(rule, AbstractGradientRule) or classify(rule)[0] == "E":
+def loops_on_cpu(rule: AbstractMemoryRule) -> bool:
+    """Whether a rule of class A or B, compiled for a CPU, takes its chunks one after another.
+
+    Not if errors are those of a decayed memory behind momentum: a filter does not tell what has
+    decayed from what momentum has moved.
+    """
+    if not isinstance(rule, AbstractGradientRule) or classify(rule)[0] not in ("A", "B"):
         return False
-    # a filter does not tell a memory that has decayed from one that momentum has moved
-    lagging = rule.surprise_at == "decayed_memory" and rule.has_momentum
-    return rule.chunked or (kind == "cpu" and not lagging)
+    return not (rule.surprise_at == "decayed_memory" and rule.has_momentum)
 
 
 def loop_factors(kind: str) -> torch.dtype | None:
@@ -96,9 +98,9 @@ def _bind(rule: AbstractMemoryRule, compiled: bool) -> Scan:
     kind, why = classify(rule)
     if kind == "E" or not isinstance(rule, AbstractGradientRule):
         raise ValueError(f"{rule.kind}: chunked has no exact form for it: {why}")
-    if rule.chunked:
+    if kind not in ("A", "B"):
         return LoopScan(rule, compiled=compiled)
-    if compiled and loops_on(rule, "cpu"):
+    if compiled and loops_on_cpu(rule):
         return AffineOrLoop(rule)
     return AffineScan(rule, compiled=compiled)
 

@@ -97,6 +97,7 @@ class Filtered(Fed):
     g_filters: Sequence[Tensor] = ()
 
     def give(self, g_tokens: Tensors) -> None:
+        """See `Fed`; what runs share is added up."""
         assert self.segment is not None and self.into is not None
         for i, (lane, g) in enumerate(zip(self.lanes[:3], g_tokens, strict=False)):
             if lane.back:  # runs share tokens

@@ -12,8 +12,6 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
-from memory_rules import AbstractGradientRule
-from playground.compile.lowering.affine import CHANNEL_LENGTH, SCALAR_LENGTH
 from playground.compile.lowering.bodies import Body
 from playground.compile.lowering.chunk import chunk, opened
 from playground.compile.lowering.feed import (
@@ -25,17 +23,17 @@ from playground.compile.lowering.feed import (
     lanes_of,
 )
 from playground.compile.lowering.pack import Wire
-from playground.compile.lowering.segments import Kind, Lane, Segment, runs_of, segments
+from playground.compile.lowering.segments import (
+    Kind,
+    Lane,
+    Segment,
+    chunk_length,
+    runs_of,
+    segments,
+)
 
 KINDS: tuple[Kind, ...] = ("whole", "part", "last")
 FILTER_NUMBERS = 1 << 17  # of the filters of one matrix that are made ahead of the loop
-
-
-def chunk_length(rule: AbstractGradientRule) -> int:
-    """Tokens of a chunk: the rule's own, or, where they change no number, what is fast."""
-    if rule.chunked:
-        return rule.chunk_size
-    return SCALAR_LENGTH if rule.side == "scalar" else CHANNEL_LENGTH
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,13 @@ class Loop:
         lanes = len(lanes_of(wire))
         self.groups = Groups(carry, opens, len(wire.starts) + len(wire.slow), lanes)
         self.filters, self.gates = FilterFeed(wire), GateFeed(wire)
+        own = not self.rule.chunked  # calls then end in the same part of a chunk, at any position
         whole = {kind: compiled and kind == "whole" for kind in KINDS}
-        again = {kind: whole[kind] or (compiled and not self.rule.chunked) for kind in KINDS}
+        again = {kind: compiled and (own or kind == "whole") for kind in KINDS}
         self.bodies = {kind: self._made(self._body, kind, whole[kind]) for kind in KINDS}
+        self.training = {kind: self._made(self._body, kind, again[kind]) for kind in KINDS}
+        self.single = {kind: self._made(self._body, kind, compiled) for kind in KINDS}
         self.pulls = {kind: self._made(self._pull, kind, again[kind]) for kind in KINDS}
-        self.made = {kind: self._made(self._body, kind, compiled) for kind in KINDS}
 
     def _made(
         self, function: Callable[..., Tensors], kind: Kind, compiled: bool
@@ -163,9 +163,8 @@ class Loop:
 
     def _body_of(self, segment: Segment, *, keep: bool) -> dict[AbstractFeed, Body]:
         """A part of a chunk is worth a program where it comes again: one token, or in training."""
-        single = segment.size == 1 and segment.kind != "whole" and not keep
-        again = keep and not self.rule.chunked  # calls then end in the same part, at any position
-        return (self.made if single or again else self.bodies)[segment.kind]
+        single = segment.size == 1 and segment.kind != "whole"
+        return (self.training if keep else self.single if single else self.bodies)[segment.kind]
 
     # forward
 

@@ -9,7 +9,17 @@ from typing import Literal
 
 from torch import Tensor
 
+from memory_rules import AbstractGradientRule
+
+SCALAR_LENGTH, CHANNEL_LENGTH = 64, 16  # tokens of a chunk: matrices, or a tensor with channels
 Kind = Literal["whole", "part", "last"]
+
+
+def chunk_length(rule: AbstractGradientRule) -> int:
+    """Tokens of a chunk: the rule's own, or, where they change no number, what is fast."""
+    if rule.chunked:
+        return rule.chunk_size
+    return SCALAR_LENGTH if rule.side == "scalar" else CHANNEL_LENGTH
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ class Lift:
         end: int | None = None,
         step: int = 1,
     ) -> View:
+        """x[start:end] along an axis."""
         axis = _axis(x, axis)
         first, last, _ = slice(start, end).indices(x.sizes[axis])
         if step != 1:
@@ -139,6 +140,7 @@ class Lift:
         end: int | None = None,
         step: int = 1,
     ) -> View:
+        """x with another part at [start:end] of an axis."""
         axis = _axis(x, axis)
         first, last, _ = slice(start, end).indices(x.sizes[axis])
         if step != 1:
@@ -148,6 +150,7 @@ class Lift:
 
     @lifts(aten.constant_pad_nd.default)
     def pad(self, x: View, pads: Sequence[int], number: float = 0.0) -> View:
+        """x between numbers, the last axis first; what is negative is cut off."""
         for i in range(len(pads) // 2):
             axis, (low, high) = len(x.sizes) - 1 - i, pads[2 * i : 2 * i + 2]
             start, size = max(0, -low), x.sizes[axis] + min(0, low) + min(0, high)
@@ -203,6 +206,7 @@ class Lift:
 
     @lifts(aten.pow.Tensor_Scalar)
     def pow(self, x: View, power: float) -> View:
+        """By products and square roots where these suffice."""
         if power == int(power) and 0 <= power <= 8:
             found, factor, left = self.values.const(1.0, x.sizes), x, int(power)
             while left:
@@ -273,6 +277,7 @@ class Lift:
     def layer_norm(
         self, x: View, shape: Sequence[int], gain: View | None, offset: View | None, eps: float
     ) -> tuple[View, View, View]:
+        """Normed rows, their means and the inverse of their spread; without weights."""
         if len(shape) != 1 or gain is not None or offset is not None:
             raise Unsupported("a layer norm with weights")
         mean = self.m("mul", self._fold("sum", x, [-1], True), 1.0 / shape[0])
@@ -330,6 +335,7 @@ class Lift:
     def solve_triangular(
         self, a: View, b: View, *, upper: bool, left: bool = True, unitriangular: bool = False
     ) -> View:
+        """The solution of a x = b, a triangular with ones on its diagonal."""
         if not left or not unitriangular:
             raise Unsupported("a triangular system without ones on its diagonal, or from the right")
         size, columns = b.sizes[-2:]
