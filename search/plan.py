@@ -50,7 +50,8 @@ class SweepPlan:
         """The runs that have no result yet, each once; with `retry` also those that failed."""
         open_jobs: dict[str, Job] = {}
         for job in (*self.tuning, *self.jobs):
-            if not store.over(job.fingerprint) or (retry and store.status(job.fingerprint) != "ok"):
+            status = store.status(job.fingerprint)
+            if status is None or (retry and status != "ok"):
                 open_jobs.setdefault(job.fingerprint, job)
         return list(open_jobs.values())
 

@@ -37,27 +37,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path | str) -> Any:
     """What a JSON file holds.
 
     Raises:
         ValueError: it is not JSON.
         OSError: it cannot be read.
     """
-    with path.open("rb", buffering=0) as file:  # stores hold very many small files
-        return json.loads(file.read())
-
-
-def read_short(path: str) -> bytes | None:
-    """A small file, None if it is not there; by plain system calls, for very many of them."""
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    file = os.open(path, os.O_RDONLY)  # stores hold very many small files: no file object each
     try:
         parts = []
         while part := os.read(file, 1 << 16):
             parts.append(part)
-        return b"".join(parts)
     finally:
         os.close(file)
+    return json.loads(b"".join(parts))

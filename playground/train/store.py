@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from playground.errors import PlaygroundError
 from playground.train.checkpoint import Checkpoints
-from playground.train.files import read_json, read_short, write_json, write_text
+from playground.train.files import read_json, write_json, write_text
 from playground.train.result import Result
 
 log = logging.getLogger(__name__)
@@ -143,20 +143,12 @@ class RunStore:
 
     def status(self, fingerprint: str) -> str | None:
         """ "ok" or "failed" of a run that is over, else None; quick, for stores of many runs."""
-        text = read_short(f"{self.root}/{fingerprint}/result.json")
-        if text is None:
-            return None
-        if b'"status": "ok"' in text and text.rstrip().endswith(b"}"):  # else it has quotes escaped
-            return "ok"
-        result = self.run(fingerprint).result()  # warns of what cannot be read
-        return None if result is None else result.status
-
-    def over(self, fingerprint: str) -> bool:
-        """Whether a run has a result, whatever it says; quicker than `status`."""
         try:
-            return os.stat(f"{self.root}/{fingerprint}/result.json").st_size > 0  # noqa: PTH116
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+            return read_json(f"{self.root}/{fingerprint}/result.json")["status"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError):
+            return None if self.run(fingerprint).result() is None else "failed"  # warns
 
     def runs(self) -> list[RunFolder]:
         """All runs, by fingerprint."""
