@@ -1,6 +1,6 @@
 """Sixteen runs as stacks and one by one: the same sweep three times on one machine, from nothing.
 
-    python benchmarks/replicas.py [--steps 200] [--out FILE]
+    python benchmarks/replicas.py [--steps 200] [--against WAY ...] [--out FILE]
 
 Four ablations that are masks (none, no momentum, no decay, no convolution), two seeds, two
 learning rates of a small memory model on text. Every sweep has an empty compile cache of its own.
@@ -96,6 +96,8 @@ def main() -> None:
     """Measure all ways and print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--steps", type=int, default=200)
+    others = [name for name in WAYS if name != "stacked"]
+    parser.add_argument("--against", nargs="+", choices=others, default=others)
     parser.add_argument("--out", type=Path, help="write the numbers there as JSON")
     asked = parser.parse_args()
     models = Path(__file__).resolve().parents[1] / "specs" / "models"
@@ -104,13 +106,13 @@ def main() -> None:
         file = Path(folder) / "replicas.yaml"
         file.write_text(SWEEP.replace("MODELS", str(models)), encoding="utf-8")
         spec = pg.load(file, f"train.steps={asked.steps}")
-        for name, changes in WAYS.items():
-            run: Any = replace(spec.run, **changes)
+        for name in ("stacked", *asked.against):
+            run: Any = replace(spec.run, **WAYS[name])
             found[name] = measure(replace(spec, run=run), Path(folder) / name.replace(" ", "-"))
             shown = {key: value for key, value in found[name].items() if key != "losses"}
             print(name, json.dumps(shown), flush=True)
     losses = {name: each.pop("losses") for name, each in found.items()}
-    ratios = {name: compared(found["stacked"], found[name]) for name in ("alone", "in turn")}
+    ratios = {name: compared(found["stacked"], found[name]) for name in asked.against}
     for name in ratios:
         pairs = [
             abs(a - b) / abs(b)
