@@ -1,4 +1,4 @@
-"""Sixteen runs as stacks and one by one: the same sweep three times on one machine, from nothing.
+"""Sixteen runs as stacks and one by one: the same sweep each way on one machine, from nothing.
 
     python benchmarks/replicas.py [--steps 200] [--against WAY ...] [--out FILE]
 

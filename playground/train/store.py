@@ -148,7 +148,8 @@ class RunStore:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
-            return None if self.run(fingerprint).result() is None else "failed"  # warns
+            result = self.run(fingerprint).result()  # warns of what cannot be read
+            return None if result is None else result.status
 
     def runs(self) -> list[RunFolder]:
         """All runs, by fingerprint."""
