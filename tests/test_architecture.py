@@ -31,6 +31,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "kernels": (),
     "blocks": ("memory_rules",),
     "playground.errors": (),
+    "playground.files": (),
     "playground._siblings": ("playground.errors",),
     "playground.spec": ("memory_rules", "blocks", "playground.errors"),
     "playground.compile": (
@@ -48,6 +49,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "playground.compile",
         "playground.tasks",
         "playground.errors",
+        "playground.files",
     ),
     "playground.bench": (
         "memory_rules",
@@ -64,7 +66,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "playground.train",
         "playground.errors",
     ),
-    "playground.report": ("playground.spec", "playground.errors"),
+    "playground.report": ("playground.spec", "playground.errors", "playground.files"),
     "playground.cli": (
         "memory_rules",
         "blocks",

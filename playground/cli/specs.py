@@ -26,6 +26,8 @@ TraceText = Annotated[
 ]
 TraceFile = Annotated[Path, typer.Option("--figure", help="Where --trace draws (png, svg, pdf).")]
 
+MOST_SHOWN = 60  # variants in a terminal; --json has all
+
 
 @verb("new")
 def new(name: NewName, to: NewFile = None) -> None:
@@ -120,7 +122,7 @@ def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:
 
 
 def print_variants(rows: list[dict[str, Any]]) -> None:
-    """The rows of `sweep_rows` as a table."""
+    """The rows of `sweep_rows` as a table, the first of very many."""
     print_table(
         ("variant", "params", "/ base", "state bytes", "FLOPs/token", "runs"),
         [
@@ -132,9 +134,11 @@ def print_variants(rows: list[dict[str, Any]]) -> None:
                 size(row["flops_per_token"]),
                 text(row["runs"]),
             )
-            for row in rows
+            for row in rows[:MOST_SHOWN]
         ],
     )
+    if len(rows) > MOST_SHOWN:
+        print(f"and {len(rows) - MOST_SHOWN} variants more; --json lists all")
 
 
 @verb("explain")

@@ -44,7 +44,7 @@ Formats = Annotated[
 
 @contextmanager
 def many_objects() -> Iterator[None]:
-    """Among very many objects that all stay, the search for garbage takes most of the time."""
+    """Among very many objects that all stay (modules too), looking for garbage takes long."""
     gc.disable()
     try:
         yield
@@ -65,15 +65,15 @@ def sweep(
     json: Json = False,
 ) -> int:
     """Carry out what is left of a sweep, and report it."""
-    from playground.cli.sweeping import carry_out, estimate
-    from playground.spec import SweepSpec, load
-    from playground.train import RunStore
-    from search.sweep import plan_sweep
-
-    found = load(spec, *overrides(words, no_compile))
-    if not isinstance(found, SweepSpec):
-        raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a sweep, or use train.")
     with many_objects():
+        from playground.cli.sweeping import carry_out, estimate
+        from playground.spec import SweepSpec, load
+        from playground.train import RunStore
+        from search.sweep import plan_sweep
+
+        found = load(spec, *overrides(words, no_compile))
+        if not isinstance(found, SweepSpec):
+            raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a sweep, or use train.")
         plan = plan_sweep(found, name or spec.stem, RunStore(runs_folder(out)))
         if dry_run:
             _print_plan(plan, estimate(plan, runs_folder(out), workers), json)

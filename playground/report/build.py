@@ -39,10 +39,15 @@ class Report:
 
     def summary(self) -> list[str]:
         """A few sentences: what finished, how the baseline stands, what the variants did."""
+        return list(self._summary)
+
+    @cached_property
+    def _summary(self) -> tuple[str, ...]:
         lines = [self._finished(), self._baseline(), self._verdicts(), *self._pairing()]
         lines += [self._sizes()] if self.sweep.matched else []
         lines += [self._tuning()] if self.sweep.tuned else []
-        return [*lines, self._audits()] if self.sweep.audits else lines
+        lines += [self._audits()] if self.sweep.audits else []
+        return tuple(lines)
 
     def problems(self) -> list[str]:
         """One line for every run that does not count, with the reason."""

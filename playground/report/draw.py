@@ -93,14 +93,18 @@ def save(figure: "Figure", file: Any, kind: str, salt: str = "figure") -> None:
     """Write a figure as svg, png or pdf; the same figure always gives the same svg bytes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     FigureCanvasAgg(figure)
     if (layout := figure.get_layout_engine()) is not None:  # once; writing would do it twice
         layout.execute(figure)
         figure.set_layout_engine("none")
-    stamp = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": salt}):
-        figure.savefig(file, format=kind, metadata=stamp, dpi=160)
+        if kind == "svg":  # not through savefig, which draws every figure twice
+            FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
+        else:
+            stamp = {"CreationDate": None} if kind == "pdf" else {}
+            figure.savefig(file, format=kind, metadata=stamp, dpi=160)
 
 
 def inline_svg(figure: "Figure", label: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from playground.errors import DataError
+from playground.files import read_json
 from playground.report.stats import (
     HIGHER,
     LOWER,
@@ -255,16 +256,6 @@ def _tuned(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Tuned:
     )
 
 
-def read_result(folder: str | Path) -> dict[str, Any]:
-    """What a run's result.json holds.
-
-    Raises:
-        OSError, ValueError: it is not there, or it is not JSON.
-    """
-    with open(f"{folder}/result.json", "rb", buffering=0) as file:  # noqa: PTH123 (of very many)
-        return json.loads(file.read())
-
-
 def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
     seed, fingerprint = int(entry["seed"]), str(entry["fingerprint"] or "")
     folder = f"{store_dir}/{fingerprint}" if fingerprint else ""
@@ -283,7 +274,7 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
     if not fingerprint:
         return stopped("missing", "its values are still being tuned")
     try:
-        result = read_result(folder)
+        result = read_json(f"{folder}/result.json")
         status: Status = "ok" if result["status"] == "ok" else "failed"
         return Run(
             variant=variant,

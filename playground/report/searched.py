@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from playground.errors import DataError
+from playground.files import read_json
 from playground.report import text
 from playground.report.draw import SERIES, Palette
-from playground.report.load import read_result
 from playground.report.pareto import SPEED, Place, scatter, undominated
 from playground.report.rows import difference_text
 from playground.report.stats import CONFIDENCE, Paired, interval, paired
@@ -268,7 +268,7 @@ def _scores(runs: Sequence[Mapping[str, Any]], store: Path, metric: str) -> Scor
 def _score(folder: Path, metric: str) -> float:
     """NaN for a run that is not there, has no result or failed."""
     try:
-        result = read_result(folder)
+        result = read_json(f"{folder}/result.json")
     except (OSError, ValueError):
         return math.nan
     if result.get("status") != "ok":

@@ -6,7 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from playground.report.load import read_result, read_rows
+from playground.files import read_json
+from playground.report.load import read_rows
 
 
 def run_rows(store: Path, most: int | None) -> tuple[list[dict[str, Any]], dict[str, int]]:
@@ -29,7 +30,7 @@ def run_rows(store: Path, most: int | None) -> tuple[list[dict[str, Any]], dict[
 def _seen(entry: "os.DirEntry[str]") -> tuple[str, float, str] | None:
     """Status, when a file of it last came or went, and folder; None for what is no run."""
     try:
-        status = str(read_result(entry.path)["status"])
+        status = str(read_json(f"{entry.path}/result.json")["status"])
     except FileNotFoundError:
         if not (Path(entry.path) / "resolved.json").is_file():
             return None
@@ -45,7 +46,7 @@ def _row(status: str, folder: Path) -> dict[str, Any]:
     last = next((row for row in reversed(rows) if row.get("kind") == "train"), {})
     loss = last.get("loss")
     if status == "ok":
-        loss = (read_result(folder).get("metrics") or {}).get("test/loss", loss)
+        loss = (read_json(folder / "result.json").get("metrics") or {}).get("test/loss", loss)
     model = spec.get("model") or {}
     return {
         "run": folder.name[:12],

@@ -132,9 +132,9 @@ def csv_of(rows: Sequence[Mapping[str, float | int | str | None]]) -> str:
     """Raw numbers, one column for each name; empty where a row has none."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     out = io.StringIO()
-    writer = csv.DictWriter(out, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([row.get(name) for name in names] for row in rows)
     return out.getvalue()
 
 

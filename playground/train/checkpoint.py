@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from playground.train.files import replace_file, write_json
+from playground.files import replace_file, write_json
 
 log = logging.getLogger(__name__)
 

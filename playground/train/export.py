@@ -15,8 +15,8 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from playground.errors import PlaygroundError
+from playground.files import replace_file, write_json, write_text
 from playground.spec import load_run, to_dict
-from playground.train.files import replace_file, write_json, write_text
 from playground.train.member import kept_weights
 from playground.train.restore import TRAINING, WEIGHTS
 from playground.train.store import RunFolder

@@ -20,8 +20,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from playground.errors import PlaygroundError
+from playground.files import read_json, write_json, write_text
 from playground.train.checkpoint import Checkpoints
-from playground.train.files import read_json, write_json, write_text
 from playground.train.result import Result
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from playground.cli.app import VERBS, app
+from playground.cli.specs import MOST_SHOWN
 from tests.cli.command import call
 from tests.cli.test_errors import SMALL
 
@@ -180,6 +181,16 @@ def test_generate_and_export(home: Path, tmp_path: Path, capsys: Capture):
     assert as_json(capsys, "generate", folder, *words[:4]) == [found]
     assert "not token ids" in call(capsys, "generate", folder, "--prompt", "hello").err
     assert call(capsys, "eval", folder, "dim=3").code == 2
+
+
+def test_a_plan_of_very_many_variants_prints_the_first(home: Path, capsys: Capture):
+    rates = [round(1e-3 + 1e-5 * i, 6) for i in range(64)]
+    words = (home / "sweep.yaml", "--dry-run", "--out", home, f"grid={{train.optim.lr: {rates}}}")
+    rows = as_json(capsys, "sweep", *words)["variants"]
+    lines = call(capsys, "sweep", *words).out.splitlines()
+    assert len(rows) > MOST_SHOWN
+    assert any(f"and {len(rows) - MOST_SHOWN} variants more" in line for line in lines)
+    assert len(lines) < MOST_SHOWN + 10
 
 
 def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from playground.errors import PlaygroundError
+from playground.files import read_json, replace_file, write_json
 from playground.train import Result, RunBusy, RunFolder, RunStore
-from playground.train.files import replace_file, write_json
 
 
 @pytest.fixture
@@ -50,6 +50,15 @@ def test_a_result_comes_back_equal_and_reopening_forgets_it(folder: RunFolder):
     assert folder.result() == result
     folder.reopen()
     assert folder.result() is None
+
+
+@pytest.mark.parametrize("size", [0, 4093, 4094, 4095, 8190, 8191, 10_000])
+def test_a_json_of_any_size_comes_back_whole(tmp_path: Path, size: int):
+    content = {"text": "ä" + "x" * size}
+    write_json(tmp_path / "one.json", content)
+    (tmp_path / "bare.json").write_text('"' + "x" * size + '"')  # of 4096 bytes and next to it
+    assert read_json(tmp_path / "one.json") == content
+    assert read_json(tmp_path / "bare.json") == "x" * size
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"fingerprint": "abc"}'])

@@ -46,9 +46,13 @@ def read_json(path: Path | str) -> Any:
     """
     file = os.open(path, os.O_RDONLY)  # stores hold very many small files: no file object each
     try:
-        parts = []
-        while part := os.read(file, 1 << 16):
-            parts.append(part)
+        text = part = os.read(file, _PART)
+        while len(part) == _PART:
+            part = os.read(file, _PART)
+            text += part
     finally:
         os.close(file)
-    return json.loads(b"".join(parts))
+    return json.loads(text.decode())
+
+
+_PART = 4096  # most results are smaller: one read
