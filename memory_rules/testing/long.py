@@ -135,8 +135,8 @@ def _token_anchor(rule: AbstractMemoryRule) -> AbstractMemoryRule | None:
 
 
 def _passes(rule: AbstractMemoryRule) -> AbstractMemoryRule | None:
-    token = _token_anchor(rule)
-    if not isinstance(token, AbstractGradientRule) or token.window > 1:
+    """Of a rule in passes alone: a lowering may refuse them where it takes it without."""
+    if not isinstance(rule, AbstractGradientRule) or not rule.passes or rule.window > 1:
         return None
     return altered(rule, anchor="passes:3", chunk_size=4)
 

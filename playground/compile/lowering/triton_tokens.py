@@ -44,13 +44,14 @@ class TokenScan:
         # looked at here: a trace cannot ask a GPU
         found = torch.cuda.is_available()
         self.here = not found or torch.cuda.get_device_capability()[0] == HOPPER
+        self.halves = HALVES if found else (torch.float16,)  # the interpreter knows no bf16
 
     def __call__(
         self, rule: AbstractMemoryRule, state: State, inputs: Inputs
     ) -> tuple[Tensor, State]:
         """y [B, T, H, V] and the state after the tokens."""
         dtype = factors_of(inputs.q) or inputs.q.dtype
-        if dtype not in HALVES or not self._fits(state, inputs):
+        if dtype not in self.halves or not self._fits(state, inputs):
             return self.other(rule, state, inputs)
         from kernels.decay_scan import decay_scan  # triton is an extra
         from kernels.delta_scan import delta_scan

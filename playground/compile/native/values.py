@@ -271,8 +271,8 @@ class Values:
         return self._once(Product(shape=shape, a=a, b=b), a, b)
 
     def join(self, parts: Sequence[View], axis: int) -> View:
-        """Views side by side along an axis, those of no width left out."""
-        kept = tuple(p for p in parts if p.sizes[axis])
+        """Views side by side along an axis, those of no width left out where others are."""
+        kept = tuple(p for p in parts if p.sizes[axis]) or tuple(parts[:1])
         if len(kept) == 1:
             return kept[0]
         sizes = list(kept[0].sizes)

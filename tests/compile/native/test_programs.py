@@ -97,8 +97,19 @@ def test_rows_sums_joins_and_cuts() -> None:
         tall = torch.cat([wide, wide[..., 2:4, :] * 2], -2)
         turned = (x.mT.unsqueeze(-1) * x.mT.unsqueeze(-2)).sum(-3)
         padded = torch.nn.functional.pad(gate, (1, -2)) + gate[..., :1]
+        moved = torch.nn.functional.pad(gate[..., :1], (1, -1)) + gate[..., :1]  # none is left
         top = wide.amax(-1, keepdim=True) - x.sum(-2).amax(-1)[..., None, None]
-        return [wide, tall + 1.0, turned, padded, top, torch.zeros_like(x), x.mT, wide[..., 3:]]
+        return [
+            wide,
+            tall + 1.0,
+            turned,
+            padded,
+            moved,
+            top,
+            torch.zeros_like(x),
+            x.mT,
+            wide[..., 3:],
+        ]
 
     for found, wanted in both(function, x, gate):
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)

@@ -86,19 +86,35 @@ def leaves(y: Tensor, state: State) -> dict[str, Tensor]:
     return {"y": y, **cast(dict[str, Tensor], dict(flat.items()))}
 
 
+def apart(ours: dict[str, Tensor], exact: dict[str, Tensor]) -> float:
+    """The largest difference in any leaf, relative where the leaf is larger than 1."""
+    assert set(ours) == set(exact)
+    off = [(ours[n] - t).abs().max() / t.abs().max().clamp(min=1) for n, t in exact.items()]
+    return torch.stack(off).max().item()
+
+
+def shaken(rule: AbstractMemoryRule, case: Case) -> float:
+    """How far the oracle itself goes, if its values change in the last bit: deep memories far."""
+    draws = torch.Generator().manual_seed(2)
+    off = torch.rand(case.inputs.v.shape, generator=draws, dtype=torch.float64) * 2 - 1
+    other = case.inputs.replace(v=case.inputs.v * (1 + torch.finfo(torch.float64).eps * off))
+    with torch.no_grad():
+        exact = leaves(*recurrent(rule, case.state(), case.inputs))
+        return apart(leaves(*recurrent(rule, case.state(), other)), exact)
+
+
 def compare(rule: AbstractMemoryRule, tokens: int, limit: float, **sizes: int) -> None:
-    """Every output and the last state in fp64, against `recurrent`."""
+    """Every output and the last state in fp64, against `recurrent`.
+
+    limit: of the difference; or ten times what rounding alone makes of it, where that is more.
+    """
     case = gated(rule, tokens, **sizes)
+    limit = max(limit, 10 * shaken(rule, case))
     with torch.no_grad():
         wanted = recurrent(rule, case.state(), case.inputs)
         found = one_by_one(decoding(rule), rule, case)
     assert torch.equal(found[1].position, wanted[1].position)
-    ours, exact = leaves(*found), leaves(*wanted)
-    assert set(ours) == set(exact)
-    for name, leaf in ours.items():
-        assert (leaf - exact[name]).abs().max() <= limit * exact[name].abs().max().clamp(min=1), (
-            name
-        )
+    assert apart(leaves(*found), leaves(*wanted)) <= limit
 
 
 @pytest.mark.parametrize("name", ["longhorn", "gla", "titans-channels", "titans-values"])
@@ -114,7 +130,7 @@ def test_memories_with_chunks_step_as_the_rule_says(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*EVERY_TOKEN, *IN_CHUNKS])
 def test_hundreds_of_tokens_step_as_the_rule_says(name: str) -> None:
-    compare((EVERY_TOKEN | IN_CHUNKS)[name], 200, 1e-10, B=1, H=1, dim=9)
+    compare((EVERY_TOKEN | IN_CHUNKS)[name], 200, 1e-12, B=1, H=1, dim=9)
 
 
 @pytest.mark.parametrize(
