@@ -189,7 +189,7 @@ def test_rules_become_programs(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     agrees(RULES[name](chunk_size=8), monkeypatch)
 
 
-@pytest.mark.parametrize(("name", "length"), [("linear_attention", 20), ("momentum_delta", 64)])
+@pytest.mark.parametrize(("name", "length"), [("linear_attention", 20), ("momentum_delta", 65)])
 def test_rules_of_single_tokens_become_programs(
     name: str, length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,26 +197,31 @@ def test_rules_of_single_tokens_become_programs(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("length", [1, 65, 70])  # whole chunks, and a token or a part of one
 @pytest.mark.parametrize("name", TOKEN_RULES)
 def test_every_rule_of_single_tokens_becomes_a_program(
-    name: str, monkeypatch: pytest.MonkeyPatch
+    name: str, length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agrees(RULES[name](), monkeypatch, length=70)  # whole chunks, and a part of one
+    agrees(RULES[name](), monkeypatch, length=length)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("length", [65, 70])
 @pytest.mark.parametrize("choice", TOKEN_CHOICES)
 def test_every_choice_of_single_tokens_becomes_a_program(
-    choice: str, monkeypatch: pytest.MonkeyPatch
+    choice: str, length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = {"network": "linear", "plain": True, "anchor": "token"}
-    agrees(RULES["titans"](**plain, **TOKEN_CHOICES[choice]), monkeypatch, length=70)
+    agrees(RULES["titans"](**plain, **TOKEN_CHOICES[choice]), monkeypatch, length=length)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("length", [1, 33, 37])
 @pytest.mark.parametrize("name", CHUNKED_RULES)
-def test_every_rule_becomes_a_program(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    agrees(RULES[name](chunk_size=8), monkeypatch)
+def test_every_rule_becomes_a_program(
+    name: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agrees(RULES[name](chunk_size=8), monkeypatch, length=length)
 
 
 @pytest.mark.slow
