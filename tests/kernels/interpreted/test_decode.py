@@ -93,23 +93,9 @@ def apart(ours: dict[str, Tensor], exact: dict[str, Tensor]) -> float:
     return torch.stack(off).max().item()
 
 
-def shaken(rule: AbstractMemoryRule, case: Case) -> float:
-    """How far the oracle itself goes, if its values change in the last bit: deep memories far."""
-    draws = torch.Generator().manual_seed(2)
-    off = torch.rand(case.inputs.v.shape, generator=draws, dtype=torch.float64) * 2 - 1
-    other = case.inputs.replace(v=case.inputs.v * (1 + torch.finfo(torch.float64).eps * off))
-    with torch.no_grad():
-        exact = leaves(*recurrent(rule, case.state(), case.inputs))
-        return apart(leaves(*recurrent(rule, case.state(), other)), exact)
-
-
 def compare(rule: AbstractMemoryRule, tokens: int, limit: float, **sizes: int) -> None:
-    """Every output and the last state in fp64, against `recurrent`.
-
-    limit: of the difference; or ten times what rounding alone makes of it, where that is more.
-    """
+    """Every output and the last state in fp64, against `recurrent`."""
     case = gated(rule, tokens, **sizes)
-    limit = max(limit, 10 * shaken(rule, case))
     with torch.no_grad():
         wanted = recurrent(rule, case.state(), case.inputs)
         found = one_by_one(decoding(rule), rule, case)
@@ -128,9 +114,25 @@ def test_memories_with_chunks_step_as_the_rule_says(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*EVERY_TOKEN, *IN_CHUNKS])
+@pytest.mark.parametrize("name", sorted((EVERY_TOKEN | IN_CHUNKS).keys() - {"deep"}))
 def test_hundreds_of_tokens_step_as_the_rule_says(name: str) -> None:
-    compare((EVERY_TOKEN | IN_CHUNKS)[name], 200, 1e-12, B=1, H=1, dim=9)
+    compare((EVERY_TOKEN | IN_CHUNKS)[name], 200, 1e-10, B=1, H=1, dim=9)
+
+
+@pytest.mark.slow
+def test_every_one_of_hundreds_of_tokens_steps_a_deep_memory_from_where_the_oracle_stands() -> None:
+    """Not in one go: one bit in the values moves the oracle itself by 4e-9 in 200 tokens."""
+    rule, step = IN_CHUNKS["deep"], decoding(IN_CHUNKS["deep"])
+    case = gated(rule, 200, B=1, H=1, dim=9)
+    state = case.state()
+    for t in range(200):
+        token = case.inputs[:, t : t + 1]
+        with torch.no_grad():
+            wanted = recurrent(rule, state, token)
+            found = step(rule, state.clone(), token)
+        assert torch.equal(found[1].position, wanted[1].position)
+        assert apart(leaves(*found), leaves(*wanted)) <= 1e-12
+        state = wanted[1]
 
 
 @pytest.mark.parametrize(
