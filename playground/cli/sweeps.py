@@ -44,11 +44,15 @@ Formats = Annotated[
 
 @contextmanager
 def many_objects() -> Iterator[None]:
-    """Among very many objects that all stay (modules too), looking for garbage takes long."""
+    """Among very many objects that all stay (modules too), looking for garbage takes long.
+
+    What is there at the end is never looked through again, not even as the process ends.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
@@ -233,7 +237,8 @@ def status(
 
     if watch:
         return _watch(most, out)
-    rows, counts = run_rows(runs_folder(out), None if every else most)
+    with many_objects():
+        rows, counts = run_rows(runs_folder(out), None if every else most)
     if json:
         return print_json({"runs": rows, "counts": counts})
     print_table(_STATUS, _status_cells(rows), numbers=False)

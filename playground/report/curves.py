@@ -19,7 +19,7 @@ _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 # What can be told apart in one figure; a report says where it leaves something out.
 MAX_POINTS = 200  # of one curve
 MAX_RUNS = 64  # of one variant, the first
-MAX_CURVES = 16  # variants with a learning curve
+MAX_CURVES = 12  # more are not told apart by eight colours
 MAX_ROWS = 60  # variants with a paired difference
 
 

@@ -302,8 +302,11 @@ def _numbers(found: Mapping[str, Any] | None) -> dict[str, float]:
     return {
         name: math.nan if value is None else float(value)
         for name, value in (found or {}).items()
-        if value is None or isinstance(value, int | float)
+        if value is None or isinstance(value, _NUMBER)
     }
+
+
+_NUMBER = (int, float)
 
 
 def _load_curve(folder: Path) -> tuple[Mapping[str, float], ...]:

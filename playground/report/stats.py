@@ -70,10 +70,13 @@ def base_metric(metric: str) -> str:
 def summarize(values: Iterable[float]) -> Summary | None:
     """Mean and spread of finite values; None of none."""
     found = np.array(list(values), np.float64)
-    if not len(found):
+    n = len(found)
+    if not n:
         return None
-    sd = float(found.std(ddof=1)) if len(found) > 1 else None
-    return Summary(n=len(found), mean=float(found.mean()), sd=sd)
+    mean = float(found.sum()) / n  # what numpy's mean and std do, at a third of the time for few
+    away = found - mean
+    sd = math.sqrt(float((away * away).sum()) / (n - 1)) if n > 1 else None
+    return Summary(n=n, mean=mean, sd=sd)
 
 
 def paired(variant: Mapping[int, float], baseline: Mapping[int, float]) -> Paired | None:

@@ -66,6 +66,8 @@ def _written(spec: object, keep: Keep) -> Raw:
 
 
 def _plain(value: object, keep: Keep) -> object:
+    if type(value) in _SCALARS:  # most are
+        return value
     if is_dataclass(value):
         return _written(value, keep)
     if isinstance(value, Mapping):
@@ -74,6 +76,9 @@ def _plain(value: object, keep: Keep) -> object:
     if isinstance(value, tuple | list):
         return [_plain(item, keep) for item in cast(tuple[object, ...], value)]
     return value
+
+
+_SCALARS = frozenset((str, int, float, bool, type(None)))
 
 
 def _rule_name(rule: type[AbstractMemoryRule]) -> str:

@@ -69,6 +69,7 @@ def is_spec(hint: object) -> TypeGuard[type]:
     return isinstance(hint, type) and is_dataclass(hint)
 
 
+@cache
 def arms_of(hint: object) -> tuple[object, ...]:
     """The members of a union, or the type alone."""
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
@@ -99,6 +100,7 @@ def _kind(raw: Raw, table: Mapping[str, type]) -> str:
     return kind
 
 
+@cache
 def _class_shape(cls: type) -> Shape:
     slots = dict(hints_of(cls))
     rest = rest_field(cls)
@@ -108,6 +110,7 @@ def _class_shape(cls: type) -> Shape:
     return Shape(title=cls.__name__, cls=cls, slots=slots, rest=rest_hint)
 
 
+@cache
 def _memory_shape(cls: type, field_name: str, rule: type[AbstractMemoryRule]) -> Shape:
     around = {name: hint for name, hint in hints_of(cls).items() if name != field_name}
     inside = hints_of(rule)
