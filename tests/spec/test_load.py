@@ -1,5 +1,6 @@
 """Loading: layers, changes of kind, words of the command line, paths."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,16 @@ import pytest
 from blocks.spec import Attention, FeedForwardSpec, Lmm, Mac, MemorySpec
 from memory_rules import RULES
 from playground.errors import SpecError
-from playground.spec import LayersSpec, ModelSpec, RunSpec, Text, load, load_model, load_run
+from playground.spec import (
+    LayersSpec,
+    ModelSpec,
+    RunSpec,
+    Text,
+    convert,
+    load,
+    load_model,
+    load_run,
+)
 from tests.spec.samples import HYBRID, MODEL, RUN, write, write_samples
 
 RULE = """
@@ -227,3 +237,19 @@ def test_loading_does_not_depend_on_the_working_folder(tmp_path, monkeypatch):
     assert load(Path("sweep.yaml")) == here
     assert isinstance(load("run.yaml"), RunSpec)
     assert RUN["model"]["dim"] == 64
+
+
+@dataclass(frozen=True)
+class WholeFirst:
+    width: int | float
+
+
+@dataclass(frozen=True)
+class FractionFirst:
+    width: float | int
+
+
+def test_a_union_reads_by_its_own_order_though_python_says_that_both_are_equal() -> None:
+    for _ in range(2):
+        assert type(convert(WholeFirst, {"width": 1}).width) is int
+        assert type(convert(FractionFirst, {"width": 1}).width) is float
