@@ -114,15 +114,16 @@ def test_memories_with_chunks_step_as_the_rule_says(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted((EVERY_TOKEN | IN_CHUNKS).keys() - {"deep"}))
+@pytest.mark.parametrize("name", sorted((EVERY_TOKEN | IN_CHUNKS).keys() - {"deep", "yaad"}))
 def test_hundreds_of_tokens_step_as_the_rule_says(name: str) -> None:
-    compare((EVERY_TOKEN | IN_CHUNKS)[name], 200, 1e-10, B=1, H=1, dim=9)
+    compare((EVERY_TOKEN | IN_CHUNKS)[name], 200, 1e-12, B=1, H=1, dim=9)
 
 
 @pytest.mark.slow
-def test_every_one_of_hundreds_of_tokens_steps_a_deep_memory_from_where_the_oracle_stands() -> None:
-    """Not in one go: one bit in the values moves the oracle itself by 4e-9 in 200 tokens."""
-    rule, step = IN_CHUNKS["deep"], decoding(IN_CHUNKS["deep"])
+@pytest.mark.parametrize("name", ["deep", "yaad"])
+def test_every_one_of_hundreds_of_tokens_steps_from_where_the_oracle_stands(name: str) -> None:
+    """Not in one go: a bit in the values moves the oracle itself, of deep by 4e-9 in 200 tokens."""
+    rule, step = IN_CHUNKS[name], decoding(IN_CHUNKS[name])
     case = gated(rule, 200, B=1, H=1, dim=9)
     state = case.state()
     for t in range(200):
