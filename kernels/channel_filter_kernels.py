@@ -11,7 +11,7 @@ logarithm and no quotient: exact at gates of 0 and 1.
 import triton
 import triton.language as tl
 
-from kernels.chunk_scan_kernels import _line, _put, _tile
+from kernels.tiles import load_line, load_tile, store_tile
 
 
 @triton.jit
@@ -39,21 +39,21 @@ def channels_fwd(
     m = tl.full([BLOCK_P], 1.0, ACC)
     for t in range(C):
         token = at * C + t
-        q = _tile(q_ptr, token, k, K, in_p, in_k, ACC)
-        keep = _tile(keep_ptr, token, k, K, in_p, in_k, ACC)
-        x = _tile(x_ptr, token, k, K, in_p, in_k, ACC)
-        x *= _line(lr_ptr, token, in_p, ACC)[:, None]
+        q = load_tile(q_ptr, token, k, K, in_p, in_k, ACC)
+        keep = load_tile(keep_ptr, token, k, K, in_p, in_k, ACC)
+        x = load_tile(x_ptr, token, k, K, in_p, in_k, ACC)
+        x *= load_line(lr_ptr, token, in_p, ACC)[:, None]
         own = tl.where((i == t)[None, :, None], x[:, None, :], 0.0)
         seen, b_seen, c_seen = memory, b, c
         memory *= keep[:, None, :]
         b *= keep
         if MOMENTUM:
-            eta = _line(eta_ptr, token, in_p, ACC)
+            eta = load_line(eta_ptr, token, in_p, ACC)
             momentum = eta[:, None, None] * momentum + own
             m *= eta
             c *= keep
             if MASKED:
-                live = _line(live_ptr, token, in_p, ACC)
+                live = load_line(live_ptr, token, in_p, ACC)
                 memory += live[:, None, None] * momentum
                 c += (live * m)[:, None]
             else:
@@ -63,18 +63,18 @@ def channels_fwd(
             memory += own
         if not BEFORE:
             seen, b_seen, c_seen = memory, b, c
-        _put(a_ptr, tl.sum(seen * q[:, None, :], 2), token, i, C, in_p, in_i)
-        _put(reads_ptr, b_seen * q, token, k, R, in_p, in_k)
+        store_tile(a_ptr, tl.sum(seen * q[:, None, :], 2), token, i, C, in_p, in_i)
+        store_tile(reads_ptr, b_seen * q, token, k, R, in_p, in_k)
         if MOMENTUM:
-            _put(reads_ptr + K, c_seen * q, token, k, R, in_p, in_k)
+            store_tile(reads_ptr + K, c_seen * q, token, k, R, in_p, in_k)
     rows = writes_ptr + ((at * C)[:, None, None] + i[None, :, None]) * R + k[None, None, :]
     inside = in_p[:, None, None] & in_i[None, :, None] & in_k[None, None, :]
     tl.store(rows, memory.to(writes_ptr.dtype.element_ty), mask=inside)
-    _put(ends_ptr, b, at, k, E, in_p, in_k)
+    store_tile(ends_ptr, b, at, k, E, in_p, in_k)
     if MOMENTUM:
         tl.store(rows + K, momentum.to(writes_ptr.dtype.element_ty), mask=inside)
-        _put(ends_ptr + K, c, at, k, E, in_p, in_k)
-        _put(ends_ptr + 2 * K, m[:, None] + 0.0 * c, at, k, E, in_p, in_k)
+        store_tile(ends_ptr + K, c, at, k, E, in_p, in_k)
+        store_tile(ends_ptr + 2 * K, m[:, None] + 0.0 * c, at, k, E, in_p, in_k)
 
 
 @triton.jit
@@ -99,13 +99,13 @@ def channels_bwd(
     rows = g_writes_ptr + ((at * C)[:, None, None] + i[None, :, None]) * R + k[None, None, :]
     inside = in_p[:, None, None] & in_i[None, :, None] & in_k[None, None, :]
     g_memory = tl.load(rows, mask=inside, other=0.0).to(ACC)
-    g_b = _tile(g_ends_ptr, at, k, E, in_p, in_k, ACC)
+    g_b = load_tile(g_ends_ptr, at, k, E, in_p, in_k, ACC)
     g_momentum, g_c = g_memory, g_b  # of no meaning without momentum
     g_m = tl.zeros([BLOCK_P], dtype=ACC)
     if MOMENTUM:
         g_momentum = tl.load(rows + K, mask=inside, other=0.0).to(ACC)
-        g_c = _tile(g_ends_ptr + K, at, k, E, in_p, in_k, ACC)
-        g_m = tl.sum(_tile(g_ends_ptr + 2 * K, at, k, E, in_p, in_k, ACC), 1)
+        g_c = load_tile(g_ends_ptr + K, at, k, E, in_p, in_k, ACC)
+        g_m = tl.sum(load_tile(g_ends_ptr + 2 * K, at, k, E, in_p, in_k, ACC), 1)
     for back in range(C):
         t = C - 1 - back
         memory = tl.zeros([BLOCK_P, BLOCK_C, BLOCK_K], dtype=ACC)  # before token t
@@ -115,19 +115,19 @@ def channels_bwd(
         m = tl.full([BLOCK_P], 1.0, ACC)
         for s in range(t):
             one = at * C + s
-            keep = _tile(keep_ptr, one, k, K, in_p, in_k, ACC)
-            x = _tile(x_ptr, one, k, K, in_p, in_k, ACC)
-            x *= _line(lr_ptr, one, in_p, ACC)[:, None]
+            keep = load_tile(keep_ptr, one, k, K, in_p, in_k, ACC)
+            x = load_tile(x_ptr, one, k, K, in_p, in_k, ACC)
+            x *= load_line(lr_ptr, one, in_p, ACC)[:, None]
             own = tl.where((i == s)[None, :, None], x[:, None, :], 0.0)
             memory *= keep[:, None, :]
             b *= keep
             if MOMENTUM:
-                eta = _line(eta_ptr, one, in_p, ACC)
+                eta = load_line(eta_ptr, one, in_p, ACC)
                 momentum = eta[:, None, None] * momentum + own
                 m *= eta
                 c *= keep
                 if MASKED:
-                    live = _line(live_ptr, one, in_p, ACC)
+                    live = load_line(live_ptr, one, in_p, ACC)
                     memory += live[:, None, None] * momentum
                     c += (live * m)[:, None]
                 else:
@@ -136,15 +136,15 @@ def channels_bwd(
             else:
                 memory += own
         token = at * C + t
-        keep = _tile(keep_ptr, token, k, K, in_p, in_k, ACC)
-        x = _tile(x_ptr, token, k, K, in_p, in_k, ACC)
-        lr = _line(lr_ptr, token, in_p, ACC)
+        keep = load_tile(keep_ptr, token, k, K, in_p, in_k, ACC)
+        x = load_tile(x_ptr, token, k, K, in_p, in_k, ACC)
+        lr = load_line(lr_ptr, token, in_p, ACC)
         eta = lr
         live = tl.full([BLOCK_P], 1.0, ACC)
         if MOMENTUM:
-            eta = _line(eta_ptr, token, in_p, ACC)
+            eta = load_line(eta_ptr, token, in_p, ACC)
             if MASKED:
-                live = _line(live_ptr, token, in_p, ACC)
+                live = load_line(live_ptr, token, in_p, ACC)
         seen, b_seen, c_seen = memory, b, c
         if not BEFORE:
             own = tl.where((i == t)[None, :, None], (lr[:, None] * x)[:, None, :], 0.0)
@@ -156,16 +156,16 @@ def channels_bwd(
             else:
                 seen += own
         # what q_t read
-        q = _tile(q_ptr, token, k, K, in_p, in_k, ACC)
-        score = _tile(g_a_ptr, token, i, C, in_p, in_i, ACC)
-        read = _tile(g_reads_ptr, token, k, R, in_p, in_k, ACC)
+        q = load_tile(q_ptr, token, k, K, in_p, in_k, ACC)
+        score = load_tile(g_a_ptr, token, i, C, in_p, in_i, ACC)
+        read = load_tile(g_reads_ptr, token, k, R, in_p, in_k, ACC)
         g_q = tl.sum(score[:, :, None] * seen, 1) + read * b_seen
         to_memory, to_b, to_c = score[:, :, None] * q[:, None, :], read * q, read
         if MOMENTUM:
-            read = _tile(g_reads_ptr + K, token, k, R, in_p, in_k, ACC)
+            read = load_tile(g_reads_ptr + K, token, k, R, in_p, in_k, ACC)
             g_q += read * c_seen
             to_c = read * q
-        _put(g_q_ptr, g_q, token, k, K, in_p, in_k)
+        store_tile(g_q_ptr, g_q, token, k, K, in_p, in_k)
         if not BEFORE:
             g_memory, g_b, g_c = g_memory + to_memory, g_b + to_b, g_c + to_c
         # what token t did
@@ -179,8 +179,8 @@ def channels_bwd(
             g_eta = tl.sum(tl.sum(g_momentum * momentum, 1), 1) + g_m * m
             tl.store(g_eta_ptr + token, g_eta.to(g_eta_ptr.dtype.element_ty), mask=in_p)
         g_own = tl.sum(tl.where((i == t)[None, :, None], met, 0.0), 1)
-        _put(g_keep_ptr, g_keep, token, k, K, in_p, in_k)
-        _put(g_x_ptr, lr[:, None] * g_own, token, k, K, in_p, in_k)
+        store_tile(g_keep_ptr, g_keep, token, k, K, in_p, in_k)
+        store_tile(g_x_ptr, lr[:, None] * g_own, token, k, K, in_p, in_k)
         g_lr = tl.sum(x * g_own, 1)
         tl.store(g_lr_ptr + token, g_lr.to(g_lr_ptr.dtype.element_ty), mask=in_p)
         g_memory *= keep[:, None, :]

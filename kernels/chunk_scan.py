@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kernels import chunk_scan_kernels as programs
-from kernels.launch import check_types, kind_of, launch, tile
+from kernels.launch import check_types, kind_of, launch, sides
 from kernels.replicas import into
 
 
@@ -69,7 +69,7 @@ def _sizes(
     (N, G, C, K), V = q.shape, d.shape[3]
     sizes = {"N": N, "G": G, "C": C, "K": K, "V": V, "MOMENTUM": momentum, "SOLVED": solved}
     types = {"T": kind_of(factors), "ACC": kind_of(torch.promote_types(q.dtype, torch.float32))}
-    return sizes | types | {"BLOCK_C": tile(C), "BLOCK_K": tile(K)}
+    return sizes | types | sides(C, K, factors)
 
 
 @torch.library.custom_op("playground::chunk_scan", mutates_args=())

@@ -42,21 +42,16 @@ CONFIGS: dict[Key, dict[str, int]] = {
     ("weighted_states_fwd", 128, ANY, 10, ANY): {"warps": 4},
     ("weighted_states_bwd", ANY, ANY, 8, ANY): {"block": 16},
     # chunk_scan
+    ("states_fwd", ANY, ANY, ANY, True): {"warps": 8, "block": 16},
+    ("states_bwd", ANY, ANY, ANY, True): {"warps": 8, "block": 16},
+    ("states_bwd", 128, ANY, ANY, True): {"warps": 4, "block": 8},
     ("states_bwd", ANY, ANY, 8, ANY): {"block": 16},
-    ("writes_bwd", ANY, ANY, 8, ANY): {"block": 16},
-    ("reads_bwd", ANY, ANY, 10, ANY): {"block": 16},
-    ("reads_fwd", 32, ANY, 8, True): {"warps": 8, "block": 16},
-    ("states_bwd", 16, ANY, 8, True): {"warps": 8, "block": 16},
-    ("states_bwd", 64, ANY, 8, True): {"warps": 4, "block": 16},
-    ("states_bwd", 16, ANY, 9, True): {"warps": 8, "block": 16},
     ("states_bwd", 32, ANY, 9, False): {"warps": 8, "block": 32},
     ("states_bwd", 128, ANY, 9, False): {"warps": 8, "block": 16},
-    ("states_fwd", 32, ANY, 8, True): {"warps": 8, "block": 16},
-    ("states_fwd", 64, ANY, 8, True): {"warps": 8, "block": 16},
-    ("states_fwd", 128, ANY, 8, True): {"warps": 8, "block": 16},
-    ("states_fwd", 32, ANY, 9, True): {"warps": 8, "block": 16},
-    ("states_fwd", 64, ANY, 9, True): {"warps": 4, "block": 32},
-    ("writes_bwd", 128, ANY, 9, True): {"warps": 8, "block": 16},
+    ("reads_fwd", ANY, ANY, 10, True): {"block": 16},
+    ("reads_bwd", ANY, ANY, 10, ANY): {"block": 16},
+    ("writes_bwd", ANY, ANY, 8, ANY): {"block": 16},
+    ("writes_bwd", 128, ANY, 10, True): {"block": 16},
 }
 
 

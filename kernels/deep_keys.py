@@ -9,8 +9,8 @@ K as their rows, and weights of tokens are multiplied into what passes through r
 import triton
 import triton.language as tl
 
-from kernels.chunk_scan_kernels import _line, _mm, _put, _tile
 from kernels.deep_network import error, gelu, through_norm
+from kernels.tiles import load_line, load_tile, matmul, store_tile
 
 FEW: tl.constexpr = tl.constexpr(16)  # tokens that go through a norm at once
 
@@ -44,13 +44,13 @@ def _write(
 ):  # fmt: skip
     """ends[0] M + ends[1] P - rows (last d), and ends[2] P - rows (e d)."""
     memory = block(before, kk, h, in_k, in_h, K, H, LAST, ACC) * tl.load(ends_ptr).to(ACC)
-    memory -= _mm(rows, _line(last_ptr, c, in_c, ACC)[:, None] * d, T, ACC)
+    memory -= matmul(rows, load_line(last_ptr, c, in_c, ACC)[:, None] * d, T, ACC)
     if MOMENTUM:
         momentum = block(before + K * H, kk, h, in_k, in_h, K, H, LAST, ACC)
         memory += tl.load(ends_ptr + 1).to(ACC) * momentum
         put_block(after, memory, kk, h, in_k, in_h, K, H, LAST)
         momentum *= tl.load(ends_ptr + 2).to(ACC)
-        momentum -= _mm(rows, _line(e_ptr, c, in_c, ACC)[:, None] * d, T, ACC)
+        momentum -= matmul(rows, load_line(e_ptr, c, in_c, ACC)[:, None] * d, T, ACC)
         put_block(after + K * H, momentum, kk, h, in_k, in_h, K, H, LAST)
     else:
         put_block(after, memory, kk, h, in_k, in_h, K, H, LAST)
@@ -69,13 +69,13 @@ def _signals(
     for i in tl.range(tl.cdiv(C, FEW), disable_licm=True):
         c = i * FEW + tl.arange(0, FEW)
         in_c = c < C
-        z2 = _tile(z2_ptr, c, kk, K, in_c, in_k, ACC)
-        k = _tile(k_ptr, c, kk, K, in_c, in_k, ACC)
-        v = _tile(v_ptr, c, kk, K, in_c, in_k, ACC)
+        z2 = load_tile(z2_ptr, c, kk, K, in_c, in_k, ACC)
+        k = load_tile(k_ptr, c, kk, K, in_c, in_k, ACC)
+        v = load_tile(v_ptr, c, kk, K, in_c, in_k, ACC)
         d2, hat, scale = error(z2, k, v, in_k, K, RESIDUAL, NORM)
         if NORM:
             d2 = through_norm(hat, scale, d2, in_k, K)
-        _put(d2_ptr, d2, c, kk, K, in_c, in_k)
+        store_tile(d2_ptr, d2, c, kk, K, in_c, in_k)
 
 
 @triton.jit
@@ -116,19 +116,19 @@ def keys_fwd(
                 h = i * BLOCK_H + tl.arange(0, BLOCK_H)
                 in_h = h < H
                 if DEEP:
-                    k = _tile(key_ptr + at * C * K, t, kk, K, in_t, in_k, T)
+                    k = load_tile(key_ptr + at * C * K, t, kk, K, in_t, in_k, T)
                     w1 = block(first_ptr + at * R, kk, h, in_k, in_h, K, H, False, T)
-                    x, slope, bend = gelu(_mm(k, w1, T, ACC))
+                    x, slope, bend = gelu(matmul(k, w1, T, ACC))
                     x = x.to(T)
-                    _put(x_ptr + at * C * H, x, t, h, H, in_t, in_h)
-                    _put(slope_ptr + at * C * H, slope, t, h, H, in_t, in_h)
+                    store_tile(x_ptr + at * C * H, x, t, h, H, in_t, in_h)
+                    store_tile(slope_ptr + at * C * H, slope, t, h, H, in_t, in_h)
                     if not CARRY:
-                        _put(bend_ptr + at * C * H, bend, t, h, H, in_t, in_h)
+                        store_tile(bend_ptr + at * C * H, bend, t, h, H, in_t, in_h)
                 else:
-                    x = _tile(x_ptr + at * C * H, t, h, H, in_t, in_h, T)
+                    x = load_tile(x_ptr + at * C * H, t, h, H, in_t, in_h, T)
                 w2 = block(second, kk, h, in_k, in_h, K, H, True, T)
-                z2 += _mm(x, tl.trans(w2), T, ACC)
-            _put(z2_ptr + at * C * K, z2, t, kk, K, in_t, in_k)
+                z2 += matmul(x, tl.trans(w2), T, ACC)
+            store_tile(z2_ptr + at * C * K, z2, t, kk, K, in_t, in_k)
         tl.debug_barrier()  # what follows reads by other threads what this has written
         _signals(
             z2_ptr + at * C * K, k_ptr + at * C * K, v_ptr + at * C * K, d2_ptr + at * C * K,
@@ -142,8 +142,8 @@ def keys_fwd(
                 e = e_ptr
                 if MOMENTUM:
                     e = e_ptr + (at + upper) * C
-                d2 = _tile(d2_ptr + at * C * K, c, kk, K, in_c, in_k, T)
-                x = _tile(x_ptr + at * C * H, c, h, H, in_c, in_h, T)
+                d2 = load_tile(d2_ptr + at * C * K, c, kk, K, in_c, in_k, T)
+                x = load_tile(x_ptr + at * C * H, c, h, H, in_c, in_h, T)
                 _write(
                     second, second + G * R, tl.trans(d2), x,
                     last_ptr + (at + upper) * C, e, ends_ptr + (at + upper) * 3, c, in_c,
@@ -153,18 +153,18 @@ def keys_fwd(
             for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
                 h = i * BLOCK_H + tl.arange(0, BLOCK_H)
                 in_h = h < H
-                d2 = _tile(d2_ptr + at * C * K, c, kk, K, in_c, in_k, T)
-                d1 = _mm(d2, block(second, kk, h, in_k, in_h, K, H, True, T), T, ACC)
+                d2 = load_tile(d2_ptr + at * C * K, c, kk, K, in_c, in_k, T)
+                d1 = matmul(d2, block(second, kk, h, in_k, in_h, K, H, True, T), T, ACC)
                 if not CARRY:
-                    curve = d1 * _tile(bend_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
-                    _put(curve_ptr + at * C * H, curve, c, h, H, in_c, in_h)
-                d1 *= _tile(slope_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
-                _put(d1_ptr + at * C * H, d1, c, h, H, in_c, in_h)
+                    curve = d1 * load_tile(bend_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
+                    store_tile(curve_ptr + at * C * H, curve, c, h, H, in_c, in_h)
+                d1 *= load_tile(slope_ptr + at * C * H, c, h, H, in_c, in_h, ACC)
+                store_tile(d1_ptr + at * C * H, d1, c, h, H, in_c, in_h)
                 if CARRY:
                     e = e_ptr
                     if MOMENTUM:
                         e = e_ptr + at * C
-                    k = _tile(key_ptr + at * C * K, c, kk, K, in_c, in_k, T)
+                    k = load_tile(key_ptr + at * C * K, c, kk, K, in_c, in_k, T)
                     first = first_ptr + at * R
                     _write(
                         first, first + G * R, tl.trans(k), d1,

@@ -5,9 +5,9 @@
 import triton
 import triton.language as tl
 
-from kernels.chunk_scan_kernels import _line, _mm, _put, _tile
 from kernels.deep_keys import FEW, block, put_block
 from kernels.deep_network import bend_of_norm, error, through_norm
+from kernels.tiles import load_line, load_tile, matmul, store_tile
 
 
 @triton.jit
@@ -48,10 +48,10 @@ def _unsignals(
     for i in tl.range(tl.cdiv(C, FEW), disable_licm=True):
         c = i * FEW + tl.arange(0, FEW)
         in_c = c < C
-        g_d2 = _tile(g_d2_ptr, c, kk, K, in_c, in_k, ACC)
-        z2 = _tile(z2_ptr, c, kk, K, in_c, in_k, ACC)
-        k = _tile(k_ptr, c, kk, K, in_c, in_k, ACC)
-        v = _tile(v_ptr, c, kk, K, in_c, in_k, ACC)
+        g_d2 = load_tile(g_d2_ptr, c, kk, K, in_c, in_k, ACC)
+        z2 = load_tile(z2_ptr, c, kk, K, in_c, in_k, ACC)
+        k = load_tile(k_ptr, c, kk, K, in_c, in_k, ACC)
+        v = load_tile(v_ptr, c, kk, K, in_c, in_k, ACC)
         slope, hat, scale = error(z2, k, v, in_k, K, RESIDUAL, NORM)
         if NORM:
             g_z2 = bend_of_norm(hat, scale, g_d2, slope, in_k, K)
@@ -60,8 +60,8 @@ def _unsignals(
         else:
             g_f = 2.0 * g_d2
             g_z2 = g_f
-        _put(g_v_ptr, -g_f, c, kk, K, in_c, in_k)
-        _put(g_z2_ptr, g_z2, c, kk, K, in_c, in_k)
+        store_tile(g_v_ptr, -g_f, c, kk, K, in_c, in_k)
+        store_tile(g_z2_ptr, g_z2, c, kk, K, in_c, in_k)
 
 
 @triton.jit
@@ -81,17 +81,17 @@ def _to_d1(
         for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
-            k = _tile(key_ptr, t, kk, K, in_t, in_k, T)
-            g_d1 = _tile(from_d1_ptr, t, h, H, in_t, in_h, ACC)
+            k = load_tile(key_ptr, t, kk, K, in_t, in_k, T)
+            g_d1 = load_tile(from_d1_ptr, t, h, H, in_t, in_h, ACC)
             g_w = block(g_first_ptr, kk, h, in_k, in_h, K, H, False, T)
-            g_d1 -= _line(last_ptr, t, in_t, ACC)[:, None] * _mm(k, g_w, T, ACC)
+            g_d1 -= load_line(last_ptr, t, in_t, ACC)[:, None] * matmul(k, g_w, T, ACC)
             if MOMENTUM:
                 g_w = block(g_first_ptr + K * H, kk, h, in_k, in_h, K, H, False, T)
-                g_d1 -= _line(e_ptr, t, in_t, ACC)[:, None] * _mm(k, g_w, T, ACC)
-            bent = g_d1 * _tile(curve_ptr, t, h, H, in_t, in_h, ACC)
-            _put(bent_ptr, bent, t, h, H, in_t, in_h)
-            g_d1 *= _tile(slope_ptr, t, h, H, in_t, in_h, ACC)
-            _put(g_u_ptr, g_d1, t, h, H, in_t, in_h)
+                g_d1 -= load_line(e_ptr, t, in_t, ACC)[:, None] * matmul(k, g_w, T, ACC)
+            bent = g_d1 * load_tile(curve_ptr, t, h, H, in_t, in_h, ACC)
+            store_tile(bent_ptr, bent, t, h, H, in_t, in_h)
+            g_d1 *= load_tile(slope_ptr, t, h, H, in_t, in_h, ACC)
+            store_tile(g_u_ptr, g_d1, t, h, H, in_t, in_h)
     tl.debug_barrier()  # what follows reads by other threads what this has written
 
 
@@ -109,21 +109,21 @@ def _to_d2(
     for r in tl.range(tl.cdiv(C, ROWS), disable_licm=True):
         t = r * ROWS + tl.arange(0, ROWS)
         in_t = t < C
-        g_d2 = _tile(from_d2_ptr, t, kk, K, in_t, in_k, ACC)
+        g_d2 = load_tile(from_d2_ptr, t, kk, K, in_t, in_k, ACC)
         for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
             if DEEP:
-                g_u = _tile(g_u_ptr, t, h, H, in_t, in_h, T)
+                g_u = load_tile(g_u_ptr, t, h, H, in_t, in_h, T)
                 w2 = block(second_ptr, kk, h, in_k, in_h, K, H, True, T)
-                g_d2 += _mm(g_u, tl.trans(w2), T, ACC)
-            x = _tile(x_ptr, t, h, H, in_t, in_h, T)
+                g_d2 += matmul(g_u, tl.trans(w2), T, ACC)
+            x = load_tile(x_ptr, t, h, H, in_t, in_h, T)
             g_w = block(g_second_ptr, kk, h, in_k, in_h, K, H, True, T)
-            g_d2 -= _mm(_line(last_ptr, t, in_t, ACC)[:, None] * x, tl.trans(g_w), T, ACC)
+            g_d2 -= matmul(load_line(last_ptr, t, in_t, ACC)[:, None] * x, tl.trans(g_w), T, ACC)
             if MOMENTUM:
                 g_w = block(g_second_ptr + K * H, kk, h, in_k, in_h, K, H, True, T)
-                g_d2 -= _mm(_line(e_ptr, t, in_t, ACC)[:, None] * x, tl.trans(g_w), T, ACC)
-        _put(g_d2_ptr, g_d2, t, kk, K, in_t, in_k)
+                g_d2 -= matmul(load_line(e_ptr, t, in_t, ACC)[:, None] * x, tl.trans(g_w), T, ACC)
+        store_tile(g_d2_ptr, g_d2, t, kk, K, in_t, in_k)
     tl.debug_barrier()
 
 
@@ -144,19 +144,19 @@ def _to_z1(
         for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
-            d2 = _tile(d2_ptr, t, kk, K, in_t, in_k, T)
-            g_z1 = _tile(from_x_ptr, t, h, H, in_t, in_h, ACC)
+            d2 = load_tile(d2_ptr, t, kk, K, in_t, in_k, T)
+            g_z1 = load_tile(from_x_ptr, t, h, H, in_t, in_h, ACC)
             g_w = block(g_second_ptr, kk, h, in_k, in_h, K, H, True, T)
-            g_z1 -= _line(last_ptr, t, in_t, ACC)[:, None] * _mm(d2, g_w, T, ACC)
+            g_z1 -= load_line(last_ptr, t, in_t, ACC)[:, None] * matmul(d2, g_w, T, ACC)
             if MOMENTUM:
                 g_w = block(g_second_ptr + K * H, kk, h, in_k, in_h, K, H, True, T)
-                g_z1 -= _line(e_ptr, t, in_t, ACC)[:, None] * _mm(d2, g_w, T, ACC)
-            g_z2 = _tile(g_z2_ptr, t, kk, K, in_t, in_k, T)
-            g_z1 += _mm(g_z2, block(second_ptr, kk, h, in_k, in_h, K, H, True, T), T, ACC)
+                g_z1 -= load_line(e_ptr, t, in_t, ACC)[:, None] * matmul(d2, g_w, T, ACC)
+            g_z2 = load_tile(g_z2_ptr, t, kk, K, in_t, in_k, T)
+            g_z1 += matmul(g_z2, block(second_ptr, kk, h, in_k, in_h, K, H, True, T), T, ACC)
             if DEEP:
-                g_z1 *= _tile(slope_ptr, t, h, H, in_t, in_h, ACC)
-                g_z1 += _tile(bent_ptr, t, h, H, in_t, in_h, ACC)
-            _put(g_z1_ptr, g_z1, t, h, H, in_t, in_h)
+                g_z1 *= load_tile(slope_ptr, t, h, H, in_t, in_h, ACC)
+                g_z1 += load_tile(bent_ptr, t, h, H, in_t, in_h, ACC)
+            store_tile(g_z1_ptr, g_z1, t, h, H, in_t, in_h)
     tl.debug_barrier()
 
 
@@ -174,11 +174,11 @@ def _to_states(
     for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
         h = i * BLOCK_H + tl.arange(0, BLOCK_H)
         in_h = h < H
-        rows = tl.trans(_tile(left_ptr, c, kk, K, in_c, in_k, T))
-        found = _mm(rows, _tile(right_ptr, c, h, H, in_c, in_h, T), T, ACC)
+        rows = tl.trans(load_tile(left_ptr, c, kk, K, in_c, in_k, T))
+        found = matmul(rows, load_tile(right_ptr, c, h, H, in_c, in_h, T), T, ACC)
         if MORE:
-            rows = tl.trans(_tile(more_left_ptr, c, kk, K, in_c, in_k, T))
-            found += _mm(rows, _tile(more_right_ptr, c, h, H, in_c, in_h, T), T, ACC)
+            rows = tl.trans(load_tile(more_left_ptr, c, kk, K, in_c, in_k, T))
+            found += matmul(rows, load_tile(more_right_ptr, c, h, H, in_c, in_h, T), T, ACC)
         _unwrite(
             after_ptr, before_ptr, ends_ptr, found,
             kk, h, in_k, in_h, K, H, LAST, MOMENTUM, ACC,

@@ -5,8 +5,8 @@
 import triton
 import triton.language as tl
 
-from kernels.chunk_scan_kernels import _line, _mm, _put, _tile
 from kernels.deep_keys import block
+from kernels.tiles import load_line, load_tile, matmul, store_tile
 
 
 @triton.jit
@@ -27,32 +27,32 @@ def keys_bwd(
     t = tl.program_id(1) * BLOCK_Q + tl.arange(0, BLOCK_Q)
     in_c, in_k, in_t = c < C, kk < K, t < C
     R: tl.constexpr = 2 * K * H if MOMENTUM else K * H
-    met = _tile(met_ptr + at * C * C, c, t, C, in_c, in_t, T)
-    q = _tile(query_ptr + at * C * K, c, kk, K, in_c, in_k, T)
-    g_k = _mm(tl.trans(met), q, T, ACC)
+    met = load_tile(met_ptr + at * C * C, c, t, C, in_c, in_t, T)
+    q = load_tile(query_ptr + at * C * K, c, kk, K, in_c, in_k, T)
+    g_k = matmul(tl.trans(met), q, T, ACC)
     if RESIDUAL:
-        g_k -= _tile(g_v_ptr + at * C * K, t, kk, K, in_t, in_k, ACC)
+        g_k -= load_tile(g_v_ptr + at * C * K, t, kk, K, in_t, in_k, ACC)
     for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
         h = i * BLOCK_H + tl.arange(0, BLOCK_H)
         in_h = h < H
-        g_z1 = _tile(g_z1_ptr + at * C * H, t, h, H, in_t, in_h, T)
+        g_z1 = load_tile(g_z1_ptr + at * C * H, t, h, H, in_t, in_h, T)
         w1 = block(first_ptr + at * R, kk, h, in_k, in_h, K, H, False, T)
-        g_k += _mm(g_z1, tl.trans(w1), T, ACC)
+        g_k += matmul(g_z1, tl.trans(w1), T, ACC)
     half: tl.constexpr = 2 if MOMENTUM else 1
     for part in tl.static_range(half):  # what was written to the memory, then to the momentum
         written = tl.zeros([BLOCK_Q, BLOCK_K], dtype=ACC)
         for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
             h = i * BLOCK_H + tl.arange(0, BLOCK_H)
             in_h = h < H
-            d1 = _tile(d1_ptr + at * C * H, t, h, H, in_t, in_h, T)
+            d1 = load_tile(d1_ptr + at * C * H, t, h, H, in_t, in_h, T)
             later = g_first_ptr + (at + G) * R + part * K * H
             g_w = block(later, kk, h, in_k, in_h, K, H, False, T)
-            written += _mm(d1, tl.trans(g_w), T, ACC)
-        k = _tile(key_ptr + at * C * K, t, kk, K, in_t, in_k, T)
+            written += matmul(d1, tl.trans(g_w), T, ACC)
+        k = load_tile(key_ptr + at * C * K, t, kk, K, in_t, in_k, T)
         weights, g_weights = last_ptr if part == 0 else e_ptr, g_last_ptr if part == 0 else g_e_ptr
         tl.store(g_weights + at * C + t, -tl.sum(k * written, 1), mask=in_t)
-        g_k -= _line(weights + at * C, t, in_t, ACC)[:, None] * written
-    _put(g_k_ptr + at * C * K, g_k, t, kk, K, in_t, in_k)
+        g_k -= load_line(weights + at * C, t, in_t, ACC)[:, None] * written
+    store_tile(g_k_ptr + at * C * K, g_k, t, kk, K, in_t, in_k)
 
 
 @triton.jit
@@ -77,13 +77,13 @@ def weights_bwd(
     for i in tl.range(tl.cdiv(H, BLOCK_H), disable_licm=True):
         h = i * BLOCK_H + tl.arange(0, BLOCK_H)
         in_h = h < H
-        x = _tile(x_ptr + at * C * H, t, h, H, in_t, in_h, T)
-        d2 = _tile(d2_ptr + at * C * K, t, kk, K, in_t, in_k, T)
+        x = load_tile(x_ptr + at * C * H, t, h, H, in_t, in_h, T)
+        d2 = load_tile(d2_ptr + at * C * K, t, kk, K, in_t, in_k, T)
         g_w = block(g_second, kk, h, in_k, in_h, K, H, True, T)
-        g_last -= tl.sum(x * _mm(d2, g_w, T, ACC), 1)
+        g_last -= tl.sum(x * matmul(d2, g_w, T, ACC), 1)
         if MOMENTUM:
             g_w = block(g_second + K * H, kk, h, in_k, in_h, K, H, True, T)
-            g_e -= tl.sum(x * _mm(d2, g_w, T, ACC), 1)
+            g_e -= tl.sum(x * matmul(d2, g_w, T, ACC), 1)
     tl.store(g_last_ptr + upper * C + t, g_last, mask=in_t)
     if MOMENTUM:
         tl.store(g_e_ptr + upper * C + t, g_e, mask=in_t)
@@ -107,12 +107,12 @@ def ends_bwd(
     for i in range(tl.cdiv(SIZE, BLOCK)):
         place = i * BLOCK + tl.arange(0, BLOCK)
         inside = place < SIZE
-        g_memory = _line(g_state, place, inside, ACC)
-        kept += g_memory * _line(state, place, inside, ACC)
+        g_memory = load_line(g_state, place, inside, ACC)
+        kept += g_memory * load_line(state, place, inside, ACC)
         if MOMENTUM:
-            momentum = _line(state + SIZE, place, inside, ACC)
+            momentum = load_line(state + SIZE, place, inside, ACC)
             lent += g_memory * momentum
-            slowed += _line(g_state + SIZE, place, inside, ACC) * momentum
+            slowed += load_line(g_state + SIZE, place, inside, ACC) * momentum
     tl.store(g_ends_ptr + at * 3, tl.sum(kept, 0))
     tl.store(g_ends_ptr + at * 3 + 1, tl.sum(lent, 0))
     tl.store(g_ends_ptr + at * 3 + 2, tl.sum(slowed, 0))

@@ -30,6 +30,16 @@ def tile(size: int) -> int:
     return max(SMALLEST, 1 << (size - 1).bit_length())
 
 
+def sides(C: int, K: int, factors: torch.dtype) -> dict[str, int]:
+    """The sides of tiles of a chunk's tokens and a head's keys, and of parts of these."""
+    block_c, block_k = tile(C), tile(K)
+    part_c, part_k = block_c, 64
+    if factors.itemsize >= 4:
+        part_c, part_k = (32 if block_k < 64 else 16), 32
+    parts = {"PART_C": min(block_c, part_c), "PART_K": min(block_k, part_k)}
+    return {"BLOCK_C": block_c, "BLOCK_K": block_k, **parts}
+
+
 def kind_of(dtype: torch.dtype) -> object:
     """What Triton calls a type."""
     import triton.language as tl

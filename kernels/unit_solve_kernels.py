@@ -11,7 +11,7 @@ Substitution is stable where powers of L grow, as those of equal keys do.
 import triton
 import triton.language as tl
 
-from kernels.chunk_scan_kernels import _mm, _put, _tile
+from kernels.tiles import load_tile, matmul, store_tile
 
 
 @triton.jit
@@ -23,11 +23,11 @@ def _join(
     for pair in range(BLOCK_C // (2 * size)):
         top = pair * 2 * size + tl.arange(0, size)
         low = top + size
-        first = _tile(inverse, top, top, C, top < C, top < C, ACC)
-        second = _tile(inverse, low, low, C, low < C, low < C, ACC)
-        between = _tile(system, low, top, C, low < C, top < C, ACC)
-        corner = -_mm(second, _mm(between, first, ACC, ACC), ACC, ACC)
-        _put(inverse, corner, low, top, C, low < C, top < C)
+        first = load_tile(inverse, top, top, C, top < C, top < C, ACC)
+        second = load_tile(inverse, low, low, C, low < C, low < C, ACC)
+        between = load_tile(system, low, top, C, low < C, top < C, ACC)
+        corner = -matmul(second, matmul(between, first, ACC, ACC), ACC, ACC)
+        store_tile(inverse, corner, low, top, C, low < C, top < C)
 
 
 @triton.jit
@@ -44,7 +44,7 @@ def inverse_fwd(
     system, inverse = system_ptr + at * C * C, inverse_ptr + at * C * C
     every = tl.arange(0, BLOCK_C)
     nothing = tl.zeros([BLOCK_C, BLOCK_C], dtype=ACC)
-    _put(inverse, nothing, every, every, C, every < C, every < C)
+    store_tile(inverse, nothing, every, every, C, every < C, every < C)
     block, i = tl.arange(0, BLOCK_C // 16) * 16, tl.arange(0, 16)
     own = (i[:, None] == i[None, :])[None, :, :] & (block >= 0)[:, None, None]
     found = tl.where(own, 1.0, 0.0).to(ACC)  # [blocks, 16, 16]
@@ -78,11 +78,11 @@ def apply_fwd(
     c = tl.arange(0, BLOCK_C)
     v = tl.program_id(1) * BLOCK_V + tl.arange(0, BLOCK_V)
     in_c, in_v = c < C, v < V
-    matrix = _tile(matrix_ptr + at * C * C, c, c, C, in_c, in_c, T)
+    matrix = load_tile(matrix_ptr + at * C * C, c, c, C, in_c, in_c, T)
     if TURNED:
         matrix = tl.trans(matrix)
-    right = _tile(right_ptr + at * C * V, c, v, V, in_c, in_v, T)
-    _put(out_ptr + at * C * V, _mm(matrix, right, T, ACC), c, v, V, in_c, in_v)
+    right = load_tile(right_ptr + at * C * V, c, v, V, in_c, in_v, T)
+    store_tile(out_ptr + at * C * V, matmul(matrix, right, T, ACC), c, v, V, in_c, in_v)
 
 
 @triton.jit
@@ -103,8 +103,8 @@ def system_bwd(
     for i in range(tl.cdiv(V, BLOCK_V)):
         v = i * BLOCK_V + tl.arange(0, BLOCK_V)
         in_v = v < V
-        grad = _tile(g_right_ptr + at * C * V, c, v, V, in_c, in_v, T)
-        solution = _tile(solution_ptr + at * C * V, c, v, V, in_c, in_v, T)
-        found -= _mm(grad, tl.trans(solution), T, ACC)
+        grad = load_tile(g_right_ptr + at * C * V, c, v, V, in_c, in_v, T)
+        solution = load_tile(solution_ptr + at * C * V, c, v, V, in_c, in_v, T)
+        found -= matmul(grad, tl.trans(solution), T, ACC)
     found = tl.where(c[:, None] > c[None, :], found, 0.0)
-    _put(g_system_ptr + at * C * C, found, c, c, C, in_c, in_c)
+    store_tile(g_system_ptr + at * C * C, found, c, c, C, in_c, in_c)

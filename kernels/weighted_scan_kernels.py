@@ -10,7 +10,7 @@ channel: rows of a state are kept each by its own number.
 import triton
 import triton.language as tl
 
-from kernels.chunk_scan_kernels import _line, _mm, _put, _tile
+from kernels.tiles import load_line, load_tile, matmul, store_tile
 
 
 @triton.jit
@@ -31,33 +31,33 @@ def weighted_states_fwd(
     in_c, in_k, in_v = c < C, k < K, v < V
     R: tl.constexpr = 2 * K if MOMENTUM else K
     E: tl.constexpr = 3 * K if MOMENTUM else K
-    memory = _tile(start_ptr + g * R * V, k, v, V, in_k, in_v, ACC)
+    memory = load_tile(start_ptr + g * R * V, k, v, V, in_k, in_v, ACC)
     momentum = memory
     if MOMENTUM:
-        momentum = _tile(start_ptr + (g * R + K) * V, k, v, V, in_k, in_v, ACC)
+        momentum = load_tile(start_ptr + (g * R + K) * V, k, v, V, in_k, in_v, ACC)
     for n in range(N):
         at = n * G + g
         state, x, ends = states_ptr + at * R * V, x_ptr + at * C * R, ends_ptr + at * E
-        _put(state, memory, k, v, V, in_k, in_v)
+        store_tile(state, memory, k, v, V, in_k, in_v)
         if MOMENTUM:
-            _put(state + K * V, momentum, k, v, V, in_k, in_v)
-        d = _tile(d_ptr + at * C * V, c, v, V, in_c, in_v, ACC)
+            store_tile(state + K * V, momentum, k, v, V, in_k, in_v)
+        d = load_tile(d_ptr + at * C * V, c, v, V, in_c, in_v, ACC)
         if SOLVED:
             w = w_ptr + at * C * R
-            d += _mm(_tile(w, c, k, R, in_c, in_k, T), memory, T, ACC)
+            d += matmul(load_tile(w, c, k, R, in_c, in_k, T), memory, T, ACC)
             if MOMENTUM:
-                d += _mm(_tile(w + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
-            _put(signal_ptr + at * C * V, d, c, v, V, in_c, in_v)
-        memory *= _line(ends, k, in_k, ACC)[:, None]
-        memory -= _mm(tl.trans(_tile(x, c, k, R, in_c, in_k, T)), d, T, ACC)
+                d += matmul(load_tile(w + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
+            store_tile(signal_ptr + at * C * V, d, c, v, V, in_c, in_v)
+        memory *= load_line(ends, k, in_k, ACC)[:, None]
+        memory -= matmul(tl.trans(load_tile(x, c, k, R, in_c, in_k, T)), d, T, ACC)
         if MOMENTUM:
-            memory += _line(ends + K, k, in_k, ACC)[:, None] * momentum
-            momentum *= _line(ends + 2 * K, k, in_k, ACC)[:, None]
-            momentum -= _mm(tl.trans(_tile(x + K, c, k, R, in_c, in_k, T)), d, T, ACC)
+            memory += load_line(ends + K, k, in_k, ACC)[:, None] * momentum
+            momentum *= load_line(ends + 2 * K, k, in_k, ACC)[:, None]
+            momentum -= matmul(tl.trans(load_tile(x + K, c, k, R, in_c, in_k, T)), d, T, ACC)
     after = after_ptr + g * R * V
-    _put(after, memory, k, v, V, in_k, in_v)
+    store_tile(after, memory, k, v, V, in_k, in_v)
     if MOMENTUM:
-        _put(after + K * V, momentum, k, v, V, in_k, in_v)
+        store_tile(after + K * V, momentum, k, v, V, in_k, in_v)
 
 
 @triton.jit
@@ -78,14 +78,14 @@ def weighted_reads_fwd(
     in_c, in_k, in_v = c < C, k < K, v < V
     R: tl.constexpr = 2 * K if MOMENTUM else K
     q, state = q_ptr + at * C * R, states_ptr + at * R * V
-    memory = _tile(state, k, v, V, in_k, in_v, T)
-    y = _mm(_tile(q, c, k, R, in_c, in_k, T), memory, T, ACC)
+    memory = load_tile(state, k, v, V, in_k, in_v, T)
+    y = matmul(load_tile(q, c, k, R, in_c, in_k, T), memory, T, ACC)
     if MOMENTUM:
-        momentum = _tile(state + K * V, k, v, V, in_k, in_v, T)
-        y += _mm(_tile(q + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
-    a = _tile(a_ptr + at * C * C, c, c, C, in_c, in_c, T)
-    y -= _mm(a, _tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T), T, ACC)
-    _put(y_ptr + at * C * V, y, c, v, V, in_c, in_v)
+        momentum = load_tile(state + K * V, k, v, V, in_k, in_v, T)
+        y += matmul(load_tile(q + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
+    a = load_tile(a_ptr + at * C * C, c, c, C, in_c, in_c, T)
+    y -= matmul(a, load_tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T), T, ACC)
+    store_tile(y_ptr + at * C * V, y, c, v, V, in_c, in_v)
 
 
 @triton.jit
@@ -106,36 +106,36 @@ def weighted_states_bwd(
     in_c, in_k, in_v = c < C, k < K, v < V
     R: tl.constexpr = 2 * K if MOMENTUM else K
     E: tl.constexpr = 3 * K if MOMENTUM else K
-    memory = _tile(g_last_ptr + g * R * V, k, v, V, in_k, in_v, ACC)
+    memory = load_tile(g_last_ptr + g * R * V, k, v, V, in_k, in_v, ACC)
     momentum = memory
     if MOMENTUM:
-        momentum = _tile(g_last_ptr + (g * R + K) * V, k, v, V, in_k, in_v, ACC)
+        momentum = load_tile(g_last_ptr + (g * R + K) * V, k, v, V, in_k, in_v, ACC)
     for back in range(N):
         at = (N - 1 - back) * G + g
         state, ends = g_states_ptr + at * R * V, ends_ptr + at * E
         q, x = q_ptr + at * C * R, x_ptr + at * C * R
-        _put(state, memory, k, v, V, in_k, in_v)
-        y = _tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
-        a = _tile(a_ptr + at * C * C, c, c, C, in_c, in_c, T)
-        d = -_mm(tl.trans(a), y, T, ACC)
-        d -= _mm(_tile(x, c, k, R, in_c, in_k, T), memory, T, ACC)
+        store_tile(state, memory, k, v, V, in_k, in_v)
+        y = load_tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
+        a = load_tile(a_ptr + at * C * C, c, c, C, in_c, in_c, T)
+        d = -matmul(tl.trans(a), y, T, ACC)
+        d -= matmul(load_tile(x, c, k, R, in_c, in_k, T), memory, T, ACC)
         if MOMENTUM:
-            _put(state + K * V, momentum, k, v, V, in_k, in_v)
-            d -= _mm(_tile(x + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
-            momentum *= _line(ends + 2 * K, k, in_k, ACC)[:, None]
-            momentum += _line(ends + K, k, in_k, ACC)[:, None] * memory
-            momentum += _mm(tl.trans(_tile(q + K, c, k, R, in_c, in_k, T)), y, T, ACC)
-        _put(g_signal_ptr + at * C * V, d, c, v, V, in_c, in_v)
-        memory *= _line(ends, k, in_k, ACC)[:, None]
-        memory += _mm(tl.trans(_tile(q, c, k, R, in_c, in_k, T)), y, T, ACC)
+            store_tile(state + K * V, momentum, k, v, V, in_k, in_v)
+            d -= matmul(load_tile(x + K, c, k, R, in_c, in_k, T), momentum, T, ACC)
+            momentum *= load_line(ends + 2 * K, k, in_k, ACC)[:, None]
+            momentum += load_line(ends + K, k, in_k, ACC)[:, None] * memory
+            momentum += matmul(tl.trans(load_tile(q + K, c, k, R, in_c, in_k, T)), y, T, ACC)
+        store_tile(g_signal_ptr + at * C * V, d, c, v, V, in_c, in_v)
+        memory *= load_line(ends, k, in_k, ACC)[:, None]
+        memory += matmul(tl.trans(load_tile(q, c, k, R, in_c, in_k, T)), y, T, ACC)
         if SOLVED:
             w = w_ptr + at * C * R
-            memory += _mm(tl.trans(_tile(w, c, k, R, in_c, in_k, T)), d, T, ACC)
+            memory += matmul(tl.trans(load_tile(w, c, k, R, in_c, in_k, T)), d, T, ACC)
             if MOMENTUM:
-                momentum += _mm(tl.trans(_tile(w + K, c, k, R, in_c, in_k, T)), d, T, ACC)
-    _put(g_start_ptr + g * R * V, memory, k, v, V, in_k, in_v)
+                momentum += matmul(tl.trans(load_tile(w + K, c, k, R, in_c, in_k, T)), d, T, ACC)
+    store_tile(g_start_ptr + g * R * V, memory, k, v, V, in_k, in_v)
     if MOMENTUM:
-        _put(g_start_ptr + (g * R + K) * V, momentum, k, v, V, in_k, in_v)
+        store_tile(g_start_ptr + (g * R + K) * V, momentum, k, v, V, in_k, in_v)
 
 
 @triton.jit
@@ -161,9 +161,11 @@ def weighted_tokens_bwd(
     for i in range(tl.cdiv(V, BLOCK_V)):
         v = i * BLOCK_V + tl.arange(0, BLOCK_V)
         in_v = v < V
-        y = _tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
-        met -= _mm(y, tl.trans(_tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T)), T, ACC)
-    _put(g_a_ptr + at * C * C, met, c, c, C, in_c, in_c)
+        y = load_tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
+        met -= matmul(
+            y, tl.trans(load_tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T)), T, ACC
+        )
+    store_tile(g_a_ptr + at * C * C, met, c, c, C, in_c, in_c)
     for part in tl.static_range(half):  # the memory's half of a state, then the momentum's
         read = tl.zeros([BLOCK_C, BLOCK_K], dtype=ACC)
         written = tl.zeros([BLOCK_C, BLOCK_K], dtype=ACC)
@@ -173,24 +175,24 @@ def weighted_tokens_bwd(
         for i in range(tl.cdiv(V, BLOCK_V)):
             v = i * BLOCK_V + tl.arange(0, BLOCK_V)
             in_v = v < V
-            state = _tile(states_ptr + (at * R + part * K) * V, k, v, V, in_k, in_v, ACC)
-            g_state = _tile(g_states_ptr + (at * R + part * K) * V, k, v, V, in_k, in_v, ACC)
-            y = _tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
-            d = _tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T)
-            read += _mm(y, tl.trans(state), T, ACC)
-            written -= _mm(d, tl.trans(g_state), T, ACC)
+            state = load_tile(states_ptr + (at * R + part * K) * V, k, v, V, in_k, in_v, ACC)
+            g_state = load_tile(g_states_ptr + (at * R + part * K) * V, k, v, V, in_k, in_v, ACC)
+            y = load_tile(g_y_ptr + at * C * V, c, v, V, in_c, in_v, T)
+            d = load_tile(signal_ptr + at * C * V, c, v, V, in_c, in_v, T)
+            read += matmul(y, tl.trans(state), T, ACC)
+            written -= matmul(d, tl.trans(g_state), T, ACC)
             kept += tl.sum(g_state * state, 1)
             if part == 1:
-                above = _tile(g_states_ptr + at * R * V, k, v, V, in_k, in_v, ACC)
+                above = load_tile(g_states_ptr + at * R * V, k, v, V, in_k, in_v, ACC)
                 lent += tl.sum(above * state, 1)
             if SOLVED:
-                g_d = _tile(g_signal_ptr + at * C * V, c, v, V, in_c, in_v, T)
-                asked += _mm(g_d, tl.trans(state), T, ACC)
+                g_d = load_tile(g_signal_ptr + at * C * V, c, v, V, in_c, in_v, T)
+                asked += matmul(g_d, tl.trans(state), T, ACC)
         here = at * C * R + part * K
-        _put(g_q_ptr + here, read, c, k, R, in_c, in_k)
-        _put(g_x_ptr + here, written, c, k, R, in_c, in_k)
+        store_tile(g_q_ptr + here, read, c, k, R, in_c, in_k)
+        store_tile(g_x_ptr + here, written, c, k, R, in_c, in_k)
         if SOLVED:
-            _put(g_w_ptr + here, asked, c, k, R, in_c, in_k)
+            store_tile(g_w_ptr + here, asked, c, k, R, in_c, in_k)
         tl.store(g_ends_ptr + at * E + 2 * part * K + k, kept, mask=in_k)
         if part == 1:
             tl.store(g_ends_ptr + at * E + K + k, lent, mask=in_k)

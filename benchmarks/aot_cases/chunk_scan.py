@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.aot_cases.case import Case
 from kernels import chunk_scan_kernels
-from kernels.launch import configured, kind_of, tile
+from kernels.launch import configured, kind_of, sides
 
 CHUNK = 64
 
@@ -19,7 +19,7 @@ def chunk_scan_cases(*, every: bool, capability: int) -> Iterator[Case]:
     factors = (torch.bfloat16, torch.float32) if every else (torch.bfloat16,)
     both = (False, True) if every else (True,)
     for width, dtype, momentum, solved in product(widths, factors, both, both):
-        sizes = {"C": CHUNK, "K": width, "V": width, "BLOCK_C": CHUNK, "BLOCK_K": tile(width)}
+        sizes = {"C": CHUNK, "K": width, "V": width, **sides(CHUNK, width, dtype)}
         types = {"T": kind_of(dtype), "ACC": kind_of(torch.float32), "MOMENTUM": momentum}
         absent = {} if momentum else dict.fromkeys(("c_ptr", "e_ptr", "g_c_ptr", "g_e_ptr"))
         asked = {} if solved else dict.fromkeys(("w_ptr", "g_w_ptr"))
@@ -39,7 +39,7 @@ def _case(name: str, sizes: str, told: dict[str, Any], capability: int) -> Case:
         kernel=getattr(chunk_scan_kernels, name),
         sizes=sizes,
         fixed={**told, "BLOCK_V": config.block},
-        rows=min(told["BLOCK_C"], told["BLOCK_K"]),
+        rows=min(told[side] for side in ("BLOCK_C", "BLOCK_K", "PART_C", "PART_K")),
         warps=config.warps,
         stages=config.stages,
     )
