@@ -77,4 +77,18 @@ class Scaled(AbstractGradientRule):
 
 
 def test_an_error_with_a_slope_per_channel_is_not_taken_for_class_b() -> None:
-    assert classify(Scaled())[0] == "E"
+    assert classify(Scaled()) == (
+        "E",
+        "a gradient at every token, and its error signal has not one slope per token",
+    )
+
+
+@pytest.mark.parametrize("delta", [1e-4, 1e-2, 6.0, 10.0, 1e3, 1e5])
+def test_an_error_that_bends_far_from_zero_or_near_it_is_not_taken_for_class_b(
+    delta: float,
+) -> None:
+    bent = {"anchor": "token", "network": "linear", "plain": True, "objective": "huber"}
+    assert classify(RULES["titans"](**bent, delta=delta)) == (
+        "E",
+        "a gradient at every token, and its error signal is not affine in the memory",
+    )

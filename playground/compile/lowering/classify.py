@@ -19,6 +19,8 @@ from memory_rules import AbstractGradientRule, AbstractMemoryRule
 
 RuleClass = Literal["A", "B", "C", "C'", "D", "E"]
 
+SCALES = (1e-6, 1e-3, 1.0, 1e3, 1e6)  # of predictions: an error that bends shows at one of them
+
 
 class Given:
     """A `dense` with one linear map whose output is given; remembers the input it saw."""
@@ -65,7 +67,7 @@ def classify(rule: AbstractMemoryRule) -> tuple[RuleClass, str]:
 
 
 def _linear_class(rule: AbstractGradientRule) -> tuple[RuleClass, str]:
-    """Probe the error signal of a one-matrix rule at random outputs, in fp64."""
+    """Probe the error signal of a one-matrix rule at random outputs of many sizes, in fp64."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -76,14 +78,20 @@ def _linear_class(rule: AbstractGradientRule) -> tuple[RuleClass, str]:
     slow = {n: draw(1, width) for n, width in rule.slow_shapes(dim).items()}
     signal = error_signal(rule, slow, draw(1, tokens, dim), draw(1, tokens, dim))
     zero = torch.zeros(1, tokens, out, dtype=torch.float64)
-    at_zero, samples = signal(zero), [draw(1, tokens, out) for _ in range(3)]
-    if all(torch.allclose(signal(z), at_zero, rtol=0, atol=1e-12) for z in samples):
+    at_zero, slope = signal(zero), slope_of(signal, zero)
+    samples = [scale * draw(1, tokens, out) for scale in SCALES for _ in range(3)]
+
+    def is_always(form: Callable[[Tensor], Tensor]) -> bool:
+        return all(torch.allclose(signal(z), form(z), rtol=1e-9, atol=1e-12) for z in samples)
+
+    if is_always(lambda z: at_zero.expand_as(z)):
         return "A", "its error signal does not depend on the memory"
-    slope = slope_of(signal, zero)
-    if all(torch.allclose(signal(z), at_zero + slope * z, rtol=0, atol=1e-10) for z in samples):
+    if is_always(lambda z: at_zero + slope * z):
         if rule.side == "value":
             return "E", "a decay per value channel has a triangular system per channel"
         return "B", "its error signal is affine in what a linear memory predicts"
+    if is_always(lambda z: 2 * signal(z / 2) - at_zero):
+        return "E", "a gradient at every token, and its error signal has not one slope per token"
     return "E", "a gradient at every token, and its error signal is not affine in the memory"
 
 
