@@ -44,7 +44,8 @@ class FeedForwardSpec:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
-        _require(self.expand > 0, "expand", f"{self.expand} must be greater than 0.")
+        fits = 0 < self.expand <= 256
+        _require(fits, "expand", f"{self.expand} cannot be built. Write 0.5 to 256.")
         _require(0.0 <= self.dropout < 1.0, "dropout", f"{self.dropout} is not in [0, 1).")
 
 
@@ -61,7 +62,8 @@ class MemorySpec:
 
     def __post_init__(self) -> None:
         _require(self.heads >= 1, "heads", f"{self.heads} is not a positive count.")
-        _require(self.conv >= 0, "conv", f"{self.conv} is negative; 0 means no convolution.")
+        fits = 0 <= self.conv <= 1024
+        _require(fits, "conv", f"{self.conv} cannot be built. Write 0 (none) to 1024.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,8 @@ class Mac:
         _require(
             chunk is None or self.segment_len % chunk == 0,
             "segment_len",
-            f"{self.segment_len} is not a multiple of memory.chunk_size = {chunk}.",
+            f"{self.segment_len} is not a multiple of memory.chunk_size = {chunk}. "
+            f"Write {-(-self.segment_len // (chunk or 1)) * (chunk or 1)}, or another chunk_size.",
         )
 
 

@@ -10,8 +10,10 @@ from torch import Tensor
 from memory_rules.dense import Dense
 from memory_rules.gates import parse
 from memory_rules.gradient import AbstractGradientRule
-from memory_rules.networks import NETWORKS, layer_norm
+from memory_rules.networks import NETWORKS, check_size, layer_norm
 from memory_rules.newton_schulz import orthogonal
+
+MOST_PASSES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,8 @@ class AbstractLearningRule(AbstractGradientRule):
         if self.network not in NETWORKS:
             known = ", ".join(sorted(NETWORKS))
             raise ValueError(f"network: {self.network!r} is not registered. Allowed: {known}.")
-        if self.depth < 1:
-            raise ValueError(f"depth: {self.depth} is not a positive count.")
-        if self.expand <= 0:
-            raise ValueError(f"expand: {self.expand} must be greater than 0.")
+        check_size("depth", self.depth, 1, 64)
+        check_size("expand", self.expand, 1 / 256, 256)
 
     def shapes(self, dim: int) -> Mapping[str, tuple[int, int]]:
         return NETWORKS[self.network].shapes(dim, self.depth, self.expand)
@@ -89,6 +89,8 @@ def check_learning(rule: AbstractGradientRule) -> None:
     kind, _, count = rule.anchor.partition(":")
     if kind not in ("chunk", "token", "passes") or (kind == "passes") != count.isdigit():
         raise ValueError(f"anchor: {rule.anchor!r}. Allowed: chunk, token, passes:COUNT.")
+    if count and not 1 <= int(count) <= MOST_PASSES:
+        raise ValueError(f"anchor: {rule.anchor!r}. Write passes:1 to passes:{MOST_PASSES}.")
     if rule.surprise_at == "decayed_memory" and rule.anchor != "token":
         raise ValueError("surprise_at: decayed_memory needs anchor: token.")
     if rule.nonlinear_close and rule.anchor != "chunk":

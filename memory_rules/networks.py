@@ -86,3 +86,13 @@ def register_network(name: str, network: Network) -> None:
     if name in NETWORKS:
         raise ValueError(f"network: {name!r} is already registered.")
     NETWORKS[name] = network
+
+
+def check_size(field: str, value: float, least: float, most: float) -> None:
+    """Refuse a size that nobody could run.
+
+    Raises:
+        ValueError: naming the field, the problem and what would do.
+    """
+    if not least <= value <= most:
+        raise ValueError(f"{field}: {value} cannot be built. Write {least:g} to {most:g}.")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from memory_rules.dense import Dense
-from memory_rules.networks import append_one
+from memory_rules.networks import append_one, check_size
 from memory_rules.registry import register
 from memory_rules.ttt import AbstractTtt
 
@@ -30,8 +30,7 @@ class TttMlp(AbstractTtt):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.expand <= 0:
-            raise ValueError(f"expand: {self.expand} must be greater than 0.")
+        check_size("expand", self.expand, 1 / 256, 256)
 
     def shapes(self, dim: int) -> Mapping[str, tuple[int, int]]:
         hidden = max(1, round(dim * self.expand))

@@ -10,7 +10,7 @@ from torch import Tensor
 from memory_rules import objectives
 from memory_rules.dense import Dense
 from memory_rules.learning import AbstractLearningRule
-from memory_rules.networks import NETWORKS
+from memory_rules.networks import NETWORKS, check_size
 
 # the matrices that meet the features of a key, and so grow with their degree
 FIRST = {"linear": ("w",), "mlp": ("w1",), "swiglu": ("gate", "up")}
@@ -37,12 +37,10 @@ class AbstractWindowRule(AbstractLearningRule):
         if self.network not in FIRST:
             known = ", ".join(sorted(FIRST))
             raise ValueError(f"network: {self.network!r} has no features here. Allowed: {known}.")
-        if self.window < 1:
-            raise ValueError(f"window: {self.window} is not a positive count.")
+        check_size("window", self.window, 1, 4096)
         if self.window > 1 and self.passes:
             raise ValueError(f"anchor: {self.anchor!r} needs window: 1; use chunk or token.")
-        if self.degree < 1:
-            raise ValueError(f"degree: {self.degree} is not a positive count.")
+        check_size("degree", self.degree, 1, 16)
 
     @property
     def lr_limit(self) -> float:

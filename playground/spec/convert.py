@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, is_dataclass
 from typing import Literal, TypeVar, cast, get_args, get_origin
 
+from memory_rules import AbstractMemoryRule
+from memory_rules.facts import RuleError
+from memory_rules.trial import try_rule
 from playground.errors import SpecError
 from playground.spec.raw import Raw, is_mapping
 from playground.spec.shapes import (
@@ -212,11 +215,21 @@ def _construct(cls: type, values: Mapping[str, object], path: str) -> object:
             problem = f"is missing; {cls.__name__} needs it."
             raise SpecError(below, problem, allowed=kinds or (), fix=fix)
     try:
-        return cls(**values)
+        made = cls(**values)
     except SpecError as error:
         raise error.under(path) from None
     except (ValueError, TypeError) as error:
         raise _from_value_error(cls, str(error), path) from None
+    if isinstance(made, AbstractMemoryRule):
+        _try(made, path)
+    return made
+
+
+def _try(rule: AbstractMemoryRule, path: str) -> None:
+    try:
+        try_rule(rule)
+    except RuleError as error:
+        raise SpecError(path, str(error)) from error
 
 
 def _from_value_error(cls: type, text: str, path: str) -> SpecError:
@@ -227,6 +240,9 @@ def _from_value_error(cls: type, text: str, path: str) -> SpecError:
         fix = f"Change the fields of {cls.__name__}."
         return SpecError(path, text if text.endswith(".") else f"{text}.", fix=fix)
     item = known[name]
+    problem, said, fix = problem.partition(". ")
+    if said:  # the check knows better than the default
+        return SpecError(f"{path}.{name}".lstrip("."), f"{problem}.", fix=fix)
     default = default_of(item) if has_default(item) else MISSING
     plain = default is None or isinstance(default, bool | int | float | str)
     fix = f"The default is {json.dumps(default)}." if plain else "Change one of the two."

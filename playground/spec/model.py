@@ -11,6 +11,7 @@ from playground.errors import SpecError
 from playground.spec.require import require
 
 _RUN = re.compile(r"(\d*)([A-Za-z_]\w*)")
+MOST = {"vocab": 1 << 24, "dim": 1 << 17, "depth": 4096, "persistent_tokens": 1 << 16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,9 @@ class LayersSpec:
                 f"{word!r} is not a count and a symbol.",
                 'Write runs such as "3M 1A".',
             )
+            problem = f"{word!r} is more layers than can be built."
+            most = f"Write counts of at most {MOST['depth']:,}."
+            require(int(match[1] or 1) <= MOST["depth"], "pattern", problem, most)
             if match and match[2] not in self.symbols:
                 problem = f"symbol {match[2]!r} is not defined."
                 raise SpecError("pattern", problem, allowed=self.symbols, found=match[2])
@@ -64,9 +68,6 @@ class LayersSpec:
             require(other == index, f"at.{index}", problem, "Keep one of the two.")
             stack[index] = block
         return tuple(stack)
-
-
-MOST = {"vocab": 1 << 24, "dim": 1 << 17, "depth": 4096, "persistent_tokens": 1 << 16}
 
 
 @dataclass(frozen=True, kw_only=True)

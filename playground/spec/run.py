@@ -77,6 +77,8 @@ class TrainSpec:
         for name in ("steps", *counts, "checkpoint_every"):
             value = getattr(self, name)
             require(value >= 1, name, f"{value} is not a positive count.", "Write 1 or more.")
+        fix = "Write at most 1,048,576 and accumulate."
+        require(self.batch <= 1 << 20, "batch", f"{self.batch:,} examples fit nowhere.", fix)
         require(
             self.softmax_sample == 0 or self.softmax_sample >= 2,
             "softmax_sample",
