@@ -61,7 +61,8 @@ class Static:
 
     def _looked_at(self, run: pg.RunSpec) -> Costs:
         try:
-            costs: Costs = {k: float(v) for k, v in asdict(pg.costs_of_spec(run.model)).items()}
+            found = pg.costs_of_spec(run.model, run.example_length)
+            costs: Costs = {name: float(value) for name, value in asdict(found).items()}
             self._check_limits(costs)
             check_sound(run)
         except (pg.PlaygroundError, ValueError) as error:

@@ -60,7 +60,8 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     if isinstance(found, SearchSpec):
         found = found.first()
     model = found.model if isinstance(found, RunSpec) else found
-    facts = {"spec": str(spec), "kind": found.kind, **costs(model)}
+    length = found.example_length if isinstance(found, RunSpec) else None
+    facts = {"spec": str(spec), "kind": found.kind, **costs(model, length)}
     if isinstance(found, RunSpec):
         facts |= {"task": found.task.kind, "training_tokens": found.training_tokens}
     if json:
@@ -69,11 +70,11 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
         print_pairs({name.replace("_", " "): value for name, value in facts.items()})
 
 
-def costs(model: "ModelSpec") -> dict[str, int]:
-    """Parameters, state bytes and FLOPs of a model, from fake tensors."""
+def costs(model: "ModelSpec", length: int | None = None) -> dict[str, int]:
+    """Parameters, state bytes and FLOPs of a model at a run's length, from fake tensors."""
     from playground.train.costs import costs_of_spec
 
-    found = costs_of_spec(model)
+    found = costs_of_spec(model) if length is None else costs_of_spec(model, length)
     return {
         "params": found.params,
         "state_bytes_per_sequence": found.state_bytes,
@@ -108,12 +109,12 @@ def _check_bench(bench: "BenchSpec", json: bool) -> None:
 def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:
     """One row per variant: its costs, and how its size compares with the baseline's."""
     seen: dict[str, dict[str, Any]] = {}
-    known: dict[ModelSpec, dict[str, int]] = {}
+    known: dict[tuple[ModelSpec, int], dict[str, int]] = {}
     for run in runs:
         if run.variant not in seen:
-            model = run.spec.model
-            known[model] = known.get(model) or costs(model)
-            seen[run.variant] = {"variant": run.variant, **known[model], "runs": 0}
+            sized = run.spec.model, run.spec.example_length
+            known[sized] = known.get(sized) or costs(*sized)
+            seen[run.variant] = {"variant": run.variant, **known[sized], "runs": 0}
         seen[run.variant]["runs"] += 1
     rows = list(seen.values())
     for row in rows:

@@ -1,0 +1,34 @@
+"""What `check` says a run costs is what the run, once trained, has recorded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import call
+
+RUN = """
+kind: run
+model: {vocab: 32, dim: 16, depth: 1, block: {kind: lmm, memory: {kind: delta, heads: 2}}}
+task: {kind: mqar, vocab: 32, length: 24, pairs: 2, test_examples: 4}
+train: {steps: 1, batch: 2, eval_batches: 1}
+compile: false
+"""
+
+
+def test_check_counts_at_the_length_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def found(*words: object) -> dict[str, Any]:
+        said = call(capsys, *words, "--json")
+        assert said.code == 0, said.err
+        return json.loads(said.out)
+
+    file = tmp_path / "run.yaml"
+    file.write_text(RUN)
+    said, trained = found("check", file), found("train", file, "--out", tmp_path)
+    assert said["flops_per_token"] == trained["flops_per_token"]
+    assert said["params"] == trained["params"]
+    longer = found("check", file, "task.length=64")
+    assert longer["flops_per_token"] != said["flops_per_token"]
