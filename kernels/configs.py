@@ -41,6 +41,7 @@ CONFIGS: dict[Key, dict[str, int]] = {
     ("weighted_states_fwd", ANY, ANY, 8, ANY): {"block": 16},
     ("weighted_states_fwd", 128, ANY, 10, ANY): {"warps": 4},
     ("weighted_states_bwd", ANY, ANY, 8, ANY): {"block": 16},
+    ("weighted_reads_fwd", ANY, ANY, 10, True): {"block": 16},
     # chunk_scan
     ("states_fwd", ANY, ANY, ANY, True): {"warps": 8, "block": 16},
     ("states_bwd", ANY, ANY, ANY, True): {"warps": 8, "block": 16},

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from torch import Tensor
 
@@ -30,8 +30,8 @@ class AbstractMemoryRule:
 
     kind: ClassVar[str]
     paper: ClassVar[str]
-    start: str = "zero"  # zero | learned: the memory before the first token
-    read_at: str = "after"  # after | before the token's own write
+    start: Literal["zero", "learned"] = "zero"  # the memory before the first token
+    read_at: Literal["after", "before"] = "after"  # the token's own write
 
     @property
     def gates(self) -> Mapping[str, Gate]:

@@ -38,6 +38,35 @@ class Gate:
         return math.log(share / (1.0 - share))
 
 
+class Words:
+    """Of a text: the words it may be. `fixed:0.9` stands for fixed with any number in [0, 1],
+    `passes:2` for passes with any whole number.
+    """
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def fits(self, text: object) -> bool:
+        """Whether it is one of them."""
+        if not isinstance(text, str):
+            return False
+        kind, colon, number = text.partition(":")
+        like = next((w for w in self.words if colon and w.startswith(f"{kind}:")), None)
+        if like is None:
+            return text in self.words
+        if like.rpartition(":")[2].isdigit():
+            return number.isdigit()
+        try:
+            return 0.0 <= float(number) <= 1.0
+        except ValueError:
+            return False
+
+
+SCALAR = Words("token", "head", "fixed:0.9", "none")
+CHANNELS = Words("token", "head", "channel", "value_channel", "fixed:0.9", "none")
+ANCHORS = Words("chunk", "token", "passes:2")
+
+
 def parse(field: str, text: str, allowed: tuple[str, ...]) -> tuple[str, float | None]:
     """Split a gate field into its kind and, for `fixed:x`, its value.
 

@@ -6,7 +6,7 @@ so do its chunk forms, which live with the lowerings.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from tensordict import TensorDict
@@ -15,7 +15,7 @@ from torch import Tensor
 from memory_rules.base import AbstractMemoryRule, Rates, Weights
 from memory_rules.dense import Dense, Plain
 from memory_rules.filters import Side
-from memory_rules.gates import Gate
+from memory_rules.gates import ANCHORS, CHANNELS, SCALAR, Gate
 from memory_rules.state import Inputs, State, tensors
 
 
@@ -26,18 +26,18 @@ class AbstractGradientRule(AbstractMemoryRule):
     token, gradients at the start of chunks of 16 tokens, a learned starting memory.
     """
 
-    start: str = "learned"
-    lr: str = "token"
-    momentum: str = "token"
-    decay: str = "token"
-    anchor: str = "chunk"  # chunk | token | passes:p, where gradients are taken
+    start: Literal["zero", "learned"] = "learned"
+    lr: Annotated[str, SCALAR] = "token"
+    momentum: Annotated[str, SCALAR] = "token"
+    decay: Annotated[str, CHANNELS] = "token"
+    anchor: Annotated[str, ANCHORS] = "chunk"  # where gradients are taken
     chunk_size: int = 16
-    written: str = "all"  # all | last: which matrices tokens write; the others stay as learned
+    written: Literal["all", "last"] = "all"  # what tokens write; other matrices stay as learned
     window: int = 1  # tokens whose gradients a token descends: itself and window - 1 before it
-    surprise_at: str = "memory"  # memory | decayed_memory
-    decay_towards: str = "zero"  # zero | start
-    lr_scale: str = "one_minus_momentum"  # one_minus_momentum | none
-    max_lr: float | str = "auto"
+    surprise_at: Literal["memory", "decayed_memory"] = "memory"
+    decay_towards: Literal["zero", "start"] = "zero"
+    lr_scale: Literal["one_minus_momentum", "none"] = "one_minus_momentum"
+    max_lr: float | Literal["auto"] = "auto"
     nonlinear_close: bool = False  # class D: `close_matrix` replaces the memory at chunk ends
     objective: Any  # a method in a rule that has one; a field in a rule that offers several
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from memory_rules.base import AbstractMemoryRule
+from memory_rules.facts import RuleError, check_facts
 
 Rule = type[AbstractMemoryRule]
 ENTRY_POINT = "playground.memory_rules"
@@ -58,6 +59,7 @@ def register(kind: str, *, paper: str) -> Callable[[R], R]:
     def name(rule: R) -> R:
         rule.kind, rule.paper = kind, paper
         if not _loading:
+            check_facts(rule)
             _registry.add(kind, rule)
         return rule
 
@@ -82,6 +84,7 @@ def load_rule(reference: str) -> Rule:
 
     Raises:
         ValueError: the file is missing, fails to run, or holds no rule of that name.
+        RuleError: a fact of the rule is none of its words.
     """
     path, name = rule_file(reference)
     path = path.expanduser().resolve()
@@ -122,4 +125,8 @@ def _run_file(path: Path, name: str) -> Rule:
         )
     if "kind" not in vars(rule):
         rule.kind, rule.paper = name.lower(), "own"
+    try:
+        check_facts(rule)
+    except RuleError as error:
+        raise RuleError(f"{path}: {error}") from None
     return rule

@@ -117,6 +117,27 @@ def _no_op_applies(rule: AbstractMemoryRule, scan: Scan) -> str:
     return ""
 
 
+def writes(rule: AbstractMemoryRule, scan: Scan) -> Evidence:
+    """After another key and value, gates alike, every matrix that tokens write is another one."""
+    found, dim = Evidence(EXACT), 4
+    case = make_case(rule, T=1, dim=dim)
+    leaves, other = case.leaves(), make_inputs(rule, T=1, dim=dim, seed=977)
+    before = results(scan, case)
+    after = results(scan, case.with_leaves({**leaves, "k": other.k, "v": other.v}))
+    for name in rule.writes(dim):
+        same = torch.equal(after[f"memory.{name}"], before[f"memory.{name}"])
+        found.require(f"{name} holds nothing of the token", not same)
+    return found
+
+
+def _writes_applies(rule: AbstractMemoryRule, scan: Scan) -> str:
+    if isinstance(rule, AbstractGradientRule):
+        rates = rule.rates(make_inputs(rule))
+        if not any(bool((lr != 0).any()) for lr in rates.lr.values()):
+            return "its step is always 0"
+    return ""
+
+
 def _padding(B: int, T: int, seed: int) -> Tensor:
     g = torch.Generator().manual_seed(seed)
     return torch.rand(B, T, generator=g) > 0.4
@@ -227,6 +248,12 @@ EXACT_LAWS = (
         says="gates at 0 leave the memory unchanged",
         judge=no_op,
         applies=_no_op_applies,
+    ),
+    Law(
+        name="writes",
+        says="a token's key and value reach every matrix that tokens write",
+        judge=writes,
+        applies=_writes_applies,
     ),
     Law(
         name="mask",

@@ -35,9 +35,13 @@ def find(what: Path, words: list[str], out: Path) -> Found:
     Raises:
         PlaygroundError: there is none.
     """
-    if what.is_dir():
+    try:
+        is_folder, is_file = what.is_dir(), what.is_file()
+    except OSError:  # a name that is too long is none
+        is_folder = is_file = False
+    if is_folder:
         return _in_folder(what, words)
-    if what.suffix in (".yaml", ".yml") or what.is_file():
+    if what.suffix in (".yaml", ".yml") or is_file:
         return _of_spec(what, words, out)
     from playground.train import RunStore
 

@@ -25,19 +25,14 @@ def rule_class(name: str) -> "type[AbstractMemoryRule]":
     """The rule that a name or `path.py:Class` means.
 
     Raises:
-        SpecError: there is none.
+        SpecError: there is none, or it cannot be used.
     """
-    from memory_rules import RULES, load_rule
+    from playground.spec.shapes import rule_class as of_kind
 
-    if name in RULES:
-        return RULES[name]
-    if ".py" not in name:
-        problem = f"there is no rule {name!r}."
-        raise SpecError("RULE", problem, RULES, name, "Or name your own: path/to/file.py:Class.")
     try:
-        return load_rule(name)
-    except ValueError as error:
-        raise SpecError("RULE", str(error).removeprefix("kind: ")) from None
+        return of_kind({"kind": name})
+    except SpecError as error:
+        raise SpecError("RULE", error.problem, error.allowed, error.found, error.fix) from None
 
 
 @verb("verify")

@@ -187,7 +187,8 @@ def generate(
         print_json([{"prompt": given, "text": added} for given, added in pairs])
         return
     for given, added in zip(prompt, texts, strict=True):
-        print(given + added)
+        ids = [*given.split(), *added.split()]
+        print(given + added if tokenizer is not None else " ".join(ids))
 
 
 @verb("export")

@@ -5,6 +5,7 @@ import gc
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
     from playground.report import Report
+    from playground.report.load import Sweep
     from search.plan import SweepPlan
 
 SweepSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind sweep.")]
@@ -84,7 +86,7 @@ def sweep(
             _print_plan(plan, estimate(plan, runs_folder(out), workers), json)
             return 0
     carry_out(plan, out, workers=workers, retry=retry)
-    return _report(sweeps_folder(out) / plan.name, out, None, json)
+    return _report(sweeps_folder(out) / plan.name, runs_folder(out), None, json)
 
 
 @verb("retry")
@@ -125,27 +127,43 @@ def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
 @verb("report")
 def report(sweep: SweepName, formats: Formats = None, out: Out = Here, json: Json = False) -> int:
     """Print a sweep's table and write its report."""
-    return _report(_sweep_folder(sweep, out), out, formats, json)
+    return _report(*_folders(sweep, out), formats, json)
 
 
-def _sweep_folder(sweep: Path, out: Path) -> Path:
-    if (sweep / "sweep.json").is_file():
-        return sweep
-    return sweeps_folder(out) / (sweep.stem if sweep.suffix in (".yaml", ".yml") else sweep)
+def _folders(sweep: Path, out: Path) -> tuple[Path, Path]:
+    """A sweep's folder and that of its runs: a folder that is named has them beside sweeps/."""
+    try:
+        named = (sweep / "sweep.json").is_file()
+    except OSError:  # such as a name that is too long
+        named = False
+    if not named:
+        name = sweep.stem if sweep.suffix in (".yaml", ".yml") else sweep
+        return sweeps_folder(out) / name, runs_folder(out)
+    own = runs_folder(sweep.resolve().parent.parent)
+    return sweep, own if own.is_dir() else runs_folder(out)  # a copied folder has none
 
 
-def _report(folder: Path, out: Path, formats: list[str] | None, json: bool) -> int:
-    """Print the table, write the files; 1 when a run does not count."""
+def _report(folder: Path, runs: Path, formats: list[str] | None, json: bool) -> int:
+    """Print the table, write the files if there is any run; 1 when a run does not count."""
     from playground.report import build, write
 
     with many_objects():
-        found = build(folder, runs_folder(out))
-        files = write(found, folder, formats or ())
+        found = build(folder, runs)
+        there = _any_run(found.sweep)
+        files = write(found, folder, formats or ()) if there else []
     if json:
         print_json(_as_json(found, files))
     else:
         _print_report(found, files)
+        if not there:
+            print(f"No run of it is over in {runs}: no file is written.")
     return FAILED if found.problems() else 0
+
+
+def _any_run(sweep: "Sweep") -> bool:
+    """Whether the store has any: without, a report would only replace a better one."""
+    runs = chain(sweep.runs(), *(tuned.runs for tuned in sweep.tuned.values()))
+    return any(run.status != "missing" for run in runs)
 
 
 def _as_json(found: "Report", files: list[Path]) -> dict[str, Any]:
@@ -204,7 +222,8 @@ def send(
     from playground.report.trackers import send as hand_over
 
     for folder in _run_folders(runs, out):
-        rows = hand_over(folder, to, project=project, folder=out / "tensorboard")
+        events = folder.parent.parent / "tensorboard"
+        rows = hand_over(folder, to, project=project, folder=events)
         print(f"{folder.name[:12]}: {rows} rows to {to}")
 
 
@@ -214,9 +233,9 @@ def _run_folders(names: list[str], out: Path) -> list[Path]:
 
     found: list[Path] = []
     for name in names:
-        sweep = _sweep_folder(Path(name), out)
+        sweep, store = _folders(Path(name), out)
         if (sweep / "sweep.json").is_file():
-            runs = load_sweep(sweep, runs_folder(out)).runs()
+            runs = load_sweep(sweep, store).runs()
             found += [Path(run.folder) for run in runs if run.status != "missing"]
         else:
             from playground.train import RunStore

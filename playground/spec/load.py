@@ -15,7 +15,7 @@ from playground.spec.convert import convert
 from playground.spec.expand import evaluations
 from playground.spec.merge import apply, merge, resolve
 from playground.spec.model import ModelSpec
-from playground.spec.raw import Raw, absolute, is_mapping, parse_override, read_file
+from playground.spec.raw import Raw, absolute, is_mapping, one_line, parse_override, read_file
 from playground.spec.run import RunSpec
 from playground.spec.search import SearchSpec
 from playground.spec.sweep import SweepSpec
@@ -107,9 +107,12 @@ def load_model(path: str | Path, *overrides: str) -> ModelSpec:
 
 
 def _file(path: str | Path) -> Path:
-    file = Path(path).expanduser()
-    inside = file / "spec.yaml"
-    return inside if file.is_dir() and inside.is_file() else file
+    try:
+        file = Path(path).expanduser()
+        inside = file / "spec.yaml"
+        return inside if inside.is_file() else file
+    except (OSError, RuntimeError):  # too long, no such user: reading it says so
+        return Path(path)
 
 
 def _finish(cls: type[S], document: Document, words: Iterable[str]) -> S:
@@ -190,13 +193,16 @@ def _parents(raw: Raw, folder: Path, chain: tuple[Path, ...]) -> list[Document]:
         if not isinstance(name, str) or not name:
             problem = f"{name!r} is not a path."
             raise SpecError("extends", problem, fix="Write a path relative to this file.")
-        file = absolute(name, folder)
+        try:
+            file = absolute(name, folder)
+        except SpecError as error:
+            raise error.under("extends") from None
         try:
             found.append(_document(file, chain))
         except SpecError as error:
-            if error.path != str(file):
+            if error.path != one_line(str(file)):
                 raise
-            problem = f"{file}: {error.problem}"
+            problem = f"{error.path}: {error.problem}"
             raise SpecError("extends", problem, fix=error.fix) from None
     return found
 
@@ -245,11 +251,18 @@ def _benched(
     own["models"] = models
     rules = own.get("rules")
     if isinstance(rules, list):
-        own["rules"] = [
-            {"kind": str(absolute(r, folder)) if ".py:" in r else r} if isinstance(r, str) else r
-            for r in cast(list[object], rules)
-        ]
+        try:
+            own["rules"] = [_rule(rule, folder) for rule in cast(list[object], rules)]
+        except SpecError as error:
+            raise error.under("rules") from None
     return own, tuple(layers)
+
+
+def _rule(rule: object, folder: Path) -> object:
+    """A rule of a bench as a mapping, its file absolute."""
+    if not isinstance(rule, str):
+        return rule
+    return {"kind": str(absolute(rule, folder)) if ".py:" in rule else rule}
 
 
 def _by_name(models: object) -> object:

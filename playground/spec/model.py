@@ -40,7 +40,8 @@ class LayersSpec:
             )
             problem = f"{word!r} is more layers than can be built."
             most = f"Write counts of at most {MOST['depth']:,}."
-            require(int(match[1] or 1) <= MOST["depth"], "pattern", problem, most)
+            count = int(match[1] or 1) if match else 1
+            require(count <= MOST["depth"], "pattern", problem, most)
             if match and match[2] not in self.symbols:
                 problem = f"symbol {match[2]!r} is not defined."
                 raise SpecError("pattern", problem, allowed=self.symbols, found=match[2])

@@ -3,11 +3,14 @@
 OmegaConf reads; nothing here knows what a key means.
 """
 
+import difflib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeGuard, cast
 
 import yaml
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from playground.errors import SpecError
@@ -17,7 +20,15 @@ Raw = dict[str, object]
 
 DATA_FIELDS = ("corpus", "source")  # of a task: where its data is
 
+MOST_NAMES = 8  # of a folder's files that an error lists
+
 _WRITE_MAPPING = "Write a mapping that starts with kind: model, run, sweep or bench."
+_ONE_LINE = "Write it in one line."
+_OWN_KEYS = "${...} may refer to keys of the same file only."
+_LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
+_OPEN = r"(?<!\\)((?:\\\\)*)(\$\{(?:[^${}]|\$(?!\{))*"  # ${ that no backslash escapes, and on
+_CALL = re.compile(_OPEN + r":[^}]*\}?)")
+_REFERENCE = re.compile(_OPEN + r"\})")  # with none inside
 
 
 def read_file(path: Path) -> Raw:
@@ -26,22 +37,34 @@ def read_file(path: Path) -> Raw:
     Raises:
         SpecError: missing, unreadable, binary, empty, not YAML, or not a mapping.
     """
-    where = str(path)
+    where = one_line(str(path))
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        near = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        fix = f"The folder has: {', '.join(sorted(near))}." if near else "Check the path."
-        raise SpecError(where, "there is no such file.", fix=fix) from None
+        raise SpecError(where, "there is no such file.", fix=_files_near(path)) from None
     except UnicodeDecodeError:
         fix = "Name a YAML file."
         raise SpecError(where, "the file is binary, not YAML text.", fix=fix) from None
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SpecError(where, f"cannot be read: {reason}.", fix="Name a YAML file.") from None
+        problem = f"cannot be read: {_reason(error)}."
+        raise SpecError(where, problem, fix="Name a YAML file.") from None
     if not text.strip():
         raise SpecError(where, "the file is empty.", fix=_WRITE_MAPPING)
-    return anchor_paths(parse_mapping(text, where), path.parent)
+    try:
+        return anchor_paths(parse_mapping(text, where), path.parent)
+    except SpecError as error:
+        raise error if error.path == where else error.under("", where) from None
+
+
+def _files_near(path: Path) -> str:
+    """The YAML files beside a path, those of similar names first."""
+    names = sorted(one_line(file.name) for file in path.parent.glob("*.y*ml"))
+    close = difflib.get_close_matches(path.name, names, n=MOST_NAMES)
+    shown = list(dict.fromkeys([*close, *names]))[:MOST_NAMES]
+    if not shown:
+        return "Check the path."
+    left = len(names) - len(shown)
+    return f"The folder has: {', '.join(shown)}{f' and {left} more' if left else ''}."
 
 
 def parse_mapping(text: str, where: str) -> Raw:
@@ -52,13 +75,13 @@ def parse_mapping(text: str, where: str) -> Raw:
         raise SpecError(where, f"the file holds {found}.", fix=_WRITE_MAPPING)
     if not loaded or (list(loaded.values()) == [None] and ":" not in text):
         raise SpecError(where, "the file holds no mapping.", fix=_WRITE_MAPPING)
+    _check_keys(loaded)
     return loaded
 
 
 def _parse(text: str, where: str) -> object:
     try:
-        tree = OmegaConf.create(text)
-        return cast(object, OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
+        return _resolved(OmegaConf.create(text))
     except yaml.YAMLError as error:
         fix = "Check indentation, colons and quotes there."
         raise SpecError(where, f"not YAML: {_yaml_problem(error)}.", fix=fix) from None
@@ -68,8 +91,41 @@ def _parse(text: str, where: str) -> object:
         return None
     except (OmegaConfBaseException, ValueError, OSError, TypeError) as error:
         problem = _first_line(error)
-        fix = "Write plain YAML; ${...} may refer to keys of the same file only."
+        fix = f"Write plain YAML; {_OWN_KEYS}"
         raise SpecError(where, f"cannot be used: {problem}.", fix=fix) from None
+
+
+def _resolved(tree: DictConfig | ListConfig) -> object:
+    """Plain data with its references to own keys resolved; a call such as ${oc.env:HOME} is none.
+
+    Raises:
+        ValueError: there is a call.
+    """
+    for text in _strings(cast(object, OmegaConf.to_container(tree, resolve=False))):
+        left, whole = text, ""
+        while left != whole:  # a name may itself be made of references
+            if call := _CALL.search(left):
+                raise ValueError(f"{one_line(call[2])} is no key")
+            left, whole = _REFERENCE.sub(r"\1", left), left
+    return cast(object, OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
+
+
+def _strings(value: object) -> Iterator[str]:
+    """The string values of plain data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in cast(list[object], value):
+            yield from _strings(item)
+    elif is_mapping(value):
+        for item in value.values():
+            yield from _strings(item)
+
+
+def _reason(error: Exception) -> str:
+    """What the system says of a path, without the path."""
+    reason = error.strerror if isinstance(error, OSError) else None
+    return reason or _first_line(error)
 
 
 def _first_line(error: Exception) -> str:
@@ -89,25 +145,53 @@ def parse_override(word: str) -> tuple[str, object]:
     """The dotted key and the value of one `key=value` of the command line.
 
     Raises:
-        SpecError: no `=`, no key, or a value that is not YAML.
+        SpecError: no `=`, no key, one of several lines, or a value that is not YAML.
     """
     key, equals, text = word.partition("=")
-    if not equals or not key.strip() or not all(key.strip().split(".")):
+    key = key.strip()
+    if not equals or not key or not all(key.split(".")):
         fix = "Write for example dim=512 or block.memory.chunk_size=32."
-        raise SpecError(word or "''", "is not key=value.", fix=fix)
+        raise SpecError(one_line(word) or "''", "is not key=value.", fix=fix)
     try:
-        tree = OmegaConf.from_dotlist([f"value={text}"])
-        loaded = cast(Raw, OmegaConf.to_container(tree, resolve=True, throw_on_missing=True))
+        loaded = cast(Raw, _resolved(OmegaConf.from_dotlist([f"value={text}"])))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         problem = _first_line(error)
-        fix = "Quote the value if it holds brackets, braces or ${."
-        raise SpecError(key, f"{text!r} is not a YAML value: {problem}.", fix=fix) from None
-    return key.strip(), anchor_paths({key.strip(): loaded["value"]}, Path.cwd())[key.strip()]
+        fix = f"Quote the value if it holds brackets or braces; {_OWN_KEYS}"
+        problem = f"{text!r} is not a YAML value: {problem}."
+        raise SpecError(one_line(key), problem, fix=fix) from None
+    raw: Raw = {key: loaded["value"]}
+    _check_keys(raw)
+    return key, anchor_paths(raw, Path.cwd())[key]
+
+
+def _check_keys(value: object) -> None:
+    """Refuse keys of several lines: no field and no name is one."""
+    if isinstance(value, list):
+        for item in cast(list[object], value):
+            _check_keys(item)
+    elif is_mapping(value):
+        for key, item in value.items():
+            if _LINE_BREAKS.search(str(key)):
+                raise SpecError(one_line(str(key)), "the key has line breaks.", fix=_ONE_LINE)
+            try:
+                _check_keys(item)
+            except SpecError as error:
+                raise error.under(str(key)) from None
 
 
 def anchor_paths(raw: Raw, folder: Path) -> Raw:
-    """A copy whose rule files and corpora are absolute, taken as relative to `folder`."""
-    return {key: _anchored(str(key).rpartition(".")[2], raw[key], folder) for key in raw}
+    """A copy whose rule files and corpora are absolute, taken as relative to `folder`.
+
+    Raises:
+        SpecError: one of them can be no path; it names the key.
+    """
+    found: Raw = {}
+    for key, value in raw.items():
+        try:
+            found[key] = _anchored(str(key).rpartition(".")[2], value, folder)
+        except SpecError as error:
+            raise error.under(str(key)) from None
+    return found
 
 
 def _anchored(name: str, value: object, folder: Path) -> object:
@@ -126,14 +210,31 @@ def _anchored(name: str, value: object, folder: Path) -> object:
 
 
 def absolute(path: str, folder: Path) -> Path:
-    """`path` as seen from `folder`, with `..` and `~` resolved."""
-    return (folder.expanduser().absolute() / Path(path).expanduser()).resolve()
+    """`path` as seen from `folder`, with `..` and `~` resolved.
+
+    Raises:
+        SpecError: it can be no path, such as one that is too long; the caller adds the key.
+    """
+    if _LINE_BREAKS.search(path):
+        raise SpecError("", f"the path {one_line(path)!r} has line breaks.", fix=_ONE_LINE)
+    try:
+        found = (folder.expanduser().absolute() / Path(path).expanduser()).resolve()
+        found.exists()  # a name that is too long is refused by the system
+    except (OSError, ValueError, RuntimeError) as error:
+        problem = f"{path!r} is no path: {_reason(error)}."
+        raise SpecError("", problem, fix="Name a file that is there.") from None
+    return found
 
 
 def is_corpus_path(corpus: str) -> bool:
     """Whether a corpus or source is a file or folder, not a name."""
     named = corpus in EMBEDDED_CORPORA or corpus == "generated" or corpus.startswith("hf:")
     return bool(corpus) and not named
+
+
+def one_line(text: str) -> str:
+    """Text as an error quotes it: a space in place of line breaks."""
+    return _LINE_BREAKS.sub(" ", text).strip()
 
 
 def is_mapping(value: object) -> TypeGuard[Raw]:

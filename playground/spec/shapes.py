@@ -12,6 +12,7 @@ from functools import cache
 from typing import TypeGuard, Union, cast, get_args, get_origin, get_type_hints
 
 from memory_rules import RULES, AbstractMemoryRule, load_rule
+from memory_rules.facts import RuleError
 from playground.errors import SpecError
 from playground.spec.raw import Raw, is_mapping
 from playground.spec.tasks import TASK_SPECS, TaskSpec
@@ -125,19 +126,21 @@ def rule_class(raw: Raw) -> type[AbstractMemoryRule]:
     """The rule that `kind` names: one of RULES, or `path/to/file.py:Class`.
 
     Raises:
-        SpecError: there is no such rule, or it is not a dataclass.
+        SpecError: there is no such rule, a fact of it is wrong, or it is not a dataclass.
     """
     kind = raw.get("kind")
     if kind is None:
         raise SpecError("kind", "is missing.", allowed=RULES)
     if not isinstance(kind, str) or (kind not in RULES and ".py:" not in kind):
         fix = "Write a name, or path/to/file.py:Class for a rule of your own."
-        problem = f"{kind!r} is not a rule."
+        problem = f"{kind!r} names no rule."
         raise SpecError("kind", problem, allowed=RULES, found=str(kind), fix=fix)
     if kind in RULES:
         return RULES[kind]
     try:
         rule = load_rule(kind)
+    except RuleError as error:
+        raise SpecError("kind", str(error)) from None
     except ValueError as error:
         problem = str(error).removeprefix("kind: ")
         raise SpecError("kind", problem, fix="Write path/to/file.py:Class.") from None

@@ -1,23 +1,35 @@
 """A stream can be left and taken up again at any token, with a state that stops growing."""
 
+import itertools
 from typing import Any
 
 import pytest
 import torch
 
-from tests.blocks.small import CHUNK, SEGMENT, SPECS, WINDOW, make_block, make_tokens
+from tests.blocks.small import CHUNK, SCANS, SEGMENT, SPECS, WINDOW, make_block, make_tokens
 
 LENGTH = 2 * SEGMENT + 3
 SPLITS = (0, 1, CHUNK - 1, CHUNK, CHUNK + 2, SEGMENT - 1, SEGMENT, SEGMENT + 1, LENGTH)
+LONG = 12  # a segment of three chunks, so that 7 is neither of a chunk nor of a segment
+PROMPTS = (1, 7, CHUNK, CHUNK + 1, LONG - 1, LONG, LONG + 1, 3 * LONG + 5)
+DECODED = 5  # over the end of a chunk, whatever the prompt
 
 
 def leaves(state: Any) -> dict[str, torch.Tensor]:
     return dict(state.to_tensordict().flatten_keys("/").items())
 
 
+def assert_same_state(found: Any, expected: Any) -> None:
+    after = leaves(found)
+    assert after.keys() == leaves(expected).keys()
+    for name, leaf in leaves(expected).items():
+        assert torch.allclose(after[name].double(), leaf.double(), 0, 1e-9), name
+
+
+@pytest.mark.parametrize("scan", SCANS)
 @pytest.mark.parametrize("kind", SPECS)
-def test_a_split_anywhere_equals_one_pass(kind: str) -> None:
-    block: Any = make_block(kind)
+def test_a_split_anywhere_equals_one_pass(kind: str, scan: str) -> None:
+    block: Any = make_block(kind, scan=scan)
     x = make_tokens(LENGTH)
     with torch.no_grad():
         whole, end = block(x, block.start(2))
@@ -25,13 +37,38 @@ def test_a_split_anywhere_equals_one_pass(kind: str) -> None:
             first, middle = block(x[:, :split], block.start(2))
             second, last = block(x[:, split:], middle)
             assert (torch.cat([first, second], 1) - whole).abs().max() < 1e-9
-            for name, leaf in leaves(end).items():
-                assert torch.allclose(leaves(last)[name].double(), leaf.double(), 0, 1e-9), name
+            assert_same_state(last, end)
+
+
+def passed(block: Any, x: torch.Tensor, ends: list[int]) -> tuple[torch.Tensor, dict[int, Any]]:
+    """What a block says of x, and its state after each of these many tokens."""
+    state, rows, states = block.start(x.shape[0]), [], {}
+    for first, end in itertools.pairwise([0, *ends]):
+        y, state = block(x[:, first:end], state)
+        rows.append(y)
+        states[end] = state
+    return torch.cat(rows, 1), states
 
 
 @pytest.mark.parametrize("kind", SPECS)
-def test_token_by_token_equals_one_pass(kind: str) -> None:
-    block: Any = make_block(kind)
+def test_a_prompt_in_chunks_then_tokens_equals_the_recurrent_form(kind: str) -> None:
+    fields: dict[str, Any] = {"segment_len": LONG} if kind == "mac" else {}
+    oracle: Any = make_block(kind, **fields)
+    block: Any = make_block(kind, scan="chunked", **fields)
+    x = make_tokens(max(PROMPTS) + DECODED)
+    with torch.no_grad():
+        whole, states = passed(oracle, x, sorted(prompt + DECODED for prompt in PROMPTS))
+        for prompt in PROMPTS:
+            end = prompt + DECODED
+            y, state = passed(block, x[:, :end], list(range(prompt, end + 1)))
+            assert (y - whole[:, :end]).abs().max() < 1e-9, prompt
+            assert_same_state(state[end], states[end])
+
+
+@pytest.mark.parametrize("scan", SCANS)
+@pytest.mark.parametrize("kind", SPECS)
+def test_token_by_token_equals_one_pass(kind: str, scan: str) -> None:
+    block: Any = make_block(kind, scan=scan)
     x = make_tokens(LENGTH)
     with torch.no_grad():
         whole, _ = block(x, block.start(2))

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.blocks.small import CHUNK, DIM, HEADS, SEGMENT, WINDOW, make_block, make_tokens
+from tests.blocks.small import CHUNK, DIM, HEADS, SCANS, SEGMENT, WINDOW, make_block, make_tokens
 
 D = DIM // HEADS
 LENGTH = 2 * SEGMENT + 3
@@ -218,26 +218,27 @@ def weights_of(block: nn.Module) -> Weights:
 
 @pytest.mark.parametrize("kind", EQUATIONS)
 def test_a_block_equals_its_equations_written_out(kind: str) -> None:
-    block: Any = make_block(kind)
     x = make_tokens(LENGTH)
-    y, _ = block(x, block.start(2))
-    for row in range(2):
-        expected = EQUATIONS[kind](weights_of(block), x[row])
-        assert (y[row] - expected).abs().max() < 1e-9
+    expected = [EQUATIONS[kind](weights_of(make_block(kind)), row) for row in x]
+    for scan in SCANS:
+        block: Any = make_block(kind, scan=scan)
+        y, _ = block(x, block.start(2))
+        assert (y - torch.stack(expected)).abs().max() < 1e-9, scan
 
 
+@pytest.mark.parametrize("scan", SCANS)
 @pytest.mark.parametrize("kind", EQUATIONS)
-def test_changing_a_token_leaves_every_earlier_output_as_it_was(kind: str) -> None:
-    block: Any = make_block(kind)
-    x = make_tokens(LENGTH, batch=1)
+def test_changing_a_token_leaves_every_earlier_output_as_it_was(kind: str, scan: str) -> None:
+    """Row t of the batch is changed at token t, so two passes see every position."""
+    block: Any = make_block(kind, scan=scan)
+    x = make_tokens(LENGTH, batch=1).expand(LENGTH, -1, -1)
+    other, rows = x.clone(), torch.arange(LENGTH)
+    other[rows, rows] += 1.0
     with torch.no_grad():
-        y, _ = block(x, block.start(1))
-        for t in range(LENGTH):
-            other = x.clone()
-            other[:, t] += 1.0
-            z, _ = block(other, block.start(1))
-            assert torch.equal(z[:, :t], y[:, :t])
-            assert not torch.equal(z[:, t], y[:, t])
+        y, z = (block(t, block.start(LENGTH))[0] for t in (x, other))
+    for t in range(LENGTH):
+        assert torch.equal(z[t, :t], y[t, :t]), t
+        assert not torch.equal(z[t, t], y[t, t]), t
 
 
 def test_mac_letter_by_letter_leaks_the_future() -> None:

@@ -1,6 +1,7 @@
 """Every verb does what it says, for people and as JSON."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,8 @@ def test_generate_and_export(home: Path, tmp_path: Path, capsys: Capture):
     words = ("--prompt", "3 1 4", "--tokens", "5", "--out", home)
     (found,) = as_json(capsys, "generate", home / "run.yaml", *words)
     assert len(found["text"].split()) == 5
+    said = call(capsys, "generate", home / "run.yaml", *words)
+    assert said.out == f"3 1 4 {found['text']}\n"
     folder = tmp_path / "out"
     assert (
         "model.safetensors" in call(capsys, "export", home / "run.yaml", folder, "--out", home).out
@@ -214,6 +217,43 @@ def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture
     assert {row["part"] for row in different} >= {"spec", "result"}
     assert "spec" in call(capsys, "diff", first, second, *out).out
     assert "do not differ" in call(capsys, "diff", first, first, *out).out
+
+
+def test_a_sweeps_folder_says_where_its_runs_are(
+    home: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+):
+    as_json(capsys, "sweep", home / "sweep.yaml", "--workers", 1, "--out", home)
+    folder = home / "sweeps" / "sweep"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    found = as_json(capsys, "report", folder)
+    assert [run["status"] for run in found["runs"]] == ["ok"] * 4
+    sent: list[tuple[Path, Path]] = []
+
+    def send(run: Path, to: str, *, project: str, folder: Path) -> int:
+        sent.append((run, folder))
+        return 1
+
+    monkeypatch.setattr("playground.report.trackers.send", send)
+    assert call(capsys, "send", folder, "--to", "tensorboard").code == 0
+    assert {run.parent for run, _ in sent} == {home / "runs"} and len(sent) == 4
+    assert {events for _, events in sent} == {home / "tensorboard"}
+    monkeypatch.chdir(folder)
+    assert as_json(capsys, "report", ".")["problems"] == []
+
+
+def test_a_report_without_any_run_replaces_no_file(home: Path, tmp_path: Path, capsys: Capture):
+    as_json(capsys, "sweep", home / "sweep.yaml", "--workers", 1, "--out", home)
+    folder = tmp_path / "copied"
+    shutil.copytree(home / "sweeps" / "sweep", folder)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    said = call(capsys, "report", folder, "--out", tmp_path)
+    assert said.code == 1
+    assert "no file is written" in said.out
+    said = call(capsys, "report", folder, "--json", "--out", tmp_path)
+    assert json.loads(said.out)["files"] == []
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    assert as_json(capsys, "report", folder, "--out", home)["problems"] == []  # a copy needs --out
 
 
 def test_verify_prints_every_law(capsys: Capture):

@@ -1,12 +1,13 @@
 """Specs broken in every way a hand can break them; also for the tests of the command line.
 
 `mutations()` is deterministic. Each one is a set of files, the one to load, words beside it, and
-what the error must mention.
+what the error must mention. `of_every_kind` picks some, for what is too slow for all.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.spec.samples import files
@@ -23,14 +24,16 @@ class Mutation:
         load: the file to load.
         files: file name -> content; only those that differ from the samples.
         words: `key=value` words.
-        mentions: text that the error must hold.
+        mentions: text that the error must hold, outside the name of the file it is in.
+        kind: the way it is broken, shared by similar ones.
     """
 
     name: str
     load: str
     files: dict[str, bytes] = field(default_factory=dict)
     words: tuple[str, ...] = ()
-    mentions: str = ""
+    mentions: str
+    kind: str = ""
 
     def write(self, folder: Path) -> Path:
         """Put all files into a folder; the path of the one to load."""
@@ -44,14 +47,26 @@ class Mutation:
 def mutations() -> Iterator[Mutation]:
     """More than 200 broken specs."""
     for name in files():
-        yield from _unknown_keys(name)
-        yield from _wrong_types(name)
-        yield from _wrong_values(name)
-        yield from _missing(name)
-    yield from _contradictions()
+        for make in (_unknown_keys, _wrong_types, _wrong_values, _missing):
+            yield from _all_of(name, make(name))
+    yield from _all_of("contradictions", _contradictions())
     yield from _broken_files()
     yield from _broken_words()
-    yield from _broken_sweeps()
+    yield from _all_of("sweeps", _broken_sweeps())
+
+
+def of_every_kind(found: Iterable[Mutation], least: int = 3) -> list[Mutation]:
+    """Every third of each kind, and `least` where there are as many; a kind of one is whole."""
+    kinds: dict[str, list[Mutation]] = defaultdict(list)
+    for mutation in found:
+        kinds[mutation.kind].append(mutation)
+    return [m for some in kinds.values() for m in some[:: max(1, min(3, len(some) // least))]]
+
+
+def _all_of(kind: str, found: Iterable[Mutation]) -> Iterator[Mutation]:
+    """The same ones, of a kind that goes by these words and by what each says of itself."""
+    for mutation in found:
+        yield replace(mutation, kind=f"{kind} {mutation.kind}".strip())
 
 
 def _changed(file: str, path: tuple[str, ...], value: object, what: str, **more: str) -> Mutation:
@@ -62,7 +77,13 @@ def _changed(file: str, path: tuple[str, ...], value: object, what: str, **more:
     node[path[-1]] = value
     name = f"{file}: {'.'.join(path)} {what}"
     content = {file: json.dumps(data).encode()}
-    return Mutation(name=name, load=file, files=content, mentions=more.get("mentions", path[-1]))
+    return Mutation(
+        name=name,
+        load=file,
+        files=content,
+        mentions=more.get("mentions", path[-1]),
+        kind=more.get("kind", ""),
+    )
 
 
 def _nodes(data: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -77,7 +98,7 @@ def _unknown_keys(file: str) -> Iterator[Mutation]:
         if path[-1] in ("kind", "M", "A", "0") or SKIPPED & set(path):
             continue
         wrong = path[-1][:-1] + "_" if len(path[-1]) > 3 else path[-1] + "x"
-        yield _changed(file, (*path[:-1], wrong), 1, "is unknown")
+        yield _changed(file, (*path[:-1], wrong), 1, "is unknown", kind="unknown")
 
 
 def _wrong_types(file: str) -> Iterator[Mutation]:
@@ -94,9 +115,9 @@ def _wrong_types(file: str) -> Iterator[Mutation]:
             wrong = "a"
         else:
             wrong = [1]
-        yield _changed(file, path, wrong, f"is {wrong!r}")
+        yield _changed(file, path, wrong, f"is {wrong!r}", kind=f"{wrong!r}")
         if not isinstance(value, dict | list):
-            yield _changed(file, path, {"a": 1}, "is a mapping")
+            yield _changed(file, path, {"a": 1}, "is a mapping", kind="mapping")
 
 
 def _wrong_values(file: str) -> Iterator[Mutation]:
@@ -105,11 +126,11 @@ def _wrong_values(file: str) -> Iterator[Mutation]:
         if enough & set(path):
             continue
         if isinstance(value, str):
-            yield _changed(file, path, "nonsense", "is not one of them")
+            yield _changed(file, path, "nonsense", "is not one of them", kind="nonsense")
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            yield _changed(file, path, -3, "is negative", mentions="-3")
+            yield _changed(file, path, -3, "is negative", mentions="-3", kind="negative")
         if isinstance(value, int) and not isinstance(value, bool) and path[-1] != "pairs":
-            yield _changed(file, path, 2.5, "is a fraction", mentions="2.5")
+            yield _changed(file, path, 2.5, "is a fraction", mentions="2.5", kind="fraction")
 
 
 def _missing(file: str) -> Iterator[Mutation]:
@@ -119,12 +140,12 @@ def _missing(file: str) -> Iterator[Mutation]:
             del data[path[0]]
             content = {file: json.dumps(data).encode()}
             name = f"{file}: no {path[0]}"
-            yield Mutation(name=name, load=file, files=content, mentions=path[0])
+            yield Mutation(name=name, load=file, files=content, mentions=path[0], kind="missing")
     for path, value in _nodes(files()[file]):
         if isinstance(value, dict) and "kind" in value and path[-1] not in ("feedforward", "optim"):
             data = {key: item for key, item in value.items() if key != "kind"}
             if path[-1] != "model":
-                yield _changed(file, path, data, "has no kind", mentions="kind")
+                yield _changed(file, path, data, "has no kind", mentions="kind", kind="missing")
 
 
 def _contradictions() -> Iterator[Mutation]:
@@ -161,99 +182,125 @@ def _contradictions() -> Iterator[Mutation]:
         yield _changed(run, ("device",), device, f"is {device!r}")
 
 
+# content, and what the error must mention
+BROKEN_FILES: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "the file is empty"),
+    "blank": (b" \n\n", "the file is empty"),
+    "only a comment": (b"# nothing\n", "the file holds no mapping"),
+    "binary": (bytes(range(256)), "the file is binary"),
+    "a null byte": (b"kind: model\x00", "#x0000"),
+    "a list": (b"- kind: model\n- dim: 3\n", "the file holds a list"),
+    "a number": (b"42\n", "the file holds no mapping"),
+    "prose": (b"a model with two layers\n", "the file holds no mapping"),
+    "an open bracket": (b"kind: [model\n", "',' or ']'"),
+    "a tab": (b"kind: model\n\tdim: 3\n", "line 2, column 1"),
+    "a wrong indent": (b"kind: model\n  dim: 3\n", "line 2, column 6"),
+    "two colons": (b"kind: model: run\n", "line 1, column 12"),
+    "a key twice": (b"kind: model\ndim: 3\ndim: 4\n", "duplicate key dim in line 3"),
+    "a Python object": (b"kind: !!python/object/apply:os.getcwd []\n", "os.getcwd"),
+    "an unknown reference": (b"kind: model\ndim: ${width}\n", "'width'"),
+    "a gap to fill": (b"kind: model\ndim: ???\n", "Missing mandatory value: dim"),
+    "two documents": (b"kind: model\n---\nkind: run\n", "another document in line 2"),
+    "a key that is null": (b"kind: model\n~: 3\n", "key type 'NoneType'"),
+    "a key that is a number": (b"kind: model\n3: 4\n", "3: "),
+    "an unknown alias": (b"kind: *model\n", "undefined alias"),
+    "a huge number": (b"kind: model\ndim: " + b"9" * 5000 + b"\n", "5000 digits"),
+    "infinity": (b"kind: model\ndim: .inf\n", "dim: inf"),
+    "deep brackets": (b"[" * 5000, "not YAML"),
+    "another kind": (b"kind: modle\n", "'modle'"),
+    "a kind to come": (b"kind: bench\n", "models: "),
+    "extends nothing": (b"extends: nowhere.yaml\n", "nowhere.yaml: there is no such file"),
+    "extends itself": (b"extends: broken.yaml\n", "broken.yaml -> broken.yaml"),
+    "extends a number": (b"extends: 3\n", "extends: 3"),
+    "extends a run": (b"extends: run.yaml\nkind: model\n", "run.yaml is of kind run"),
+    "extends an empty name": (b"extends: ''\n", "extends: ''"),
+    "extends a folder": (b"extends: .\n", "directory"),
+    "extends a typo": (b"extend: model.yaml\n", "kind: is missing"),
+    "a child's typo": (
+        b"extends: model.yaml\nblock: {memory: {chunk_sizes: 8}}\n",
+        "block.memory.chunk_sizes: ",
+    ),
+    "a child's old key": (
+        b"extends: model.yaml\nblock: {kind: lmm, segment_len: 8}\n",
+        "block.segment_len: ",
+    ),
+    "an unknown child kind": (b"extends: model.yaml\nblock: {kind: macc}\n", "'macc'"),
+    "a run as model": (
+        b"kind: run\ntask: {kind: text}\nmodel: {extends: run.yaml}\n",
+        "run.yaml is of kind run",
+    ),
+}
+
+
 def _broken_files() -> Iterator[Mutation]:
-    contents: dict[str, bytes] = {
-        "empty": b"",
-        "blank": b" \n\n",
-        "only a comment": b"# nothing\n",
-        "binary": bytes(range(256)),
-        "a null byte": b"kind: model\x00",
-        "a list": b"- kind: model\n- dim: 3\n",
-        "a number": b"42\n",
-        "prose": b"a model with two layers\n",
-        "an open bracket": b"kind: [model\n",
-        "a tab": b"kind: model\n\tdim: 3\n",
-        "a wrong indent": b"kind: model\n  dim: 3\n",
-        "two colons": b"kind: model: run\n",
-        "a key twice": b"kind: model\ndim: 3\ndim: 4\n",
-        "a Python object": b"kind: !!python/object/apply:os.getcwd []\n",
-        "an unknown reference": b"kind: model\ndim: ${width}\n",
-        "a gap to fill": b"kind: model\ndim: ???\n",
-        "two documents": b"kind: model\n---\nkind: run\n",
-        "a key that is null": b"kind: model\n~: 3\n",
-        "a key that is a number": b"kind: model\n3: 4\n",
-        "an unknown alias": b"kind: *model\n",
-        "a huge number": b"kind: model\ndim: " + b"9" * 5000 + b"\n",
-        "infinity": b"kind: model\ndim: .inf\n",
-        "deep brackets": b"[" * 5000,
-        "another kind": b"kind: modle\n",
-        "a kind to come": b"kind: bench\n",
-        "extends nothing": b"extends: nowhere.yaml\n",
-        "extends itself": b"extends: broken.yaml\n",
-        "extends a number": b"extends: 3\n",
-        "extends a run": b"extends: run.yaml\nkind: model\n",
-        "extends an empty name": b"extends: ''\n",
-        "extends a folder": b"extends: .\n",
-        "extends a typo": b"extend: model.yaml\n",
-        "a child's typo": b"extends: model.yaml\nblock: {memory: {chunk_sizes: 8}}\n",
-        "a child's old key": b"extends: model.yaml\nblock: {kind: lmm, segment_len: 8}\n",
-        "an unknown child kind": b"extends: model.yaml\nblock: {kind: macc}\n",
-    }
-    for name, content in contents.items():
-        yield Mutation(name=f"file: {name}", load="broken.yaml", files={"broken.yaml": content})
-    yield Mutation(name="file: missing", load="nowhere.yaml", mentions="nowhere.yaml")
-    yield Mutation(name="file: a folder", load=".")
-    circle = {"a.yaml": b"extends: b.yaml\n", "b.yaml": b"extends: a.yaml\n"}
-    yield Mutation(name="file: a circle", load="a.yaml", files=circle, mentions="a.yaml -> b.yaml")
-    run = b"kind: run\ntask: {kind: text}\nmodel: {extends: run.yaml}\n"
-    yield Mutation(name="file: a run as model", load="broken.yaml", files={"broken.yaml": run})
+    for what, (content, mentions) in BROKEN_FILES.items():
+        name, file = f"file: {what}", {"broken.yaml": content}
+        yield Mutation(name=name, load="broken.yaml", files=file, mentions=mentions, kind=name)
+    around = {"a.yaml": b"extends: b.yaml\n", "b.yaml": b"extends: a.yaml\n"}
+    others: tuple[tuple[str, str, dict[str, bytes], str], ...] = (
+        ("file: missing", "nowhere.yaml", {}, "nowhere.yaml: there is no such file"),
+        ("file: a folder", ".", {}, "directory"),
+        ("file: a circle", "a.yaml", around, "a.yaml -> b.yaml"),
+    )
+    for name, load, made, mentions in others:
+        yield Mutation(name=name, load=load, files=made, mentions=mentions, kind=name)
+
+
+# words, and what the error must mention
+BROKEN_WORDS: dict[str, dict[str, str]] = {
+    "model.yaml": {
+        "dim": "dim: is not key=value",
+        "=3": "=3: is not key=value",
+        "dim=": "dim: is null",
+        "dim=wide": "dim: 'wide'",
+        "dim=[1": "dim: '[1'",
+        "dim={a: 1}": "dim: a mapping",
+        "dim=${x}": "dim: '${x}'",
+        "dimm=3": "dimm: ",
+        ".dim=3": ".dim=3: is not key=value",
+        "block..memory=3": "block..memory=3: is not key=value",
+        "heads=3": "block.memory.heads",
+        "chunksize=3": "chunksize: ",
+        "memory.chunksize=3": "block.memory.chunksize: ",
+        "memory.chunk_size=24": "24",
+        "block.memory=titans": "block.memory: 'titans'",
+        "block.memory.kind=titan": "'titan'",
+        "block.memory.kind=my.py:Rule": "my.py",
+        "dim.width=3": "dim.width: ",
+        "layers.pattern=M": "layers: ",
+        "task.kind=text": "task.kind: ",
+        "block.kind=none block.memory.heads=2": "block.memory.heads: ",
+    },
+    "hybrid.yaml": {
+        "block.memory.conv=2": "layers.M.memory.conv",
+        "layers.at.9.kind=conv": "layers.at.9: ",
+        "layers.patern=M": "layers.patern: ",
+        "heads=1": "layers.M.memory.heads",
+    },
+    "run.yaml": {
+        "lr=1": "train.optim.lr",
+        "train.lr=1": "train.lr: ",
+        "optim.lr=fast": "train.optim.lr: 'fast'",
+        "seed=-1": "seed: -1",
+        "model.vocab=10": "model.vocab: 10",
+        "task.kind=a": "task.kind: 'a'",
+    },
+    "sweep.yaml": {
+        "seeds=0": "seeds: 0",
+        "seeds=[1,1]": "seeds: ",
+        "variants.new.block.memory.convv=1": "variants.new.block.memory.convv: ",
+        "dim=32": "dim: ",
+    },
+}
 
 
 def _broken_words() -> Iterator[Mutation]:
-    words = {
-        "model.yaml": (
-            "dim",
-            "=3",
-            "dim=",
-            "dim=wide",
-            "dim=[1",
-            "dim={a: 1}",
-            "dim=${x}",
-            "dimm=3",
-            ".dim=3",
-            "block..memory=3",
-            "heads=3",
-            "chunksize=3",
-            "memory.chunksize=3",
-            "memory.chunk_size=24",
-            "block.memory=titans",
-            "block.memory.kind=titan",
-            "block.memory.kind=my.py:Rule",
-            "dim.width=3",
-            "layers.pattern=M",
-            "task.kind=text",
-            "block.kind=none block.memory.heads=2",
-        ),
-        "hybrid.yaml": (
-            "block.memory.conv=2",
-            "layers.at.9.kind=conv",
-            "layers.patern=M",
-            "heads=1",
-        ),
-        "run.yaml": (
-            "lr=1",
-            "train.lr=1",
-            "optim.lr=fast",
-            "seed=-1",
-            "model.vocab=10",
-            "task.kind=a",
-        ),
-        "sweep.yaml": ("seeds=0", "seeds=[1,1]", "variants.new.block.memory.convv=1", "dim=32"),
-    }
-    for file, broken in words.items():
-        for word in broken:
-            parts = tuple(word.split(" ")) if word.startswith("block.kind") else (word,)
-            yield Mutation(name=f"{file} {word}", load=file, words=parts)
+    for file, broken in BROKEN_WORDS.items():
+        for word, mentions in broken.items():
+            name, parts = f"{file} {word}", (word,)
+            if word.startswith("block.kind"):
+                parts = tuple(word.split(" "))
+            yield Mutation(name=name, load=file, words=parts, mentions=mentions, kind=name)
 
 
 def _broken_sweeps() -> Iterator[Mutation]:
