@@ -38,6 +38,7 @@ def test_what_is_served_and_why_the_rest_is_not() -> None:
 
 
 EXEMPT = ("bounded", "compile")
+SLOW = ("replicas",)  # of what is run often: every operator's own tests have replicas
 
 
 class KernelConformance(RuleConformance):
@@ -52,8 +53,9 @@ class KernelConformance(RuleConformance):
 
     @pytest.fixture(autouse=True)
     def exempt(self, request: pytest.FixtureRequest) -> None:
-        if request.node.callspec.params["law"].name in EXEMPT:
-            pytest.skip("not in the interpreter")
+        often = request.node.get_closest_marker("slow") is None
+        if request.node.callspec.params["law"].name in (*EXEMPT, *(SLOW if often else ())):
+            pytest.skip("not in the interpreter, or not there every time")
 
     @pytest.fixture
     def scan(self, rule: AbstractMemoryRule) -> Scan:
