@@ -49,7 +49,6 @@ def test_a_part_of_the_stacked_runs_is_trained_again_and_reported(tmp_path: Path
 
 
 @pytest.mark.compile
-@pytest.mark.slow
 def test_runs_that_are_compiled_are_audited_in_the_form_of_their_stack(tmp_path: Path):
     spec = replace(AUDITED, compile=True, run=EngineSpec(workers=1, audit=1.0), seeds=1)
     store, folder = RunStore(tmp_path / "runs"), tmp_path / "sweeps" / "stacked"

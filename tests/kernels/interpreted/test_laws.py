@@ -38,7 +38,6 @@ def test_what_is_served_and_why_the_rest_is_not() -> None:
 
 
 EXEMPT = ("bounded", "compile")
-SLOW = ("replicas",)  # of what is run often: every operator's own tests have replicas
 
 
 class KernelConformance(RuleConformance):
@@ -53,9 +52,8 @@ class KernelConformance(RuleConformance):
 
     @pytest.fixture(autouse=True)
     def exempt(self, request: pytest.FixtureRequest) -> None:
-        often = request.node.get_closest_marker("slow") is None
-        if request.node.callspec.params["law"].name in (*EXEMPT, *(SLOW if often else ())):
-            pytest.skip("not in the interpreter, or not there every time")
+        if request.node.callspec.params["law"].name in EXEMPT:
+            pytest.skip("not in the interpreter")
 
     @pytest.fixture
     def scan(self, rule: AbstractMemoryRule) -> Scan:
