@@ -45,8 +45,7 @@ CONFIGS: dict[Key, dict[str, int]] = {
     # chunk_scan
     ("states_fwd", ANY, ANY, ANY, True): {"warps": 8, "block": 16},
     ("states_bwd", ANY, ANY, ANY, True): {"warps": 8, "block": 16},
-    ("states_bwd", 128, ANY, ANY, True): {"warps": 4, "block": 8},
-    ("states_bwd", 128, ANY, 8, True): {"stages": 2},
+    ("states_bwd", 128, ANY, 8, True): {"warps": 4, "block": 8, "stages": 2},
     ("states_bwd", ANY, ANY, 8, ANY): {"block": 16},
     ("states_bwd", 32, ANY, 9, False): {"warps": 8, "block": 32},
     ("states_bwd", 128, ANY, 9, False): {"warps": 8, "block": 16},

@@ -39,7 +39,7 @@ def _case(name: str, sizes: str, told: dict[str, Any], capability: int) -> Case:
         kernel=getattr(chunk_scan_kernels, name),
         sizes=sizes,
         fixed={**told, "BLOCK_V": config.block},
-        rows=min(told[side] for side in ("BLOCK_C", "BLOCK_K", "PART_C", "PART_K")),
+        rows=min(told["BLOCK_C"], told["BLOCK_K"]),
         warps=config.warps,
         stages=config.stages,
     )
