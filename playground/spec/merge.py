@@ -142,15 +142,20 @@ def _by_start(cls: type, raw: Raw, key: str, full: str, paths: list[str]) -> str
 
 
 def _with_near_path(key: str, paths: list[str], problem: SpecError) -> SpecError:
-    """The error of a key that matches nothing, with a near full path if there is one."""
+    """The error of a key that matches nothing, with a near full path if there is one.
+
+    A name without dots may be misspelt; of a dotted key the last name must be one of a field.
+    """
     by_end: dict[str, str] = {}
     for path in paths:
         by_end.setdefault(path.rpartition(".")[2], path)
-    near = SpecError("", "", allowed=by_end, found=key.rpartition(".")[2]).nearest
-    if problem.nearest is None and near is not None and by_end[near] != key:
-        fix = f"Did you mean {by_end[near]!r}?"
-        return SpecError(key, problem.problem, problem.allowed, fix=fix)
-    return problem
+    _, dot, last = key.rpartition(".")
+    if problem.nearest is not None or (dot and last not in by_end):
+        return problem
+    near = SpecError("", "", allowed=by_end, found=last).nearest
+    if near is None or by_end[near] == key:
+        return problem
+    return SpecError(key, problem.problem, problem.allowed, fix=f"Did you mean {by_end[near]!r}?")
 
 
 def _chosen_by_kind(hint: object) -> bool:

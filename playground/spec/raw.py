@@ -11,7 +11,7 @@ from typing import TypeGuard, cast
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import KeyValidationError, OmegaConfBaseException
 
 from playground.errors import SpecError
 from playground.spec.tasks import EMBEDDED_CORPORA
@@ -89,9 +89,11 @@ def _parse(text: str, where: str) -> object:
         raise SpecError(where, "nested too deeply.", fix=_WRITE_MAPPING) from None
     except AssertionError:  # how OmegaConf answers to a number
         return None
+    except KeyValidationError:
+        fix = "Write keys that are names or whole numbers."
+        raise SpecError(where, "a key is null or no plain value.", fix=fix) from None
     except (OmegaConfBaseException, ValueError, OSError, TypeError) as error:
-        problem = _first_line(error)
-        fix = f"Write plain YAML; {_OWN_KEYS}"
+        problem, fix = _unusable(error, "Write plain YAML")
         raise SpecError(where, f"cannot be used: {problem}.", fix=fix) from None
 
 
@@ -133,6 +135,14 @@ def _first_line(error: Exception) -> str:
     return lines[0].rstrip(".:")
 
 
+def _unusable(error: Exception, write: str) -> tuple[str, str]:
+    """What is wrong with a value that cannot be read, and the fix."""
+    problem = _first_line(error)
+    if "integer string conversion" in problem:  # how Python refuses to read it
+        return "a whole number has thousands of digits", "Write a shorter number."
+    return problem, f"{write}; {_OWN_KEYS}"
+
+
 def _yaml_problem(error: yaml.YAMLError) -> str:
     if not isinstance(error, yaml.MarkedYAMLError):
         return _first_line(error)
@@ -155,9 +165,9 @@ def parse_override(word: str) -> tuple[str, object]:
     try:
         loaded = cast(Raw, _resolved(OmegaConf.from_dotlist([f"value={text}"])))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        problem = _first_line(error)
-        fix = f"Quote the value if it holds brackets or braces; {_OWN_KEYS}"
-        problem = f"{text!r} is not a YAML value: {problem}."
+        problem, fix = _unusable(error, "Quote the value if it holds brackets or braces")
+        shown = one_line(text) if len(text) < 60 else one_line(text[:57]) + "..."
+        problem = f"{shown!r} is not a YAML value: {problem}."
         raise SpecError(one_line(key), problem, fix=fix) from None
     raw: Raw = {key: loaded["value"]}
     _check_keys(raw)

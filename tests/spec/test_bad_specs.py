@@ -156,6 +156,13 @@ def test_a_word_of_several_lines_is_quoted_in_one(word: str, tmp_path: Path):
     assert "\n\n" not in str(caught.value)
 
 
+def test_a_word_of_thousands_of_digits_is_quoted_in_part(tmp_path: Path):
+    ALL[0].write(tmp_path)
+    with pytest.raises(SpecError, match=r"9\.\.\.' .* Write a shorter number\.$") as caught:
+        load(tmp_path / "model.yaml", "dim=" + "9" * 5000)
+    assert len(str(caught.value)) < 200
+
+
 CALLS = ["${oc.env:HOME}", "x ${ oc.env : HOME } y", "${dim.${oc.env:HOME}}", "${${how}:HOME}"]
 
 
