@@ -6,7 +6,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PIP_FLAGS ?=
 ARGS ?=
 BIN := .venv/bin
-# Python compiles what is imported; pip would compile every file of torch first.
+# Python compiles what is imported, once if it may keep it; pip would compile every file of torch.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL = $(BIN)/python -m pip install --quiet --no-compile $(PIP_FLAGS) --constraint constraints.txt
 
 # Data sets that cannot be part of the repository; tests that need one are skipped without.
