@@ -4,8 +4,10 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import CodeType
 from typing import TypeVar
 
 from memory_rules.base import AbstractMemoryRule
@@ -90,22 +92,31 @@ def load_rule(reference: str) -> Rule:
     path = path.expanduser().resolve()
     if not path.is_file():
         raise ValueError(f"kind: there is no file {path}.")
+    if path.suffix != ".py":
+        raise ValueError(f"kind: {path} is not a Python file.")
     key = (path, f"{file_sha(path)}:{name}")
     if key not in _loaded:
         _loaded[key] = _run_file(path, name)
     return _loaded[key]
 
 
+class _Fresh(SourceFileLoader):
+    """Runs what a file says, not what `__pycache__` kept of one of the same second and size."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _run_file(path: Path, name: str) -> Rule:
     module_name = f"_rule_{path.stem}_{file_sha(path)[:8]}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"kind: {path} is not a Python file.")
+    loader = _Fresh(module_name, str(path))
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     _loading.append(path)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         raise ValueError(f"kind: {path} does not run: {type(error).__name__}: {error}") from error
     finally:

@@ -1,6 +1,7 @@
 """Names of rules: the table, a user's own file, entry points; the pages that speak of them."""
 
 import re
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -67,12 +68,20 @@ def test_a_users_file_is_not_made_global(leaky: str) -> None:
     assert load_rule(leaky) is rule
 
 
-def test_a_changed_file_is_read_again(leaky: str) -> None:
+def test_a_changed_file_is_read_again(leaky: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where Python keeps what it compiles, of a file of the same second and size."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     first = load_rule(leaky)
     file = Path(leaky.rpartition(":")[0])
     file.write_text(_example().replace("delta: float = 1.0", "delta: float = 2.0"))
     second = load_rule(leaky)
     assert (first().delta, second().delta) == (1.0, 2.0)  # type: ignore[attr-defined]
+
+
+def test_a_file_that_is_not_pythons_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text(_example())
+    with pytest.raises(ValueError, match="is not a Python file"):
+        load_rule(f"{tmp_path / 'mine.txt'}:Leaky")
 
 
 def test_a_rule_without_a_name_is_called_after_its_class(tmp_path: Path) -> None:
