@@ -75,7 +75,8 @@ class MacBlock(Block):
         """The state of `batch` sequences before their first token."""
         memory = self.memory.start(batch)
         conv = {n: t.clone() for n, t in memory.conv.items() if n == "q"}
-        reader = {"memory": memory.rule.memory, "conv": TensorDict(conv, batch_size=[batch])}
+        apart = memory.rule.memory.clone(recurse=False)  # a loaded stream fills both
+        reader = {"memory": apart, "conv": TensorDict(conv, batch_size=[batch])}
         return MacState(
             memory=memory,
             reader=TensorDict(reader, batch_size=[batch]),

@@ -22,12 +22,6 @@ class MagBlock(Block):
     def __init__(self, spec: Mag, setting: Setting) -> None:
         super().__init__(spec, setting)
         dim = setting.dim
-        kv_heads = spec.attention.kv_heads
-        if spec.shared_qkv and kv_heads not in (None, spec.attention.heads):
-            raise ValueError(
-                f"shared_qkv: the memory has a key per head, attention.kv_heads = {kv_heads}. "
-                "Leave kv_heads out."
-            )
         self.shared_qkv, self.heads = spec.shared_qkv, spec.attention.heads
         self.persistent = PersistentTokens(setting.persistent_tokens, dim)
         self.norm = make_norm(setting.norm, dim)

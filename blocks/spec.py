@@ -119,6 +119,12 @@ class Mag:
             "shared_qkv",
             "needs attention.heads equal to memory.heads.",
         )
+        kv_heads = self.attention.kv_heads
+        _require(
+            not self.shared_qkv or kv_heads in (None, self.attention.heads),
+            "shared_qkv",
+            f"the memory has a key per head, attention.kv_heads is {kv_heads}. Leave it out.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,10 +77,10 @@ class AbstractGradientRule(AbstractMemoryRule):
 
     @property
     def lr_limit(self) -> float:
-        """`max_lr: auto` is 1 / (2 chunk_size), or 1/2 with a gradient at every token."""
+        """`max_lr: auto` is 1 / (2 chunk_size), also with passes; 1/2 with `anchor: token`."""
         if isinstance(self.max_lr, float | int):
             return float(self.max_lr)
-        return 0.5 / self.chunk_size if self.anchor == "chunk" else 0.5
+        return 0.5 / self.chunk_size if self.chunked else 0.5
 
     @property
     def gates(self) -> Mapping[str, Gate]:
@@ -113,7 +113,7 @@ class AbstractGradientRule(AbstractMemoryRule):
 
     def _with_unwritten(self, x: Inputs, rates: Rates) -> Rates:
         """Rates of all matrices: those that are not written keep everything and add nothing."""
-        shapes, none = self.shapes(x.k.shape[-1]), torch.zeros_like(x.k[..., 0])
+        shapes, none = self.shapes(x.k.shape[-1]), torch.zeros_like(next(iter(rates.lr.values())))
 
         def joined(known: Weights, value: float, *last: int) -> Weights:
             unwritten = none.new_full((*none.shape, *last), value)
@@ -135,10 +135,10 @@ class AbstractGradientRule(AbstractMemoryRule):
         if gate in x.gates:
             return {n: x.gates[gate][n] for n in names}
         text = getattr(self, gate)
-        constant = 0.0 if text == "none" else float(text.partition(":")[2])
-        if gate == "lr" and text == "none":
-            constant = 1.0
-        return dict.fromkeys(names, torch.full_like(x.k[..., 0], constant))
+        none = 1.0 if gate == "lr" else 0.0
+        constant = none if text == "none" else float(text.partition(":")[2])
+        wide = torch.promote_types(x.k.dtype, torch.float32)  # as learned gates are
+        return dict.fromkeys(names, torch.full_like(x.k[..., 0], constant, dtype=wide))
 
     # the state
 

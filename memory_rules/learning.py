@@ -48,6 +48,24 @@ class AbstractLearningRule(AbstractGradientRule):
             raise ValueError(f"network: {self.network!r} is not registered. Allowed: {known}.")
         check_size("depth", self.depth, 1, 64)
         check_size("expand", self.expand, 1 / 256, 256)
+        self._check_matrices()
+
+    def _check_matrices(self) -> None:
+        """What a memory of several matrices cannot do."""
+        shapes = self.shapes(64)
+        if self.start == "zero" and len(shapes) > 1:
+            raise ValueError(
+                "start: zero; several matrices that are all zero have no gradient and stay so. "
+                "Write start: learned, or network: linear."
+            )
+        side = {"channel": 0, "value_channel": 1}.get(self.decay)
+        if side is None or self.per_layer:
+            return
+        if len({shapes[name][side] for name in self.writes(64)}) > 1:
+            raise ValueError(
+                f"per_layer: false; a {self.decay} decay cannot be shared by matrices of several "
+                "widths. Write per_layer: true or decay: token."
+            )
 
     def shapes(self, dim: int) -> Mapping[str, tuple[int, int]]:
         return NETWORKS[self.network].shapes(dim, self.depth, self.expand)
@@ -81,7 +99,8 @@ def check_learning(rule: AbstractGradientRule) -> None:
     """
     parse("momentum", rule.momentum, ("token", "head"))
     parse("decay", rule.decay, ("token", "head", "channel", "value_channel"))
-    parse("lr", rule.lr, ("token", "head"))
+    if parse("lr", rule.lr, ("token", "head"))[0] == "none":
+        raise ValueError("lr: none would be a step of 1 at every token. Write token or fixed:0.01.")
     if rule.max_lr != "auto" and not float(rule.max_lr) > 0:
         raise ValueError(f"max_lr: {rule.max_lr} must be greater than 0, or auto.")
     if rule.chunk_size < 1:

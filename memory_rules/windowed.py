@@ -33,10 +33,10 @@ class AbstractWindowRule(AbstractLearningRule):
     degree: int = 1  # of the polynomial features; 1 is the key itself
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if self.network not in FIRST:
             known = ", ".join(sorted(FIRST))
             raise ValueError(f"network: {self.network!r} has no features here. Allowed: {known}.")
+        super().__post_init__()
         check_size("window", self.window, 1, 4096)
         if self.window > 1 and self.passes:
             raise ValueError(f"anchor: {self.anchor!r} needs window: 1; use chunk or token.")

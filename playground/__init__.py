@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from playground.train import stack_key as stack_key
     from playground.train import train as train
     from playground.train import train_together as train_together
+    from playground.train.costs import costs_of_run as costs_of_run
     from playground.train.costs import costs_of_spec as costs_of_spec
     from playground.train.costs import params_of_spec as params_of_spec
 
@@ -120,6 +121,7 @@ NAMES = {
     "compile": "playground.compile",
     "convert": "playground.spec",
     "direction": "playground.report.stats",
+    "costs_of_run": "playground.train.costs",
     "costs_of_spec": "playground.train.costs",
     "params_of_spec": "playground.train.costs",
     "evaluate": "playground.train",

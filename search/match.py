@@ -14,10 +14,10 @@ import playground as pg
 STEPS = 12  # evaluations per variant; sizes are almost straight lines in most fields
 RANGE = 16.0  # the field moves at most this factor from what was written
 DIGITS = 4
-_SIZES: Mapping[str, Callable[[pg.ModelSpec], float]] = {
-    "params": lambda model: pg.params_of_spec(model),
-    "flops": lambda model: pg.costs_of_spec(model).flops_per_token,
-    "state": lambda model: pg.costs_of_spec(model).state_bytes,
+_SIZES: Mapping[str, Callable[[pg.RunSpec], float]] = {
+    "params": lambda run: pg.params_of_spec(run.model),
+    "flops": lambda run: pg.costs_of_run(run).flops_per_token,
+    "state": lambda run: pg.costs_of_run(run).state_bytes,
 }
 
 
@@ -49,19 +49,20 @@ def matched(
     """
     (size,) = (name for name in _SIZES if getattr(spec, name) is not None)
     tolerance, measure = float(getattr(spec, size)), _SIZES[size]
-    target = measure(runs[0].spec.model)
+    target = measure(runs[0].spec)
     models: dict[str, pg.ModelSpec] = {}
     found: dict[str, Matched] = {}
     for run in runs:
         if run.variant in models:
             continue
-        model = run.spec.model
-        ratio, value = measure(model) / target, None
+        model, written = run.spec.model, measure(run.spec) / target
+        ratio, value = written, None
         if abs(ratio - 1) > tolerance:
-            model, ratio, value = _fitted(model, spec.by, lambda m: measure(m) / target, ratio)
+            model, ratio, value = _fitted(
+                model, spec.by, lambda m, at=run.spec: measure(replace(at, model=m)) / target, ratio
+            )
             if abs(ratio - 1) > tolerance:  # half a match would be neither here nor there
-                model, value = run.spec.model, None
-                ratio = measure(model) / target
+                model, ratio, value = run.spec.model, written, None
         models[run.variant] = model
         ok = abs(ratio - 1) <= tolerance
         found[run.variant] = Matched(size=size, ratio=ratio, value=value, ok=ok)

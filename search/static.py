@@ -61,7 +61,7 @@ class Static:
 
     def _looked_at(self, run: pg.RunSpec) -> Costs:
         try:
-            found = pg.costs_of_spec(run.model, run.example_length)
+            found = pg.costs_of_run(run)
             costs: Costs = {name: float(value) for name, value in asdict(found).items()}
             self._check_limits(costs)
             check_sound(run)

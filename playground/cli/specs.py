@@ -13,7 +13,7 @@ from playground.errors import PlaygroundError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from playground.spec import BenchSpec, ModelSpec, SweepRun, SweepSpec
+    from playground.spec import BenchSpec, ModelSpec, RunSpec, SweepRun, SweepSpec
     from search.plan import Job
 
 NewName = Annotated[
@@ -59,9 +59,7 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
         return
     if isinstance(found, SearchSpec):
         found = found.first()
-    model = found.model if isinstance(found, RunSpec) else found
-    length = found.example_length if isinstance(found, RunSpec) else None
-    facts = {"spec": str(spec), "kind": found.kind, **costs(model, length)}
+    facts = {"spec": str(spec), "kind": found.kind, **costs(found)}
     if isinstance(found, RunSpec):
         facts |= {"task": found.task.kind, "training_tokens": found.training_tokens}
     if json:
@@ -70,11 +68,12 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
         print_pairs({name.replace("_", " "): value for name, value in facts.items()})
 
 
-def costs(model: "ModelSpec", length: int | None = None) -> dict[str, int]:
-    """Parameters, state bytes and FLOPs of a model at a run's length, from fake tensors."""
-    from playground.train.costs import costs_of_spec
+def costs(spec: "ModelSpec | RunSpec") -> dict[str, int]:
+    """Parameters, state bytes and FLOPs of a model, from fake tensors; a run has a length."""
+    from playground.spec import RunSpec
+    from playground.train.costs import costs_of_run, costs_of_spec
 
-    found = costs_of_spec(model) if length is None else costs_of_spec(model, length)
+    found = costs_of_run(spec) if isinstance(spec, RunSpec) else costs_of_spec(spec)
     return {
         "params": found.params,
         "state_bytes_per_sequence": found.state_bytes,
@@ -109,11 +108,11 @@ def _check_bench(bench: "BenchSpec", json: bool) -> None:
 def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:
     """One row per variant: its costs, and how its size compares with the baseline's."""
     seen: dict[str, dict[str, Any]] = {}
-    known: dict[tuple[ModelSpec, int], dict[str, int]] = {}
+    known: dict[tuple[ModelSpec, int, str], dict[str, int]] = {}
     for run in runs:
         if run.variant not in seen:
-            sized = run.spec.model, run.spec.example_length
-            known[sized] = known.get(sized) or costs(*sized)
+            sized = run.spec.model, run.spec.example_length, run.spec.lowering
+            known[sized] = known.get(sized) or costs(run.spec)
             seen[run.variant] = {"variant": run.variant, **known[sized], "runs": 0}
         seen[run.variant]["runs"] += 1
     rows = list(seen.values())

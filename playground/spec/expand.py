@@ -1,10 +1,11 @@
 """The variants of a sweep: overrides on the base, products, checks that all differ."""
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import cast
 
+from memory_rules import AbstractGradientRule
 from playground.errors import SpecError
 from playground.spec.canonical import to_dict
 from playground.spec.convert import convert
@@ -14,6 +15,7 @@ from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, is_mapping
 from playground.spec.run import RunSpec
 from playground.spec.search import SearchSpec
+from playground.spec.shapes import find_key
 from playground.spec.sweep import SweepSpec, VariantSpec, Written
 
 
@@ -193,11 +195,27 @@ def override(run: RunSpec, values: Written) -> RunSpec:
     Raises:
         SpecError: a key that matches nothing, or a value that it cannot have.
     """
-    written = to_dict(run)
+    written, lean = to_dict(run), to_dict(run, defaults=False)
+    for key in filter(_is_kind, values):  # another kind has defaults of its own
+        path = find(RunSpec, written, key, below="model")
+        if isinstance(path, str):
+            _drop_defaults(written, lean, path.split(".")[:-1])
     reads = cast(Raw, cast(Raw, written["model"])["reads"])
     for size in given_by(run.task).keys() - {"kind"}:  # the task says them, and it may change
-        del reads[size]
+        reads.pop(size, None)
     return convert(RunSpec, apply(RunSpec, written, values.items(), below="model"))
+
+
+def _drop_defaults(run: Raw, lean: Raw, path: Sequence[str]) -> None:
+    """Put what `lean` has in the place of a mapping of the run: its defaults are not there."""
+    if not path:
+        return
+    name = find_key(run, path[0])
+    below, there = run.get(name), cast(Raw, lean.get(name, {}))
+    if len(path) == 1:
+        run[name] = there
+    elif is_mapping(below):
+        _drop_defaults(below, there, path[1:])
 
 
 def evaluations(run: RunSpec) -> dict[str, RunSpec]:
@@ -219,8 +237,32 @@ def evaluations(run: RunSpec) -> dict[str, RunSpec]:
             raise SpecError(path, "it overrides more or less than model and task.", fix=fix)
         if name in found:
             raise SpecError(path, f"{name!r} is there twice.", fix="Remove one.")
+        _check_steps(path, run.model, other.model)
         found[name] = other
     return found
+
+
+def _check_steps(path: str, trained: ModelSpec, other: ModelSpec) -> None:
+    """Gates are learned as parts of the largest step: weights are of no use with another."""
+    for before, after in zip(_rules(trained), _rules(other), strict=False):
+        if type(before) is type(after) and before.lr_limit != after.lr_limit:
+            problem = (
+                f"makes the largest step {after.lr_limit:g}; the weights are trained for "
+                f"{before.lr_limit:g}."
+            )
+            raise SpecError(path, problem, fix=f"Add max_lr: {before.lr_limit:g} to it.")
+
+
+def _rules(spec: object) -> Iterator[AbstractGradientRule]:
+    """The rules that descend an objective, wherever they are in a model."""
+    if isinstance(spec, AbstractGradientRule):
+        yield spec
+    elif is_mapping(spec):
+        for below in spec.values():
+            yield from _rules(below)
+    elif is_dataclass(spec):
+        for item in fields(spec):
+            yield from _rules(getattr(spec, item.name))
 
 
 def flat(overrides: Written, above: str = "") -> Iterator[tuple[str, object]]:

@@ -115,7 +115,7 @@ class RunSpec:
     lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
     compile: Compile = True  # whole blocks, or loops over chunks alone
     # overrides under which the trained weights are scored on test as well, such as
-    # [{block.memory.chunk_size: 8}, {task.length: 1024}]
+    # [{block.memory.chunk_size: 8}, {task.length: 1024}]; the largest step must stay as trained
     evaluate: tuple[Mapping[str, Scalar], ...] = field(
         default=(), hash=False, metadata={"later": True}
     )

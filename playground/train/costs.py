@@ -9,8 +9,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from playground.compile import Target, build, make_plan
 from playground.compile.flops import flops_per_token
-from playground.spec import ModelSpec
+from playground.spec import ModelSpec, RunSpec
 from playground.spec.run import TYPICAL
+
+_FORMS = {"triton": "auto"}  # no kernel runs on fake tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +56,26 @@ def costs_of(model: nn.Module, length: int = TYPICAL) -> Costs:
     )
 
 
-def costs_of_spec(spec: ModelSpec, length: int = TYPICAL) -> Costs:
+def costs_of_spec(spec: ModelSpec, length: int = TYPICAL, lowering: str = "auto") -> Costs:
     """The costs of a model that is built of fake tensors: nothing is computed or allocated.
 
-    A sequence is sent through it, so that shapes that do not fit are found.
+    A sequence is sent through it, so that shapes that do not fit are found. Kernels compute the
+    chunk form, which is what `triton` counts as.
 
     Raises:
         LoweringError: nothing can run it.
     """
     with _fakes(spec):
-        return costs_of(build(spec), length)
+        return costs_of(build(spec, lowering=_FORMS.get(lowering, lowering)), length)
+
+
+def costs_of_run(run: RunSpec) -> Costs:
+    """The costs of a run's model at the run's length, in the run's form, as its result has them.
+
+    Raises:
+        LoweringError: nothing can run it.
+    """
+    return costs_of_spec(run.model, run.example_length, run.lowering)
 
 
 def params_of_spec(spec: ModelSpec) -> int:

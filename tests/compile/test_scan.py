@@ -1,10 +1,14 @@
 """`pg.scan` and the operator behind the chunk loop."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
 import playground as pg
-from memory_rules import RULES
+from memory_rules import RULES, AbstractGradientRule
+from memory_rules.dense import Dense
+from memory_rules.objectives import l2
 from memory_rules.testing import fresh_state, make_case, make_inputs
 from playground.bench.gate import results
 from playground.compile.lowering import chunked
@@ -88,3 +92,31 @@ def test_the_operator_of_the_loop_is_well_formed() -> None:
         (leaves, scan.loops[False], True, None),
         test_utils=("test_schema", "test_faketensor", "test_autograd_registration"),
     )
+
+
+def leaky(scale: float) -> AbstractGradientRule:
+    """A class made anew at every call, as by a cell that is run again."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Leaky(AbstractGradientRule):
+        chunk_size: int = 4
+
+        def shapes(self, dim: int) -> dict[str, tuple[int, int]]:
+            return {"w1": (dim, dim)}
+
+        def read(self, dense: Dense, x: torch.Tensor) -> torch.Tensor:
+            return dense("w1", x)
+
+        def objective(self, prediction: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            return scale * l2(prediction, v)
+
+    return Leaky()
+
+
+def test_a_rule_that_is_defined_again_is_another_rule() -> None:
+    for scale in (1.0, 3.0):
+        rule = leaky(scale)
+        x, state = make_inputs(rule, T=11), fresh_state(rule)
+        found, _ = pg.scan(rule, state, x)
+        oracle, _ = pg.scan(rule, state, x, lowering="recurrent")
+        torch.testing.assert_close(found, oracle, rtol=1e-9, atol=1e-9)

@@ -78,10 +78,30 @@ def test_rates_are_one_minus_decay_and_a_step_damped_by_momentum() -> None:
 
 
 def test_a_fixed_gate_is_the_same_everywhere_and_none_is_nothing() -> None:
-    rule = RULES["titans"](momentum="none", decay="fixed:0.25", lr="none")
+    rule = RULES["titans"](momentum="none", decay="fixed:0.25", lr="fixed:1")
     rates = rule.rates(make_inputs(rule, T=3))
     assert rates.momentum is None
     assert (rates.keep["w1"] == 0.75).all() and (rates.lr["w1"] == 1.0).all()
+    linear = RULES["linear_attention"]()
+    assert all((lr == 1.0).all() for lr in linear.rates(make_inputs(linear, T=3)).lr.values())
+
+
+@pytest.mark.parametrize("written", ["all", "last"])
+def test_a_fixed_gate_is_not_rounded_to_the_tokens_precision(written: str) -> None:
+    rule = RULES["titans"](decay="fixed:0.001", momentum="fixed:0.999", written=written)
+    rates = rule.rates(make_inputs(rule, T=3, dtype=torch.bfloat16))
+    assert rates.momentum is not None
+    for found, wanted in ((rates.keep["w2"], 0.999), (rates.momentum["w2"], 0.999)):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, torch.full_like(found, wanted))
+    assert (rates.lr["w2"] > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("anchor", "limit"), [("chunk", 1 / 16), ("passes:2", 1 / 16), ("token", 1 / 2)]
+)
+def test_the_largest_step_is_divided_among_the_tokens_of_a_chunk(anchor: str, limit: float) -> None:
+    assert RULES["titans"](anchor=anchor, chunk_size=8).gates["lr"].high == limit
 
 
 @pytest.mark.parametrize(
@@ -89,6 +109,10 @@ def test_a_fixed_gate_is_the_same_everywhere_and_none_is_nothing() -> None:
     [
         ("titans", {"momentum": "channel"}, "momentum: 'channel' is not a gate"),
         ("titans", {"chunk_size": 0}, "chunk_size: 0 is not a positive count"),
+        ("titans", {"lr": "none"}, "lr: none would be a step of 1"),
+        ("titans", {"start": "zero"}, "start: zero; several matrices"),
+        ("yaad", {"network": "swiglu", "start": "zero"}, "start: zero; several matrices"),
+        ("titans", {"per_layer": False, "decay": "channel"}, "per_layer: false; a channel decay"),
         ("titans", {"anchor": "passes"}, "anchor: 'passes'"),
         ("titans", {"anchor": "chunk:2"}, "anchor: 'chunk:2'"),
         ("titans", {"network": "transformer"}, "network: 'transformer' is not registered"),

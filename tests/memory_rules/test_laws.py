@@ -20,7 +20,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "value-channel": {"decay": "value_channel", "momentum": "none"},
     "head-gates": {"decay": "head", "momentum": "head", "lr": "head", "lr_scale": "none"},
     "fixed-gates": {"decay": "fixed:0.05", "momentum": "fixed:0.8", "lr": "fixed:0.1"},
-    "no-decay": {"decay": "none", "lr": "none", "lr_scale": "none", "momentum": "fixed:0"},
+    "no-decay": {"decay": "none", "lr": "fixed:1", "lr_scale": "none", "momentum": "fixed:0"},
     "swiglu": {"network": "swiglu", "objective": "huber", "delta": 0.5},
     "vector": {"network": "vector", "objective": "lp"},
     "linear-plain": {"network": "linear", "plain": True, "objective": "dot"},

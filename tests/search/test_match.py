@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 
 from playground.spec import BaseSpec, MatchSpec, VariantSpec
-from playground.train.costs import costs_of_spec
+from playground.train.costs import costs_of_run, costs_of_spec
 from search.plan import plan_sweep
 from tests.search.test_plan import SWEEP
 from tests.train.small import ATTENTION
 
+DELTA = {"kind": "delta", "heads": 2}
 WIDE_ENOUGH = replace(SWEEP, base=BaseSpec.of(replace(ATTENTION, dim=64)))
 VARIANTS = {
     "narrow": VariantSpec(overrides={"block.attention.kv_heads": 1}),
@@ -44,3 +45,18 @@ def test_what_no_value_matches_is_left_alone_and_said() -> None:
     assert not found.ok and found.value is None and found.ratio > 1.001
     models = {job.variant: job.spec.model for job in plan.jobs}
     assert models["wide"] == plan_sweep(replace(spec, match=None), "plain").jobs[-1].spec.model
+
+
+@pytest.mark.parametrize("length", [64, 1024])
+def test_sizes_are_those_of_the_runs_length_and_form(length: int) -> None:
+    spec = replace(
+        WIDE_ENOUGH,
+        variants={"memory": VariantSpec(overrides={"block": {"kind": "lmm", "memory": DELTA}})},
+        task=replace(WIDE_ENOUGH.task, length=length),
+        match=MatchSpec(flops=1e-6, by="block.conv"),
+        lowering="recurrent",
+    )
+    plan = plan_sweep(spec, "matched")
+    costs = [costs_of_run(job.spec).flops_per_token for job in (plan.jobs[-1], plan.jobs[0])]
+    assert plan.matched["memory"].ratio == pytest.approx(costs[0] / costs[1])
+    assert costs[0] != costs_of_spec(plan.jobs[-1].spec.model, length).flops_per_token

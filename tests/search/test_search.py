@@ -33,7 +33,7 @@ WORTH: dict[str, tuple[Any, ...]] = {
     "block.memory.heads": (4, 1, 2),
     "block.memory.conv": (3, 0, 2, 4),
     "block.memory.norm": ("none", "layer"),
-    "block.memory.start": ("zero", "learned"),
+    "block.memory.read_at": ("before", "after"),
     "block.feedforward.expand": (3.0, 1.0, 2.0, 4.0),
     "train.optim.lr": (3e-3, 1e-3, 1e-2),
 }

@@ -42,7 +42,10 @@ FIXED = {
     ("moneta", "decay_towards"),
     ("moneta", "surprise_at"),
 }
-NEEDS = {"model.block.memory.surprise_at": ("model.block.memory.anchor", "token")}
+NEEDS = {
+    "model.block.memory.surprise_at": ("model.block.memory.anchor", "token"),
+    "model.block.memory.start": ("model.block.memory.network", "linear"),
+}
 OTHERS = (
     *("none", "zero", "learned", "token", "head", "start", "linear", "fixed:0.5", "passes:2"),
     *(

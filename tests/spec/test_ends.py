@@ -99,7 +99,7 @@ def test_benches_and_searches_are_of_models_of_tokens() -> None:
 
 
 def test_runs_of_before_are_still_found() -> None:
-    """Their identities, computed before models could read anything but tokens."""
+    """Their identities, as they were before models could read anything but tokens."""
     spec = convert(RunSpec, {**RUN, "model": {"dim": 64, "block": BLOCK}})
     assert fingerprint(spec, "data") == BEFORE
     for later in (replace(spec.model, dropout=0.1), replace(spec.model, vocab=300)):
@@ -109,9 +109,29 @@ def test_runs_of_before_are_still_found() -> None:
     assert fingerprint(RunSpec(model=FRAMES, task=Music())) != BEFORE
 
 
-BEFORE = "a99b68445dcc45d1f3e2e1d865ed4db9ba92b54e7b5c0ca1fd981a6fb246d7a9"
+BEFORE = "a8c837b0677edadd4ea2d1bbaa999f9393f5fbfbe85b9f520e18ec47dab4355d"  # NUMERICS_VERSION 2
 
 
 def test_an_override_of_a_task_may_change_a_size_that_the_model_has_from_it() -> None:
     other = override(RunSpec(model=SERIES, task=Forecast(horizon=96)), {"task.horizon": 192})
     assert other == RunSpec(model=SERIES, task=Forecast(horizon=192))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name", "value"),
+    [
+        ("delta", "titans", "max_lr", "auto"),
+        ("titans", "yaad", "momentum", "none"),
+        ("titans", "momentum_delta", "start", "zero"),
+    ],
+)
+def test_another_kind_of_rule_has_defaults_of_its_own(
+    before: str, after: str, name: str, value: str
+) -> None:
+    block = {"kind": "lmm", "memory": {"kind": before, "heads": 2}}
+    run = convert(RunSpec, {"model": {"block": block}, "task": {"kind": "text"}})
+    memory = override(run, {"block.memory.kind": after}).model.block.memory
+    assert getattr(memory.rule, name) == value
+    assert memory.heads == 2
+    kept = override(run, {"block.memory.max_lr": 0.25})
+    assert override(kept, {"block.memory.kind": after}).model.block.memory.rule.max_lr == 0.25

@@ -13,7 +13,9 @@ from playground.train.run import train_together
 from tests.train.small import MEMORY, RUN
 
 CHUNKS = ({"block.memory.chunk_size": 2}, {"block.memory.chunk_size": 4}, {"task.length": 24})
-BASE = replace(RUN, model=MEMORY, train=replace(RUN.train, steps=3))
+RULE = replace(MEMORY.block.memory.rule, max_lr=0.125)  # under another chunk size too
+MODEL = replace(MEMORY, block=replace(MEMORY.block, memory=replace(MEMORY.block.memory, rule=RULE)))
+BASE = replace(RUN, model=MODEL, train=replace(RUN.train, steps=3))
 SPEC = replace(BASE, evaluate=CHUNKS)
 
 
@@ -51,8 +53,8 @@ def test_training_is_the_same_with_and_without(tmp_path: Path):
 
 
 def test_runs_of_one_program_are_each_scored(tmp_path: Path):
-    block = replace(MEMORY.block, feedforward=FeedForwardSpec(kind="gelu"))
-    plain = replace(SPEC, model=replace(MEMORY, block=block))  # dropout would keep them apart
+    block = replace(MODEL.block, feedforward=FeedForwardSpec(kind="gelu"))
+    plain = replace(SPEC, model=replace(MODEL, block=block))  # dropout would keep them apart
     specs = [plain, replace(plain, seed=1)]
     together = train_together(specs, tmp_path / "together")
     for spec, one in zip(specs, together, strict=True):
@@ -66,6 +68,15 @@ def test_an_override_that_changes_the_weights_is_refused_before_training(tmp_pat
     with pytest.raises(SpecError, match=r"evaluate\.0: under expand=2\.0 the model has other"):
         train(spec, tmp_path)
     assert not list(tmp_path.glob("*/checkpoints/*"))
+
+
+def test_weights_are_not_scored_under_another_largest_step(tmp_path: Path):
+    file = tmp_path / "run.yaml"
+    file.write_text(to_yaml(replace(BASE, model=MEMORY)))
+    fix = r"evaluate\.0: makes the largest step 0\.25; .* trained for 0\.125\. Add max_lr: 0\.125"
+    with pytest.raises(SpecError, match=fix):
+        load_run(file, "evaluate=[{block.memory.chunk_size: 2}]")
+    load_run(file, "evaluate=[{block.memory.chunk_size: 2, block.memory.max_lr: 0.125}]")
 
 
 @pytest.mark.parametrize(

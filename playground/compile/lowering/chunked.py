@@ -15,6 +15,8 @@ from playground.compile.lowering.operator import LOOPS, chunk_loop
 from playground.compile.lowering.pack import wire_of
 from playground.compile.target import Target
 
+_CLASSES: dict[str, list[type]] = {}  # what a rule is written as -> such as a cell run twice
+
 
 class LoopScan:
     """One chunk after another, each in dual form, behind one operator."""
@@ -29,7 +31,7 @@ class LoopScan:
     ) -> None:
         """machine: what runs the loop; note: what tells its loops from those of other machines."""
         self.rule = rule
-        name = f"{type(rule).__module__}.{rule!r}|compiled={compiled}{note}"
+        name = f"{_name(rule)}|compiled={compiled}{note}"
         self.wires = {masked: wire_of(rule, masked, compiled=compiled) for masked in (False, True)}
         self.loops = {masked: f"{name}|masked={masked}" for masked in (False, True)}
         for masked, loop in self.loops.items():  # here, not in a call: a trace must find them
@@ -51,6 +53,16 @@ class LoopScan:
         rest = iter(after)
         found = wire.open_of(wire.carry_of(rest), rest)
         return y.to(inputs.v.dtype), wire.state_of(found, state, inputs)
+
+
+def _name(rule: AbstractGradientRule) -> str:
+    """The same in every process, for caches of graphs; another for a class of the same name."""
+    written = f"{type(rule).__module__}.{rule!r}"
+    classes = _CLASSES.setdefault(written, [])
+    if type(rule) not in classes:
+        classes.append(type(rule))
+    at = classes.index(type(rule))
+    return f"{written}#{at}" if at else written
 
 
 class AffineOrLoop:
