@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from playground.spec import scored as scored
     from playground.spec import to_dict as to_dict
     from playground.spec import to_yaml as to_yaml
+    from playground.tasks import SAME_AS_VAL as SAME_AS_VAL
     from playground.tasks import Task as Task
     from playground.tasks import make_task as make_task
     from playground.train import Event as Event
@@ -103,6 +104,7 @@ NAMES = {
     "PlaygroundError": "playground.errors",
     "RULES": "memory_rules",
     "Result": "playground.train",
+    "SAME_AS_VAL": "playground.tasks",
     "RunBusy": "playground.train",
     "RunFailed": "playground.errors",
     "RunFolder": "playground.train",

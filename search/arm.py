@@ -43,7 +43,7 @@ class Arm:
     """Proposes candidates, none twice.
 
     Args:
-        name: which sampler: nsga2, tpe, random or grid.
+        name: which sampler: nsga2, tpe, random, or grid (all of the space, in order).
         spec: the search.
         static: the first rung.
     """
@@ -58,6 +58,7 @@ class Arm:
             directions=[_LONG[way] for way in spec.objectives.values()],
             sampler=_sampler(name, spec, self._space),
         )
+        self._grid = self._space.every()
         self._asked: dict[str, Any] = {}  # candidate -> optuna's trial
         self._seen: set[str] = set()
         self.rejected: Counter[str] = Counter()
@@ -70,6 +71,11 @@ class Arm:
         for _ in range(ASKS * count):
             if len(found) == count or len(self._seen) >= self._space.size():
                 break
+            if self.name == "grid":
+                genes = next(self._grid, None)
+                if genes is None:
+                    break
+                self._study.enqueue_trial(genes)
             trial = self._study.ask(self._space.distributions())
             values = self._space.values(trial.params)
             candidate = self._candidate(values)
@@ -131,6 +137,4 @@ def _sampler(name: str, spec: pg.SearchSpec, space: Space) -> Any:
             return samplers.NSGAIISampler(population_size=max(2, size), seed=seed)
         if name == "tpe":
             return samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)
-        if name == "grid":
-            return samplers.BruteForceSampler(seed=seed)
         return samplers.RandomSampler(seed=seed + 1)

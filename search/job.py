@@ -47,6 +47,17 @@ class Jobs:
             self._tasks[spec.task] = pg.make_task(spec.task)
         return self._tasks[spec.task]
 
+    def check_test(self, spec: pg.RunSpec, why: str) -> None:
+        """Refuse data without a test part of its own.
+
+        Raises:
+            SpecError: saying why that part is needed.
+        """
+        if self.task(spec).describe().get("test") == pg.SAME_AS_VAL:
+            problem = f"the test part is {pg.SAME_AS_VAL}, and {why}."
+            fix = "Give the test a part of its own, such as split: [0.8, 0.1, 0.1]."
+            raise pg.SpecError("task.split", problem, fix=fix)
+
     def jobs(
         self,
         variant: str,

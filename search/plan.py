@@ -103,6 +103,8 @@ def plan_sweep(spec: pg.SweepSpec, name: str, store: pg.RunStore | None = None) 
     """
     runs, sizes = runs_of(spec)
     jobs = Jobs()
+    if spec.tune is not None:
+        jobs.check_test(runs[0].spec, "values would be tuned on it")
     first = {run.variant: run.spec for run in reversed(runs)}
     drawn = SweepPlan(
         name=name,

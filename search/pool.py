@@ -209,7 +209,12 @@ class Pool:
             reason = f"timeout: its worker said nothing for {self.rules.silence_s:.0f} s"
         log.warning("%s: %s", bundle.label, reason)
         self._tell("left", bundle)
-        if self._attempts[first] > self.rules.retries:
+        if self._attempts[first] > self.rules.retries and len(bundle.jobs) > 1:
+            for half in bundle.halves():  # too much memory for all, or one that kills the others
+                self._queue.add(half)
+            del self._attempts[first]
+            self._tell("retried", bundle, text=f"{reason}; tried again as two halves")
+        elif self._attempts[first] > self.rules.retries:
             self._fail(bundle, f"{reason}, {self._attempts[first]} times")
         else:
             self._queue.add(bundle)

@@ -55,6 +55,7 @@ class Search:
         self._engine = self.engine or engine_for(self.spec.run)
         self._engine.check(self.spec)
         self._jobs, self._runs = Jobs(), dict[str, dict[int, list[Job]]]()
+        self._jobs.check_test(self.spec.first(), "candidates would be chosen by it")
         static, sampler = Static(self.spec, self.folder / "static.json"), self.spec.sampler
         arms = [Arm(name, self.spec, static) for name in sampler.arms()]
         candidates = self._first_rung(arms)

@@ -1,7 +1,8 @@
 """Candidates: values of the fields that a search may vary, and what a sampler calls them."""
 
+import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -59,6 +60,21 @@ class Space:
             else:
                 found[key] = genes[key]
         return found
+
+    def every(self) -> Iterator[dict[str, Any]]:
+        """The genes of all candidates, in order; none with a range of fractions."""
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
+        axes: dict[str, Sequence[Any]] = {}
+        for name, one in self.distributions().items():
+            if isinstance(one, CategoricalDistribution):
+                axes[name] = one.choices
+            elif isinstance(one, IntDistribution):
+                axes[name] = range(one.low, one.high + 1)
+            else:
+                return
+        for values in itertools.product(*axes.values()):
+            yield dict(zip(axes, values, strict=True))
 
     def size(self) -> float:
         """How many candidates there are; infinite with a range of fractions."""

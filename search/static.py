@@ -27,6 +27,10 @@ class Rejected(Exception):
     """A candidate that is not trained; the text says why."""
 
 
+class Unsound(Rejected):
+    """No limit and no machine makes it sound."""
+
+
 class Static:
     """Looks at candidates, each model once.
 
@@ -49,27 +53,26 @@ class Static:
         """
         key = pg.fingerprint(replace(run, seed=0, train=pg.TrainSpec(batch=run.train.batch)))
         if key not in self._known:
-            try:
-                self._known[key] = self._looked_at(run)
-            except Rejected as why:
-                self._known[key] = str(why)
+            self._known[key] = self._looked_at(run)
             self._keep()
         found = self._known[key]
         if isinstance(found, str):
             raise Rejected(found)
+        self._check_limits(found)
         return found
 
-    def _looked_at(self, run: pg.RunSpec) -> Costs:
+    def _looked_at(self, run: pg.RunSpec) -> Costs | str:
+        """What holds whatever the limits are: the costs, or what is wrong with the candidate."""
         try:
             found = pg.costs_of_run(run)
             costs: Costs = {name: float(value) for name, value in asdict(found).items()}
             self._check_limits(costs)
             check_sound(run)
+        except Unsound as why:
+            return str(why)
         except (pg.PlaygroundError, ValueError) as error:
-            raise Rejected(f"cannot be built: {error}") from None
-        costs["tokens_per_s"] = tokens_per_s(run)
-        self._check_limits(costs)
-        return costs
+            return f"cannot be built: {error}"
+        return costs | {"tokens_per_s": tokens_per_s(run)}
 
     def _check_limits(self, costs: Mapping[str, float]) -> None:
         for name, (low, high) in self.spec.limits.items():
@@ -87,7 +90,7 @@ def check_sound(run: pg.RunSpec) -> None:
     """Causality and equivalence of a freshly initialised model, in fp64 on the CPU.
 
     Raises:
-        Rejected: an output knows a later token, or the lowering and the recurrence differ.
+        Unsound: an output knows a later token, or the lowering and the recurrence differ.
     """
     tokens = torch.arange(LENGTH).remainder(run.model.vocab).unsqueeze(0)
     changed = tokens.clone()
@@ -102,9 +105,9 @@ def check_sound(run: pg.RunSpec) -> None:
         exact, found = (model(tokens) for model in models)
         after = models[1](changed)
     if not torch.equal(found[:, :at], after[:, :at]):
-        raise Rejected("not causal: an output knows a later token")
+        raise Unsound("not causal: an output knows a later token")
     if (found - exact).abs().max() > NEAR * exact.abs().max():
-        raise Rejected(f"its lowering is not the recurrence: {(found - exact).abs().max():.1e}")
+        raise Unsound(f"its lowering is not the recurrence: {(found - exact).abs().max():.1e}")
 
 
 def tokens_per_s(run: pg.RunSpec) -> float:

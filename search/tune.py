@@ -143,6 +143,10 @@ def _score(jobs: Sequence[Job], metric: str, store: pg.RunStore) -> float | None
     results = [store.run(job.fingerprint).result() for job in jobs]
     if any(result is None for result in results):
         return None
+    for result in results:
+        if result is not None and result.ok and metric not in result.metrics:
+            scores = [name for name in result.metrics if name.startswith("val/")]
+            raise pg.SpecError("tune.select", "no run has this score.", scores, found=metric)
     return mean(
         result.metrics.get(metric, math.nan) if result is not None and result.ok else math.nan
         for result in results

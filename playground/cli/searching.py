@@ -120,7 +120,10 @@ def _write(found: "Searched", folder: Path) -> list[Path]:
     texts = {"report.md": found.markdown(), "report.csv": found.table().to_csv()}
     for name, content in texts.items():
         (folder / name).write_text(content, encoding="utf-8")
-    drawn = figure(found, PAPER)
-    drawn.set_facecolor("white")
-    save(drawn, folder / "front.svg", "svg")
-    return [folder / name for name in (*texts, "front.svg")]
+    files = [folder / name for name in texts]
+    if found.finalists():
+        drawn = figure(found, PAPER)
+        drawn.set_facecolor("white")
+        save(drawn, folder / "front.svg", "svg")
+        files.append(folder / "front.svg")
+    return files

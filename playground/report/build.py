@@ -154,6 +154,9 @@ class Report:
         sweep = self.sweep
         keys = ", ".join(dict.fromkeys(key for found in sweep.tuned.values() for key in found.keys))
         line = f"Every variant at its own best {keys} by {sweep.select}, found with other seeds."
+        untuned = [name for name, found in sweep.tuned.items() if not found.chosen]
+        if untuned:
+            line += f" But not, for nothing was found that counts: {', '.join(untuned)}."
         edge = [name for name, found in sweep.tuned.items() if found.edges]
         if edge:
             line += f" At the edge of its grid, so perhaps not its best: {', '.join(edge)}."

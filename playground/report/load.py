@@ -285,7 +285,9 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
             metrics=_numbers(result.get("metrics")),
             floors=_numbers(result.get("floors")),
             folder=folder,
-            **{name: result.get(name) for name in _SIZES},
+            **{name: result.get(name) for name in _TIMES},
+            # a run that could not be carried out has no model: its sizes are not 0
+            **{name: result.get(name) if result.get("params") else None for name in _SIZES},
         )
     except FileNotFoundError:
         begun = Path(folder).is_dir()
@@ -294,7 +296,8 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
         return stopped("failed", f"result.json cannot be read ({type(error).__name__}: {error})")
 
 
-_SIZES = ("params", "state_bytes", "flops_per_token", "tokens", "wall_s", "began", "ended")
+_SIZES = ("params", "state_bytes", "flops_per_token")
+_TIMES = ("tokens", "wall_s", "began", "ended")
 
 
 def _numbers(found: Mapping[str, Any] | None) -> dict[str, float]:

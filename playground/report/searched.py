@@ -1,7 +1,7 @@
 """What a search found: the front with intervals, the gain over chance, how far rungs agree.
 
-Every number of the front is of runs that had no part in choosing it: the last rung has seeds of its
-own, and is scored on the test split.
+The front and the picks are chosen by what was known before the last rung; every number shown is of
+the last rung, which has seeds of its own and is scored on the test split.
 """
 
 import json
@@ -86,17 +86,19 @@ class Searched:
         return list(compress(final, undominated([self._points(c) for c in final])))
 
     def _points(self, found: Found) -> list[float]:
-        """Objectives, smaller is better."""
-        known = {**found.costs, self.quality: found.mean_test()}
+        """Objectives, smaller is better; the quality is that of before the numbers shown."""
+        known = {**found.costs, self.quality: self._before(found)}
         return [known[n] * (1 if way == "min" else -1) for n, way in self.objectives.items()]
 
     def pick(self, arm: str) -> Found | None:
         """An arm's finalist that was best before the last rung."""
-        final = [c for c in self.finalists() if c.arm == arm]
-        before = max(0, len(self.rungs) - 2)
-        scored = [c for c in final if c.rungs[before]]
-        sign = self._sign
-        return max(scored, key=lambda c: sign * mean(c.rungs[before].values()), default=None)
+        mine = [c for c in self.finalists() if c.arm == arm]
+        return max(mine, key=lambda c: self._sign * self._before(c), default=None)
+
+    def _before(self, found: Found) -> float:
+        """The mean on val in the rung before the last, by which finalists became that."""
+        scores = found.rungs[max(0, len(self.rungs) - 2)]
+        return mean(scores.values()) if scores else -self._sign * math.inf
 
     def gain(self) -> Paired | None:
         """The first arm's pick minus the control's, on test, by seed; None without a control."""
@@ -139,9 +141,10 @@ class Searched:
 
     def table(self) -> Table:
         """The finalists, the best first."""
+        fresh = "fresh seeds" if len(self.rungs) > 1 else "seeds, those that the search went by"
         columns = [Column(title="candidate", left=True), Column(title="front")]
         columns += [
-            Column(title=f"{self.tested} [95 %]", about="mean over fresh seeds with its interval"),
+            Column(title=f"{self.tested} [95 %]", about=f"mean over {fresh} with its interval"),
             Column(title="ok", about="runs that count"),
             Column(title="tokens/s", about="forward and backward, measured before training"),
             Column(title="params"),

@@ -89,6 +89,7 @@ def _variant(
     try:
         if "seed" in overrides:
             raise SpecError("seed", "the seeds are those of the sweep.", fix="Write seeds: [...].")
+        _check_not_tuned(sweep, run, overrides)
         spec = convert(RunSpec, apply(RunSpec, run, overrides.items(), below="model"))
         evaluations(spec)
     except SpecError as error:
@@ -102,6 +103,16 @@ def _variant(
         )
         raise own.under(path) from None
     return Checked(name=name, path=path, spec=spec, dropped=dropped)
+
+
+def _check_not_tuned(sweep: SweepSpec, run: Raw, overrides: Written) -> None:
+    if sweep.tune is None:
+        return
+    tuned = {find(RunSpec, run, key, below="model") for key in sweep.tune.grid}
+    for key in overrides:
+        if find(RunSpec, run, key, below="model") in tuned:
+            problem = "every variant runs at the value that tuning finds."
+            raise SpecError(key, problem, fix="Remove it here or from tune.grid.")
 
 
 def _shared(spec: SweepSpec | SearchSpec) -> Raw:

@@ -61,8 +61,8 @@ class TuneSpec:
         _check_grid("grid", self.grid)
         require(bool(self.grid), "grid", "it is empty.", "Write train.optim.lr: [3e-4, 1e-3].")
         require(self.seeds >= 1, "seeds", f"{self.seeds} is not positive.", "Write 1 or more.")
-        problem = f"{self.select} is of the test split, which tuning never reads."
-        require(not self.select.startswith("test/"), "select", problem, "Write val/loss.")
+        problem = f"{self.select} is no score of the val split, the only one that tuning reads."
+        require(self.select.startswith("val/"), "select", problem, "Write val/loss.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Tasks: where tokens come from and how a model is scored on them."""
 
 from playground.tasks.base import IGNORE as IGNORE
+from playground.tasks.base import SAME_AS_VAL as SAME_AS_VAL
 from playground.tasks.base import SPLITS as SPLITS
 from playground.tasks.base import Ask as Ask
 from playground.tasks.base import Batch as Batch
@@ -10,6 +11,7 @@ from playground.tasks.base import Reader as Reader
 from playground.tasks.base import Scores as Scores
 from playground.tasks.base import Scoring as Scoring
 from playground.tasks.base import Task as Task
+from playground.tasks.base import device_of as device_of
 from playground.tasks.base import evaluate as evaluate
 from playground.tasks.base import evaluating as evaluating
 from playground.tasks.base import score as score

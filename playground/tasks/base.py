@@ -12,6 +12,7 @@ from playground.tasks.losses import CROSS_ENTROPY, Loss
 from playground.tasks.losses import IGNORE as IGNORE
 
 SPLITS = ("train", "val", "test")
+SAME_AS_VAL = "the same text as val"  # what a task without a test part says of it
 
 Progress = Callable[[int, int], None]  # called with (batches done, batches in all)
 Watch = Callable[[int, Any], None]  # called with (tokens read, state of the stream)

@@ -23,6 +23,7 @@ from playground.errors import DataError
 from playground.spec.tasks import Text
 from playground.tasks.base import (
     IGNORE,
+    SAME_AS_VAL,
     SPLITS,
     Ask,
     Batch,
@@ -235,7 +236,7 @@ class TextTask:
         elif self.spec.stream_eval:
             facts["streams"] = streams
         if parts["test"] is parts["val"]:
-            facts["test"] = "the same text as val"
+            facts["test"] = SAME_AS_VAL
         unknown = {split: e.unknown for split, e in self.encoded.items() if e.unknown}
         if unknown:
             facts["unknown_words" if self.spec.tokenizer == "words" else "unknown_characters"] = (

@@ -81,6 +81,12 @@ class Checkpoints:
                 log.warning("%s: %s", self.folder, notes[-1])
         return None, notes
 
+    def drop_after(self, step: int) -> None:
+        """Forget checkpoints of later steps: training goes on from `step` and makes its own."""
+        for later in self.steps():
+            if later > step:
+                self._drop(later)
+
     def _read(self, step: int) -> Checkpoint:
         path = self._tensors(step)
         meta = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -95,9 +101,12 @@ class Checkpoints:
 
     def _drop_old(self) -> None:
         for step in self.steps()[:-KEEP]:
-            path = self._tensors(step)
-            path.with_suffix(".json").unlink(missing_ok=True)
-            path.unlink(missing_ok=True)
+            self._drop(step)
+
+    def _drop(self, step: int) -> None:
+        path = self._tensors(step)
+        path.with_suffix(".json").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 def _sha(path: Path) -> str:

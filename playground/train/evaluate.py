@@ -10,9 +10,10 @@ from torch import nn
 from playground.compile.process import prepare_process
 from playground.errors import SpecError
 from playground.spec import RunSpec
-from playground.tasks import Model, Progress, Scoring, Task, TextTask, make_task
+from playground.tasks import Model, Progress, Scoring, Task, TextTask, device_of, make_task
 from playground.tasks import evaluate as evaluate_task
 from playground.train.loop import named_scores
+from playground.train.machine import autocast
 from playground.train.memory import frozen_memory
 from playground.train.restore import restore
 from playground.train.streaming import Meter
@@ -36,7 +37,7 @@ def evaluate(
 
     Args:
         path: a run's folder or an exported model.
-        spec: the task, device and lowering to use; its model must be the one that is stored.
+        spec: the task, device, dtype and lowering to use; its model must be the one that is stored.
         split: "val" or "test".
         freeze_memory: read and never write: what is left without learning at test time.
         length: tokens of an example, where it shall differ from training; of a text, tokens of one
@@ -54,7 +55,8 @@ def evaluate(
     task, scoring = _task(spec, split, length, by_position, batches)
     model = cast(Model, restore(path, spec))
     how: dict[str, Any] = {"scoring": scoring, "piece": PIECE, "watch": meter}
-    with frozen_memory(cast(nn.Module, model)) if freeze_memory else nullcontext():
+    frozen = frozen_memory(cast(nn.Module, model)) if freeze_memory else nullcontext()
+    with frozen, autocast(spec.dtype, device_of(model)):
         scores = evaluate_task(task, model, split, batches=batches, progress=progress, **how)
     return named_scores(scores)
 

@@ -2,6 +2,7 @@
 
 import platform
 import sys
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -25,6 +26,12 @@ def pick_device(name: str) -> torch.device:
     if device.type in there and not there[device.type]():
         raise SpecError("device", f"{name} is not available here.", fix="Write cpu or auto.")
     return device
+
+
+def autocast(dtype: str, device: torch.device) -> AbstractContextManager[object]:
+    """bf16 matrix products where a run's dtype says so; fast weights stay fp32 by themselves."""
+    lower = dtype == "bf16" or (dtype == "auto" and device.type == "cuda")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

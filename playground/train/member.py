@@ -14,6 +14,7 @@ from playground.tasks import Task
 from playground.train.checkpoint import Checkpoint
 from playground.train.clock import Clock, Mean
 from playground.train.health import check_weights
+from playground.train.machine import autocast
 from playground.train.optim import load_optimizer_tensors, make_optimizer, optimizer_tensors
 from playground.train.store import RunFolder
 
@@ -71,10 +72,8 @@ class Member:
         return self.step < self.steps and self.failure is None
 
     def autocast(self) -> AbstractContextManager[object]:
-        """bf16 matrix products where the dtype says so; fast weights stay fp32 by themselves."""
-        dtype = self.spec.dtype
-        lower = dtype == "bf16" or (dtype == "auto" and self.device.type == "cuda")
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=lower)
+        """That of its dtype, for every call of the model."""
+        return autocast(self.spec.dtype, self.device)
 
     def scored(self, scores: dict[str, float]) -> None:
         """Take note of an evaluation on val, and of the weights if they are the best so far."""
@@ -124,7 +123,9 @@ class Member:
             newest: of a step not above this one; None for any.
         """
         checkpoint, notes = self.folder.checkpoints.load(newest)
-        self.folder.rewind(checkpoint.step if checkpoint else 0)
+        begun = checkpoint.step if checkpoint else 0
+        self.folder.rewind(begun)
+        self.folder.checkpoints.drop_after(begun)
         if checkpoint is not None:
             self.model.load_state_dict(_under("model/", checkpoint.tensors))
             load_optimizer_tensors(self.optimizer, self.model, checkpoint.tensors)

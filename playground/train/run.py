@@ -107,9 +107,18 @@ def record_failure(spec: RunSpec, store: Path | str, reason: str) -> Result:
         began=now,
         ended=now,
     )
-    folder.write_spec(to_yaml(spec))
+    if not folder.described:
+        _describe(folder, spec, torch.device("cpu"))  # where this is written down
     folder.finish(result)
     return result
+
+
+def _describe(folder: RunFolder, spec: RunSpec, device: torch.device) -> None:
+    folder.describe(
+        spec_yaml=to_yaml(spec),
+        resolved={"spec": to_dict(spec), "canonical": canonical_json(spec)},
+        env=environment(device),
+    )
 
 
 def _stored(folder: RunFolder, retry: bool) -> Result | None:
@@ -153,11 +162,7 @@ def _member(
     alone: bool,
 ) -> Member:
     model = prepare_model(spec if alone else replace(spec, compile=False), task, device)
-    folder.describe(
-        spec_yaml=to_yaml(spec),
-        resolved={"spec": to_dict(spec), "canonical": canonical_json(spec)},
-        env=environment(device),
-    )
+    _describe(folder, spec, device)
     return Member(spec=spec, task=task, model=model, folder=folder, device=device, began=began)
 
 

@@ -70,6 +70,11 @@ class RunFolder:
         write_json(self.path / "resolved.json", resolved)
         write_json(self.path / "env.json", dict(env))
 
+    @property
+    def described(self) -> bool:
+        """Whether it is written what the run is."""
+        return (self.path / "env.json").is_file()
+
     def append(self, row: Mapping[str, Any]) -> None:
         """Add one row to metrics.jsonl: one write, so that readers see whole lines."""
         line = json.dumps(dict(row)) + "\n"

@@ -48,6 +48,18 @@ def test_a_metric_that_was_not_finite_never_counts(empty: Any) -> None:
     ]
 
 
+def test_a_run_that_could_not_be_carried_out_has_no_sizes(empty: Any) -> None:
+    empty.finish(empty.plan("full", 0), 1.0)
+    lost = {"status": "failed", "reason": "killed", "metrics": {}}
+    lost |= dict.fromkeys(("params", "state_bytes", "flops_per_token", "tokens"), 0)
+    empty.finish(empty.plan("full", 1), 1.0, **lost)
+    empty.save()
+    good, bad = load_sweep(empty.sweep, empty.runs).base.runs
+    assert (good.params, good.tokens) == (1_000_000, 320_000)
+    assert (bad.params, bad.state_bytes, bad.flops_per_token) == (None, None, None)
+    assert (bad.tokens, bad.wall_s) == (0, 61.0)
+
+
 def test_a_result_cut_short_is_a_failed_run(empty: Any) -> None:
     folder = empty.plan("full", 0)
     empty.finish(folder, 1.0)

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from playground.errors import SpecError
-from playground.spec import SweepSpec, VariantSpec
-from playground.train import RunStore, train
+from playground.spec import EngineSpec, RunSpec, SweepSpec, VariantSpec, convert, fingerprint
+from playground.tasks import make_task
+from playground.train import Result, RunStore, train
+from search.bundle import Bundle
+from search.engine import Order, Team
 from search.plan import SweepPlan, plan_sweep
-from search.pool import JobEvent
+from search.pool import JobEvent, Pool
 from search.sweep import run_sweep
 from tests.search.test_plan import SWEEP
 
@@ -130,6 +133,60 @@ def test_a_sweep_that_cannot_run_here_is_refused_before_it_begins(tmp_path: Path
     with pytest.raises(SpecError, match="not available"):
         carried_out(replace(SWEEP, device=absent()), tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stack_whose_workers_die_is_tried_in_halves(tmp_path: Path):
+    """As a system does that kills what takes too much memory; one run kills every worker."""
+    store, given = RunStore(tmp_path), list[int]()
+    jobs = plan_sweep(replace(SWEEP, variants={}, grid={"dim": (16, 32)}, seeds=4), "s").jobs[:8]
+    jobs = tuple(replace(job, stack="one", graph="one") for job in jobs)
+
+    class Mortal:
+        def __init__(self) -> None:
+            self.order: Order | None = None
+
+        def give(self, order: Order) -> None:
+            self.order = order
+            given.append(len(order.specs))
+
+        def stop(self) -> None: ...
+
+        def kill(self) -> None: ...
+
+    class Killer:
+        def hire(self, threads: int) -> Mortal:
+            return Mortal()
+
+        def listen(self, workers: list[Mortal], timeout_s: float) -> list:
+            heard = []
+            for worker in workers:
+                order, worker.order = worker.order, None
+                if order is None:
+                    continue
+                names = {fingerprint_of(raw) for raw in order.specs}
+                if len(names) > 4 or jobs[-1].fingerprint in names:
+                    heard.append((worker, ("died", "signal 9")))
+                    continue
+                for name in names:
+                    folder = store.run(name)
+                    folder.path.mkdir(parents=True, exist_ok=True)
+                    folder.finish(Result(fingerprint=name, status="ok"))
+                heard.append((worker, ("done", "")))
+            return heard
+
+        def dismiss(self, workers: list[Mortal]) -> None: ...
+
+    rules = EngineSpec(retries=0)
+    pool = Pool(store, Killer(), Team(workers=1, threads=1), rules)  # pyright: ignore
+    pool.run([Bundle(jobs=jobs)])
+    assert given == [8, 4, 4, 2, 2, 1, 1]
+    ends = [store.run(job.fingerprint).result() for job in jobs]
+    assert [end.status for end in ends if end] == ["ok"] * 7 + ["failed"]
+
+
+def fingerprint_of(raw: dict) -> str:
+    spec = convert(RunSpec, raw)
+    return fingerprint(spec, make_task(spec.task).data_sha())
 
 
 def absent() -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import playground as pg
+from playground.cli import searching
 from playground.errors import SpecError
 from playground.report.searched import Searched, load_search
 from playground.spec import BaseSpec, RangeSpec, RungSpec, SamplerSpec, SearchSpec
@@ -199,6 +200,32 @@ def test_no_candidate_is_trained_twice_and_a_small_space_ends(tmp_path: Path):
         assert len(values) == len(set(values)) == 4
 
 
+def test_a_grid_is_the_whole_space_once_and_ends_there(tmp_path: Path):
+    space = {"block.memory.heads": (1, 2, 4), "block.memory.conv": RangeSpec(low=2, high=4)}
+    sampler = SamplerSpec(kind="grid", population=4, trials=20, control="none")
+    spec = replace(SHORT, space=space, sampler=sampler, rungs=(RungSpec(seeds=1),))
+    for _ in range(2):  # and once more from what is there
+        found = searched(spec, tmp_path)
+        assert len({repr(c.values) for c in found.candidates}) == len(found.candidates) == 9
+
+
+def test_the_front_is_chosen_by_what_was_known_before_the_numbers_it_shows(tmp_path: Path):
+    rungs = (RungSpec(seeds=1, keep=0.5), RungSpec(suite="confirm", seeds=3))
+    found = searched(replace(SHORT, rungs=rungs), tmp_path)
+    (first,) = {c.name for c in found.front()}
+    lucky = replace(found.finalists()[-1], test={0: 0.0, 1: 0.0, 2: 0.0})
+    others = [c for c in found.candidates if c.name != lucky.name]
+    other = replace(found, candidates=(*others, lucky))
+    assert other.finalists()[0].name == lucky.name != first
+    assert {c.name for c in other.front()} == {first}
+
+
+def test_a_search_without_finalists_is_a_report_without_a_figure(tmp_path: Path):
+    found = replace(searched(SHORT, tmp_path), candidates=())
+    files = searching._write(found, tmp_path)
+    assert [file.name for file in files] == ["report.md", "report.csv"]
+
+
 def test_ranks_are_fronts():
     points = [(1.0, 5.0), (2.0, 9.0), (3.0, 4.0), (float("nan"), 9.0), (1.0, 9.0)]
     assert ranks(points, ["min", "max"]) == [1, 1, 2, 3, 0]
@@ -277,6 +304,28 @@ def test_the_score_of_a_task_is_its_accuracy_or_else_minus_its_loss():
     assert math.isnan(pg.scored({"val/loss": 2.0}, "val/accuracy"))
     assert math.isnan(pg.scored({}, "test/score"))
     assert pg.direction("val/score") == pg.direction("test/accuracy@128x8") == 1
+
+
+LOOK = Static.costs  # before `free` takes its place
+
+
+def test_limits_hold_as_they_are_now_not_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Static, "costs", LOOK)
+    seen: list[int] = []
+    monkeypatch.setattr(static, "tokens_per_s", lambda run: float(seen.append(1) or 100))
+    file, small = tmp_path / "static.json", {"params": (0.0, 10.0)}
+    wide = replace(PLANTED, limits={"params": (0.0, 1e9)})
+    with pytest.raises(Rejected, match="params outside"):
+        Static(replace(PLANTED, limits=small), file).costs(RUN)
+    assert Static(wide, file).costs(RUN)["tokens_per_s"] == 100
+    assert Static(wide, file).costs(RUN)["params"] > 10
+    assert len(seen) == 1
+    with pytest.raises(Rejected, match="params outside"):
+        Static(replace(PLANTED, limits=small), file).costs(RUN)
+    with pytest.raises(Rejected, match="tokens_per_s outside"):
+        Static(replace(PLANTED, limits={"tokens_per_s": (1e3, 1e9)}), file).costs(RUN)
 
 
 def test_a_sound_model_passes_and_is_timed():

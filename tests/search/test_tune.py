@@ -1,5 +1,6 @@
 """Tuning before the comparison: fresh seeds, the validation split, edges, all from the store."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,12 @@ import pytest
 
 from playground.errors import SpecError
 from playground.report import build, write
-from playground.spec import SweepSpec, TuneSpec
+from playground.spec import BaseSpec, SweepSpec, Text, TuneSpec, VariantSpec
 from playground.train import Result, RunStore
 from search.plan import SweepPlan, plan_sweep
 from search.sweep import run_sweep
 from tests.search.test_plan import SWEEP
+from tests.train.small import ATTENTION
 
 LR = "train.optim.lr"
 GRID = (1e-3, 3e-3, 1e-2)
@@ -58,8 +60,32 @@ def test_a_score_without_a_known_end_cannot_choose():
 
 
 def test_a_score_of_the_test_split_cannot_choose():
-    with pytest.raises(SpecError, match=r"select: test/loss is of the test split.*val/loss"):
-        tuning(select="test/loss")
+    for select in ("test/loss", "loss"):
+        with pytest.raises(SpecError, match=rf"select: {select} is no score of the val split"):
+            tuning(select=select)
+
+
+def test_a_score_that_the_runs_do_not_have_cannot_choose(tmp_path: Path):
+    with pytest.raises(SpecError, match=r"tune\.select: no run has this score\.\n  allowed: val"):
+        finished(tuning(select="val/accuracy"), tmp_path, near(3e-3))
+
+
+def test_nothing_is_tuned_on_the_text_of_the_test(tmp_path: Path):
+    (tmp_path / "text.txt").write_text("one and two and three are six\n" * 200)
+    task = Text(corpus=str(tmp_path / "text.txt"), length=16, split=(0.9, 0.1, 0.0))
+    base = BaseSpec.of(replace(ATTENTION, vocab=256))
+    with pytest.raises(SpecError, match=r"task\.split: the test part is the same text as val"):
+        plan_sweep(replace(tuning(), base=base, task=task), "tuned")
+    apart = replace(task, split=(0.8, 0.1, 0.1))
+    assert plan_sweep(replace(tuning(), base=base, task=apart), "tuned").tuning
+
+
+def test_a_variant_or_grid_of_what_is_tuned_is_refused():
+    fast = {"fast": VariantSpec(overrides={"optim.lr": 1e-2})}
+    with pytest.raises(SpecError, match=r"variants\.fast\.optim\.lr: every variant runs at"):
+        plan_sweep(replace(tuning(), variants=fast), "tuned")
+    with pytest.raises(SpecError, match=r"grid\.train\.optim\.lr: every variant runs at"):
+        plan_sweep(replace(tuning(), variants={}, grid={LR: GRID}), "tuned")
 
 
 def test_tuning_runs_never_read_the_test_split():
@@ -138,6 +164,12 @@ def test_a_variant_of_which_every_point_failed_runs_as_it_is_written(tmp_path: P
     plan = finished(tuning(), tmp_path, lambda variant, values, seed: float("nan"))
     assert plan.tuned["full"].chosen == {}
     assert plan.jobs[0].spec.train.optim == SWEEP.train.optim
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    (folder / "sweep.json").write_text(json.dumps(plan.to_dict()))
+    assert "But not, for nothing was found that counts: full, wide." in " ".join(
+        build(folder, tmp_path).summary()
+    )
 
 
 def test_scores_that_should_be_high_are_chosen_high(tmp_path: Path):

@@ -44,6 +44,18 @@ def test_only_the_last_two_are_kept(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_later_ones_are_forgotten_where_training_goes_on_before_them(tmp_path: Path):
+    kept = Checkpoints(tmp_path)
+    for step in (30, 40):
+        save(kept, step)
+    kept.drop_after(30)
+    for step in (31, 32):
+        save(kept, step)
+    assert kept.steps() == [31, 32]
+    kept.drop_after(0)
+    assert kept.steps() == [] == list(tmp_path.iterdir())
+
+
 def test_without_checkpoints_there_is_nothing_to_load(tmp_path: Path):
     assert Checkpoints(tmp_path / "none").load() == (None, [])
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from playground.errors import PlaygroundError, SpecError
+from playground.report.records import run_entry
 from playground.spec import load_run
 from playground.spec.tasks import Babilong, Dna, TaskSpec
 from playground.train import Event, RunBusy, RunStore, identity, record_failure, train
@@ -104,6 +105,8 @@ def test_what_never_began_can_be_recorded(tmp_path: Path):
     fingerprint = identity(RUN, make_task(RUN.task))
     assert RunStore(tmp_path).run(fingerprint).result() == result
     assert result.fingerprint == fingerprint
+    assert RunStore(tmp_path).find(fingerprint[:8]).described
+    assert run_entry(tmp_path / fingerprint) is not None  # a page counts it as failed
     assert train(RUN, tmp_path, retry=True).ok
 
 

@@ -46,6 +46,15 @@ def test_the_scores_are_those_of_the_same_weights_in_the_other_model(tmp_path: P
     assert found.metrics["test/loss@length=24"] == longer
 
 
+def test_a_run_is_scored_afterwards_in_its_own_precision(tmp_path: Path):
+    spec = replace(BASE, dtype="bf16")
+    result = train(spec, tmp_path)
+    folder = RunStore(tmp_path).run(result.fingerprint).path
+    own = evaluate(folder, spec=spec)["loss"]
+    assert own == result.metrics["test/loss"]
+    assert evaluate(folder, spec=replace(spec, dtype="fp32"))["loss"] != own
+
+
 def test_training_is_the_same_with_and_without(tmp_path: Path):
     plain, scored = train(BASE, tmp_path), train(SPEC, tmp_path)
     assert plain.metrics["test/loss"] == scored.metrics["test/loss"]
