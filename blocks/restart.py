@@ -30,7 +30,11 @@ def restarted(fresh: Any, old: Any, rows: Tensor) -> Any:
     if isinstance(old, AttentionState):
         # keys of tokens before are there for the other rows, and nobody's in these
         position = torch.where(rows, fresh.position, old.position)
-        return old.replace(live=old.live & ~rows[:, None], position=position)
+        live = old.live & ~rows[:, None]
+        used = live.any(0)
+        first = int(used.to(torch.uint8).argmax()) if used.any() else len(used)
+        kept = {name: getattr(old, name)[:, first:] for name in ("k", "v")}  # the rest is nobody's
+        return old.replace(live=live[:, first:], position=position, **kept)
     if isinstance(old, SegmentState):
         if old.filled:
             raise ValueError(f"rows: a segment is open, {old.filled} tokens long.")

@@ -114,7 +114,8 @@ def memory_flops(spec: MemorySpec, dim: int, lowering: str, length: int) -> dict
 
 def _gates(spec: MemorySpec, dim: int) -> float:
     """One product reads every gate; channel gates are of low rank."""
-    shapes = spec.rule.shapes(dim // spec.heads)
+    width = dim // spec.heads
+    shapes = {name: spec.rule.shapes(width)[name] for name in spec.rule.writes(width)}
     shared = not getattr(spec.rule, "per_layer", True)
     total = 0.0
     for gate in spec.rule.gates.values():

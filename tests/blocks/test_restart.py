@@ -66,3 +66,14 @@ def test_inside_a_segment_nothing_can_begin_anew() -> None:
     _, state = model(torch.zeros(2, CHUNK, dtype=torch.int64), model.start(2))
     with pytest.raises(ValueError, match="a segment is open, 4 tokens"):
         model.restart(state, torch.tensor([True, False]))
+
+
+def test_keys_that_nobody_sees_any_more_are_not_kept() -> None:
+    model = model_of(BLOCKS["attention"])
+    state, tokens = model.start(2), torch.zeros(2, 7, dtype=torch.int64)
+    kept = []
+    for rows in ((True, False), (False, True), (True, True)):
+        _, state = model(tokens, state)
+        state = model.restart(state, torch.tensor(rows))
+        kept.append({block.k.shape[1] for _, block in state.blocks.items()})
+    assert kept == [{7}, {7}, {0}]  # of the first row nothing, then its second part alone

@@ -21,7 +21,7 @@ from blocks.spec import (
 from memory_rules import RULES, AbstractMemoryRule, recurrent
 from memory_rules.testing import Case, make_case
 from playground.compile import Target, build, classify, make_plan
-from playground.compile.flops import flops_per_token, node_flops
+from playground.compile.flops import flops_per_token, memory_flops, node_flops
 from playground.compile.lowering import affine
 from playground.compile.lowering.chunked import CHUNKED, LoopScan
 from playground.compile.lowering.operator import LOOPS
@@ -163,3 +163,11 @@ def test_layers_of_a_hybrid_stack_are_summed() -> None:
     nodes = node_flops(plan, 32)
     assert {n.name for n in nodes if n.flops} >= {"blocks.0.memory", "blocks.1.attention", "head"}
     assert flops_per_token(plan, 32) == round(sum(n.flops for n in nodes))
+
+
+def test_gates_of_matrices_that_no_token_writes_are_not_counted() -> None:
+    specs = [
+        Lmm(memory=MemorySpec(rule=RULES["titans"](written=w), heads=2)) for w in ("all", "last")
+    ]
+    every, last = (memory_flops(s.memory, 16, "chunked", 64)["gates"] for s in specs)
+    assert last == every / 2
