@@ -1,5 +1,6 @@
 """A report: built from files alone, written in any of several formats."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -43,7 +44,8 @@ class Report:
 
     @cached_property
     def _summary(self) -> tuple[str, ...]:
-        lines = [self._finished(), self._baseline(), self._verdicts(), *self._pairing()]
+        lines = [self._finished(), *self._machines(), self._baseline(), self._verdicts()]
+        lines += self._pairing()
         lines += [self._sizes()] if self.sweep.matched else []
         lines += [self._tuning()] if self.sweep.tuned else []
         lines += [self._audits()] if self.sweep.audits else []
@@ -118,6 +120,14 @@ class Report:
             f"{len(sweep.variants)} variants with {seeds} paired seeds; "
             f"{good} of {len(runs)} runs count."
         )
+
+    def _machines(self) -> list[str]:
+        """What was computed on devices or in precisions of several kinds is told."""
+        ways = Counter(run.computed for run in self.sweep.runs() if run.status == "ok")
+        if len(ways) < 2:
+            return []
+        shown = ", ".join(f"{way or 'not kept'} ({n})" for way, n in ways.most_common())
+        return [f"Runs were computed in {len(ways)} ways, and pairs may differ by that: {shown}."]
 
     def _baseline(self) -> str:
         sweep = self.sweep

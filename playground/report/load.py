@@ -51,6 +51,7 @@ class Run:
     wall_s: float | None = None
     began: float | None = None  # of the last attempt, seconds since 1970
     ended: float | None = None
+    computed: str = ""  # device and precision; "" where that was not kept
 
     @cached_property
     def curve(self) -> tuple[Mapping[str, float], ...]:
@@ -285,6 +286,7 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
             metrics=_numbers(result.get("metrics")),
             floors=_numbers(result.get("floors")),
             folder=folder,
+            computed=str(result.get("computed") or ""),
             **{name: result.get(name) for name in _TIMES},
             # a run that could not be carried out has no model: its sizes are not 0
             **{name: result.get(name) if result.get("params") else None for name in _SIZES},

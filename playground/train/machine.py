@@ -30,8 +30,15 @@ def pick_device(name: str) -> torch.device:
 
 def autocast(dtype: str, device: torch.device) -> AbstractContextManager[object]:
     """bf16 matrix products where a run's dtype says so; fast weights stay fp32 by themselves."""
-    lower = dtype == "bf16" or (dtype == "auto" and device.type == "cuda")
+    lower = precision(dtype, device) == "bf16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=lower)
+
+
+def precision(dtype: str, device: torch.device) -> str:
+    """What a run's dtype means on a device: fp32, bf16 or fp64."""
+    if dtype == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    return dtype
 
 
 def environment(device: torch.device) -> dict[str, Any]:

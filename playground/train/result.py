@@ -23,6 +23,7 @@ class Result:
         began: when the last attempt began, seconds since 1970; runs of one program have the same.
         ended: when the result was there.
         replicas: how many runs were trained as one program, with this one.
+        computed: device and precision, such as "cpu fp32": a spec may leave both open.
     """
 
     fingerprint: str
@@ -40,6 +41,7 @@ class Result:
     began: float = 0.0
     ended: float = 0.0
     replicas: int = 1
+    computed: str = ""
 
     @property
     def ok(self) -> bool:

@@ -17,7 +17,7 @@ from playground.train.cache import compile_cache
 from playground.train.costs import costs_of
 from playground.train.events import Event, Progress, ignore
 from playground.train.loop import named_scores, run_loop
-from playground.train.machine import environment, pick_device
+from playground.train.machine import environment, pick_device, precision
 from playground.train.member import Member
 from playground.train.prepare import prepare_model
 from playground.train.program import Program
@@ -225,6 +225,7 @@ def _result(member: Member, test: dict[str, float], replicas: int) -> Result:
         began=member.began,
         ended=time.time(),
         replicas=replicas,
+        computed=f"{member.device.type} {precision(member.spec.dtype, member.device)}",
     )
 
 

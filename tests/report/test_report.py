@@ -112,6 +112,26 @@ def test_runs_that_do_not_count_are_listed_with_their_reason(
     assert (statuses.count("ok"), statuses.count("failed"), statuses.count("missing")) == (13, 1, 4)
 
 
+def test_runs_of_several_devices_or_precisions_are_told(empty: Any) -> None:
+    for seed in range(3):
+        empty.finish(empty.plan("full", seed), 1.0 + seed, computed="cpu fp32")
+        other = "cuda bf16" if seed == 2 else "cpu fp32"
+        empty.finish(empty.plan("mac", seed), 1.1 + seed, computed=other)
+    empty.save()
+    said = (
+        "Runs were computed in 2 ways, and pairs may differ by that: cpu fp32 (5), cuda bf16 (1)."
+    )
+    assert said in build(empty.sweep, empty.runs).summary()
+    assert not [line for line in report_of_one_way(empty) if "ways" in line]
+
+
+def report_of_one_way(empty: Any) -> list[str]:
+    for folder in empty.runs.iterdir():
+        file = folder / "result.json"
+        file.write_text(file.read_text().replace("cuda bf16", "cpu fp32"))
+    return build(empty.sweep, empty.runs).summary()
+
+
 def test_without_a_baseline_run_nothing_is_compared(empty: Any) -> None:
     empty.plan("full", 0)
     empty.finish(empty.plan("other", 0), 2.0)

@@ -50,6 +50,7 @@ def test_a_run_is_scored_afterwards_in_its_own_precision(tmp_path: Path):
     spec = replace(BASE, dtype="bf16")
     result = train(spec, tmp_path)
     folder = RunStore(tmp_path).run(result.fingerprint).path
+    assert result.computed == "cpu bf16"
     own = evaluate(folder, spec=spec)["loss"]
     assert own == result.metrics["test/loss"]
     assert evaluate(folder, spec=replace(spec, dtype="fp32"))["loss"] != own
