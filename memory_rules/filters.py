@@ -11,9 +11,9 @@ so that inside a chunk
     memory_t   = b_t memory_0 + c_t momentum_0 - sum_{i <= t} A[t, i] surprise_i
     momentum_t = m_t momentum_0               - sum_{i <= t} E[t, i] surprise_i
 
-Every coefficient is a sum of products of numbers in [0, 1]: blocks of tokens are joined pairwise
-(1, 2, 4, ... tokens), which is exact at gates of 0 and 1, has no cancellation, logarithm or
-quotient, and takes O(C^2) multiplications (Titans, arXiv:2501.00663, eqs. 16-18).
+Every coefficient is a sum of products of numbers in [0, 1]: built row by row it is exact at gates
+of 0 and 1, has no cancellation, logarithm or quotient, and takes O(C^2) multiplications (Titans,
+arXiv:2501.00663, eqs. 16-18).
 """
 
 from typing import Literal, NamedTuple
@@ -55,7 +55,9 @@ class Filter(NamedTuple):
 def chunk_filter(
     lr: Tensor, gamma: Tensor, eta: Tensor | None = None, mask: Tensor | None = None
 ) -> Filter:
-    """Build the filter of one chunk from its gates.
+    """The filter of one chunk from its gates, as defined: one row after the other.
+
+    Lowerings and kernels have forms of their own, which are held to this one.
 
     Args:
         lr: [..., C] step of each write, >= 0.
@@ -63,74 +65,22 @@ def chunk_filter(
         eta: [..., C] fraction of the momentum kept, in [0, 1]; None for no momentum.
         mask: [..., C] bool, broadcastable; a token that is False changes nothing.
     """
-    size = lr.shape[-1]
-    write = torch.ones_like(gamma) if mask is None else mask.to(gamma.dtype).expand_as(gamma)
+    write = torch.ones_like(gamma)
     if mask is not None:
-        lr = lr * write
+        write = mask.to(gamma.dtype).expand_as(gamma)
         gamma = torch.where(mask, gamma, 1.0)
         eta = None if eta is None else torch.where(mask, eta, 1.0)
-    full = 1 << (size - 1).bit_length()
-    if full > size:  # slots after the end: they keep everything and write nothing
-        pad = (0, full - size)
-        lr, write = F.pad(lr, pad), F.pad(write, pad)
-        gamma = F.pad(gamma, pad, value=1.0)
-        eta = None if eta is None else F.pad(eta, pad, value=1.0)
-    if eta is None:
-        return _cut(_plain(lr, gamma), size)
-    return _cut(_with_momentum(lr, gamma, eta, write), size)
-
-
-def _cut(f: Filter, size: int) -> Filter:
-    """The first `size` tokens of a filter."""
-    c, m, e = (None if t is None else t[..., :size] for t in (f.c, f.m, f.e))
-    return Filter(f.b[..., :size], f.A[..., :size, :size], c, m, e)
-
-
-def _halves(n: int, size: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """1 on the second half of every pair of blocks of n tokens, as a column; 1 on the first."""
-    second = (torch.arange(size, device=like.device) // n % 2).to(like.dtype)
-    return second, 1.0 - second
-
-
-def _at(x: Tensor, n: int, slot: int) -> Tensor:
-    """For every token, x at one slot of its pair of blocks of n tokens; x: [..., C]."""
-    pairs = x.unflatten(-1, (-1, 2 * n))
-    return pairs[..., slot : slot + 1].expand_as(pairs).flatten(-2)
-
-
-def _end_rows(A: Tensor, n: int) -> Tensor:
-    """For every row, the row at the end of the first block of its pair; A: [..., C, C]."""
-    pairs = A.unflatten(-2, (-1, 2 * n))
-    return pairs[..., n - 1 : n, :].expand_as(pairs).flatten(-3, -2)
-
-
-def _plain(lr: Tensor, gamma: Tensor) -> Filter:
-    size, b = lr.shape[-1], gamma
-    A = torch.diag_embed(lr)
-    n = 1
-    while n < size:
-        second, first = _halves(n, size, lr)
-        A = A + (second * b).unsqueeze(-1) * _end_rows(A, n)
-        b = b * (first + second * _at(b, n, n - 1))
-        n *= 2
-    return Filter(b, A)
-
-
-def _with_momentum(lr: Tensor, b: Tensor, m: Tensor, write: Tensor) -> Filter:
-    size = lr.shape[-1]
-    A, e, c = torch.diag_embed(write * lr), lr, write * m
-    pair = torch.arange(size, device=lr.device)
-    n = 1
-    while n < size:
-        second, first = _halves(n, size, lr)
-        pair_of = pair // (2 * n)
-        met = second.unsqueeze(-1) * first * (pair_of.unsqueeze(-1) == pair_of)
-        b_end, c_end, m_end = (_at(x, n, n - 1) for x in (b, c, m))
-        A = A + (second * b).unsqueeze(-1) * _end_rows(A, n)
-        A = A + met * c.unsqueeze(-1) * e.unsqueeze(-2)
-        e = e * (second + first * _at(m, n, 2 * n - 1))
-        c = c * first + second * (b * c_end + c * m_end)
-        b = b * (first + second * b_end)
-        m = m * (first + second * m_end)
-        n *= 2
-    return Filter(b, A, c, m, e)
+    keeps = torch.zeros_like(gamma) if eta is None else eta
+    writes = torch.diag_embed(lr * write)
+    b, m, c = (torch.full_like(gamma[..., 0], start) for start in (1.0, 1.0, 0.0))
+    e, A = torch.zeros_like(lr), torch.zeros_like(lr)
+    found: list[Filter] = []
+    for t in range(lr.shape[-1]):
+        keep, carry, on = (x[..., t] for x in (gamma, keeps, write))
+        m, e = carry * m, carry[..., None] * e + writes[..., t, :]
+        b, c = keep * b, keep * c + on * m
+        A = keep[..., None] * A + on[..., None] * e
+        found.append(Filter(b, A, c, m))
+    b, c, m = (torch.stack([getattr(f, name) for f in found], -1) for name in "bcm")
+    A = torch.stack([f.A for f in found], -2)
+    return Filter(b, A) if eta is None else Filter(b, A, c, m, e)

@@ -4,6 +4,7 @@ All of it is a function of the spec and of results: asked again with the same an
 the same candidates, so a search that was stopped goes on without a memory of its own.
 """
 
+import itertools
 import math
 import warnings
 from collections import Counter
@@ -59,6 +60,11 @@ class Arm:
             sampler=_sampler(name, spec, self._space),
         )
         self._grid = self._space.every()
+        points, trials = self._space.size(), spec.sampler.trials
+        if name == "grid" and points > trials:
+            problem = f"{trials} are fewer than the {points:.0f} points of the grid."
+            fix = f"Write {points:.0f}, or sample them with kind: random."
+            raise pg.SpecError("sampler.trials", problem, fix=fix)
         self._asked: dict[str, Any] = {}  # candidate -> optuna's trial
         self._seen: set[str] = set()
         self.rejected: Counter[str] = Counter()
@@ -68,7 +74,7 @@ class Arm:
         from optuna.trial import TrialState
 
         found: list[Candidate] = []
-        for _ in range(ASKS * count):
+        for _ in itertools.count() if self.name == "grid" else range(ASKS * count):
             if len(found) == count or len(self._seen) >= self._space.size():
                 break
             if self.name == "grid":

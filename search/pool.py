@@ -51,6 +51,7 @@ class _Seat:
     graph: str = ""
     heard_s: float = 0.0  # when it last said something
     silent: bool = False  # it was killed for its silence
+    spoke: bool = False  # since it was hired: it did come to life
     step: int = 0  # the last it told of
 
 
@@ -136,7 +137,7 @@ class Pool:
             if kind == "died":
                 self._replace(seat, content)
                 continue
-            self._stillborn = 0
+            self._stillborn, seat.spoke = 0, True
             if seat.bundle is not None:
                 self._hear(seat, seat.bundle, kind, content)
         for seat in self._seats:
@@ -188,7 +189,7 @@ class Pool:
 
     def _replace(self, seat: _Seat, how: str) -> None:
         """A worker died: another takes its place, and its runs are tried again or given up."""
-        bundle, silent, step = seat.bundle, seat.silent, seat.step
+        bundle, silent, step, spoke = seat.bundle, seat.silent, seat.step, seat.spoke
         self._stillborn += 1
         if self._stillborn >= STILLBORN:
             raise pg.PlaygroundError(
@@ -197,7 +198,7 @@ class Pool:
             )
         self.engine.dismiss([seat.worker])
         seat.worker, seat.bundle, seat.silent = self.engine.hire(self.team.threads), None, False
-        seat.step = 0
+        seat.step, seat.spoke = 0, False
         if bundle is None:
             return
         first = bundle.jobs[0].fingerprint
@@ -209,12 +210,13 @@ class Pool:
             reason = f"timeout: its worker said nothing for {self.rules.silence_s:.0f} s"
         log.warning("%s: %s", bundle.label, reason)
         self._tell("left", bundle)
-        if self._attempts[first] > self.rules.retries and len(bundle.jobs) > 1:
+        spent, parted = self._attempts[first] > self.rules.retries, spoke and not silent
+        if spent and parted and len(bundle.jobs) > 1:
             for half in bundle.halves():  # too much memory for all, or one that kills the others
                 self._queue.add(half)
-            del self._attempts[first]
+                self._attempts[half.jobs[0].fingerprint] = self.rules.retries  # one try each
             self._tell("retried", bundle, text=f"{reason}; tried again as two halves")
-        elif self._attempts[first] > self.rules.retries:
+        elif spent:
             self._fail(bundle, f"{reason}, {self._attempts[first]} times")
         else:
             self._queue.add(bundle)

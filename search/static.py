@@ -27,10 +27,6 @@ class Rejected(Exception):
     """A candidate that is not trained; the text says why."""
 
 
-class Unsound(Rejected):
-    """No limit and no machine makes it sound."""
-
-
 class Static:
     """Looks at candidates, each model once.
 
@@ -52,27 +48,18 @@ class Static:
             Rejected: it cannot be built, is not sound, or is outside the limits.
         """
         key = pg.fingerprint(replace(run, seed=0, train=pg.TrainSpec(batch=run.train.batch)))
-        if key not in self._known:
-            self._known[key] = self._looked_at(run)
-            self._keep()
-        found = self._known[key]
-        if isinstance(found, str):
-            raise Rejected(found)
-        self._check_limits(found)
-        return found
-
-    def _looked_at(self, run: pg.RunSpec) -> Costs | str:
-        """What holds whatever the limits are: the costs, or what is wrong with the candidate."""
-        try:
-            found = pg.costs_of_run(run)
-            costs: Costs = {name: float(value) for name, value in asdict(found).items()}
-            self._check_limits(costs)
-            check_sound(run)
-        except Unsound as why:
-            return str(why)
-        except (pg.PlaygroundError, ValueError) as error:
-            return f"cannot be built: {error}"
-        return costs | {"tokens_per_s": tokens_per_s(run)}
+        for look in (_sizes, _sound, _speed):  # what is dear comes after limits on what is not
+            known = self._known.setdefault(key, {})
+            if isinstance(known, dict) and look.__name__ not in known:
+                try:
+                    known[look.__name__] = look(run)
+                except Rejected as why:
+                    self._known[key] = str(why)
+                self._keep()
+            if isinstance(self._known[key], str):
+                raise Rejected(self._known[key])
+            self._check_limits(known[look.__name__])
+        return {name: value for part in known.values() for name, value in part.items()}
 
     def _check_limits(self, costs: Mapping[str, float]) -> None:
         for name, (low, high) in self.spec.limits.items():
@@ -86,11 +73,30 @@ class Static:
         part.replace(self.file)
 
 
+def _sizes(run: pg.RunSpec) -> Costs:
+    try:
+        return {name: float(value) for name, value in asdict(pg.costs_of_run(run)).items()}
+    except (pg.PlaygroundError, ValueError) as error:
+        raise Rejected(f"cannot be built: {error}") from None
+
+
+def _sound(run: pg.RunSpec) -> Costs:
+    try:
+        check_sound(run)
+    except (pg.PlaygroundError, ValueError) as error:
+        raise Rejected(f"cannot be built: {error}") from None
+    return {}
+
+
+def _speed(run: pg.RunSpec) -> Costs:
+    return {"tokens_per_s": tokens_per_s(run)}
+
+
 def check_sound(run: pg.RunSpec) -> None:
     """Causality and equivalence of a freshly initialised model, in fp64 on the CPU.
 
     Raises:
-        Unsound: an output knows a later token, or the lowering and the recurrence differ.
+        Rejected: an output knows a later token, or the lowering and the recurrence differ.
     """
     tokens = torch.arange(LENGTH).remainder(run.model.vocab).unsqueeze(0)
     changed = tokens.clone()
@@ -105,9 +111,9 @@ def check_sound(run: pg.RunSpec) -> None:
         exact, found = (model(tokens) for model in models)
         after = models[1](changed)
     if not torch.equal(found[:, :at], after[:, :at]):
-        raise Unsound("not causal: an output knows a later token")
+        raise Rejected("not causal: an output knows a later token")
     if (found - exact).abs().max() > NEAR * exact.abs().max():
-        raise Unsound(f"its lowering is not the recurrence: {(found - exact).abs().max():.1e}")
+        raise Rejected(f"its lowering is not the recurrence: {(found - exact).abs().max():.1e}")
 
 
 def tokens_per_s(run: pg.RunSpec) -> float:

@@ -146,7 +146,7 @@ def _score(jobs: Sequence[Job], metric: str, store: pg.RunStore) -> float | None
     for result in results:
         if result is not None and result.ok and metric not in result.metrics:
             scores = [name for name in result.metrics if name.startswith("val/")]
-            raise pg.SpecError("tune.select", "no run has this score.", scores, found=metric)
+            raise pg.SpecError("tune.select", "a run has no such score.", scores, found=metric)
     return mean(
         result.metrics.get(metric, math.nan) if result is not None and result.ok else math.nan
         for result in results

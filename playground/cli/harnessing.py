@@ -28,7 +28,9 @@ def show_harness(
     """
     from playground.cli.words import tokenizer_of
     from playground.harness import Scorer, load, run
+    from playground.tasks import device_of
     from playground.train import restore
+    from playground.train.machine import autocast
 
     load()  # what is missing is said before anything is read
     tokenizer = tokenizer_of(found.spec.task)
@@ -38,7 +40,8 @@ def show_harness(
     model = restore(found.folder, replace(found.spec, compile=False))
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     scorer = Scorer(model, found.spec.model, tokenizer)
-    scores = run(scorer, names, include_path=include_path, limit=limit)
+    with autocast(found.spec.dtype, device_of(model)):
+        scores = run(scorer, names, include_path=include_path, limit=limit)
     if json:
         print_json({"folder": str(found.folder), "results": scores})
         return

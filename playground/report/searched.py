@@ -81,7 +81,9 @@ class Searched:
         return sorted((c for c in self.candidates if c.test), key=lambda c: -sign * c.mean_test())
 
     def front(self) -> list[Found]:
-        """Finalists that no other finalist beats in every objective."""
+        """Finalists that no other beats in every objective, by what was known before the last
+        rung: what that rung shows of them is no reason to be here.
+        """
         final = self.finalists()
         return list(compress(final, undominated([self._points(c) for c in final])))
 
@@ -142,7 +144,8 @@ class Searched:
     def table(self) -> Table:
         """The finalists, the best first."""
         fresh = "fresh seeds" if len(self.rungs) > 1 else "seeds, those that the search went by"
-        columns = [Column(title="candidate", left=True), Column(title="front")]
+        about = "by what was known before the last rung, no finalist beats it in every objective"
+        columns = [Column(title="candidate", left=True), Column(title="front", about=about)]
         columns += [
             Column(title=f"{self.tested} [95 %]", about=f"mean over {fresh} with its interval"),
             Column(title="ok", about="runs that count"),

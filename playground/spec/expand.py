@@ -1,7 +1,7 @@
 """The variants of a sweep: overrides on the base, products, checks that all differ."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import cast
 
@@ -15,7 +15,6 @@ from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, is_mapping
 from playground.spec.run import RunSpec
 from playground.spec.search import SearchSpec
-from playground.spec.shapes import find_key
 from playground.spec.sweep import SweepSpec, VariantSpec, Written
 
 
@@ -91,7 +90,7 @@ def _variant(
             raise SpecError("seed", "the seeds are those of the sweep.", fix="Write seeds: [...].")
         _check_not_tuned(sweep, run, overrides)
         spec = convert(RunSpec, apply(RunSpec, run, overrides.items(), below="model"))
-        evaluations(spec)
+        check_steps(spec)
     except SpecError as error:
         own = SpecError(
             error.path.removeprefix("model."),
@@ -108,7 +107,10 @@ def _variant(
 def _check_not_tuned(sweep: SweepSpec, run: Raw, overrides: Written) -> None:
     if sweep.tune is None:
         return
-    tuned = {find(RunSpec, run, key, below="model") for key in sweep.tune.grid}
+    try:
+        tuned = {find(RunSpec, run, key, below="model") for key in sweep.tune.grid}
+    except SpecError as error:
+        raise error.under("tune.grid") from None
     for key in overrides:
         if find(RunSpec, run, key, below="model") in tuned:
             problem = "every variant runs at the value that tuning finds."
@@ -206,27 +208,11 @@ def override(run: RunSpec, values: Written) -> RunSpec:
     Raises:
         SpecError: a key that matches nothing, or a value that it cannot have.
     """
-    written, lean = to_dict(run), to_dict(run, defaults=False)
-    for key in filter(_is_kind, values):  # another kind has defaults of its own
-        path = find(RunSpec, written, key, below="model")
-        if isinstance(path, str):
-            _drop_defaults(written, lean, path.split(".")[:-1])
-    reads = cast(Raw, cast(Raw, written["model"])["reads"])
+    written = to_dict(run, defaults=False)  # another kind has defaults of its own
+    reads = cast(Raw, cast(Raw, written["model"]).get("reads", {}))
     for size in given_by(run.task).keys() - {"kind"}:  # the task says them, and it may change
         reads.pop(size, None)
     return convert(RunSpec, apply(RunSpec, written, values.items(), below="model"))
-
-
-def _drop_defaults(run: Raw, lean: Raw, path: Sequence[str]) -> None:
-    """Put what `lean` has in the place of a mapping of the run: its defaults are not there."""
-    if not path:
-        return
-    name = find_key(run, path[0])
-    below, there = run.get(name), cast(Raw, lean.get(name, {}))
-    if len(path) == 1:
-        run[name] = there
-    elif is_mapping(below):
-        _drop_defaults(below, there, path[1:])
 
 
 def evaluations(run: RunSpec) -> dict[str, RunSpec]:
@@ -244,24 +230,29 @@ def evaluations(run: RunSpec) -> dict[str, RunSpec]:
         except SpecError as error:
             raise error.under(path) from None
         if not values or replace(other, model=run.model, task=run.task) != run:
-            fix = "Write for example {block.memory.chunk_size: 8} or {task.length: 1024}."
+            fix = "Write for example {task.length: 1024}."
             raise SpecError(path, "it overrides more or less than model and task.", fix=fix)
         if name in found:
             raise SpecError(path, f"{name!r} is there twice.", fix="Remove one.")
-        _check_steps(path, run.model, other.model)
         found[name] = other
     return found
 
 
-def _check_steps(path: str, trained: ModelSpec, other: ModelSpec) -> None:
-    """Gates are learned as parts of the largest step: weights are of no use with another."""
-    for before, after in zip(_rules(trained), _rules(other), strict=False):
-        if type(before) is type(after) and before.lr_limit != after.lr_limit:
-            problem = (
-                f"makes the largest step {after.lr_limit:g}; the weights are trained for "
-                f"{before.lr_limit:g}."
-            )
-            raise SpecError(path, problem, fix=f"Add max_lr: {before.lr_limit:g} to it.")
+def check_steps(run: RunSpec) -> None:
+    """Refuse evaluations with another largest step, before training: gates are parts of it.
+
+    Raises:
+        SpecError: naming the override, or what is wrong with it at all.
+    """
+    for i, other in enumerate(evaluations(run).values()):
+        for before, after in zip(_rules(run.model), _rules(other.model), strict=False):
+            trained, found = (r.gates["lr"].high if "lr" in r.gates else 0 for r in (before, after))
+            if type(before) is type(after) and trained != found:
+                problem = (
+                    f"makes the largest step {found:.4g}; weights are trained for {trained:.4g}."
+                )
+                fix = f"Add max_lr: {before.lr_limit!r} to it."
+                raise SpecError(f"evaluate.{i}", problem, fix=fix)
 
 
 def _rules(spec: object) -> Iterator[AbstractGradientRule]:

@@ -1,6 +1,6 @@
 """What a model costs: learned numbers, bytes a sequence carries, FLOPs of a token."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -11,8 +11,6 @@ from playground.compile import Target, build, make_plan
 from playground.compile.flops import flops_per_token
 from playground.spec import ModelSpec, RunSpec
 from playground.spec.run import TYPICAL
-
-_FORMS = {"triton": "auto"}  # no kernel runs on fake tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +57,19 @@ def costs_of(model: nn.Module, length: int = TYPICAL) -> Costs:
 def costs_of_spec(spec: ModelSpec, length: int = TYPICAL, lowering: str = "auto") -> Costs:
     """The costs of a model that is built of fake tensors: nothing is computed or allocated.
 
-    A sequence is sent through it, so that shapes that do not fit are found. Kernels compute the
-    chunk form, which is what `triton` counts as.
+    A sequence is sent through it, so that shapes that do not fit are found. Only FLOPs depend on
+    the form; kernels compute the chunk form, which is what `triton` counts as.
 
     Raises:
         LoweringError: nothing can run it.
     """
     with _fakes(spec):
-        return costs_of(build(spec, lowering=_FORMS.get(lowering, lowering)), length)
+        model = build(spec)
+        found = costs_of(model, length)
+    if lowering in ("auto", "triton"):
+        return found
+    plan = make_plan(spec, Target(compile=False), lowering=lowering)
+    return replace(found, flops_per_token=flops_per_token(plan, cast(Any, model).length or length))
 
 
 def costs_of_run(run: RunSpec) -> Costs:

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from playground.compile import Target, build, make_plan
 from playground.errors import SpecError
 from playground.spec import RunSpec
-from playground.spec.expand import evaluations
+from playground.spec.expand import check_steps, evaluations
 from playground.tasks import Model, Progress, evaluate, make_task
 from playground.train.loop import named_scores
 from playground.train.member import Member
@@ -28,11 +28,12 @@ def check_evaluations(spec: RunSpec) -> None:
     Raises:
         SpecError: naming the override.
     """
+    check_steps(spec)
     others = evaluations(spec)
     own = _sizes(spec) if others else {}
     for i, (name, other) in enumerate(others.items()):
         if other.model != spec.model and _sizes(other) != own:
-            fix = "Override what changes no weight, such as block.memory.chunk_size."
+            fix = "Override what changes no weight, such as task.length."
             raise SpecError(f"evaluate.{i}", f"under {name} the model has other weights.", fix=fix)
 
 

@@ -13,7 +13,7 @@ import torch
 from playground.errors import SpecError
 from playground.spec import EngineSpec, RunSpec, SweepSpec, VariantSpec, convert, fingerprint
 from playground.tasks import make_task
-from playground.train import Result, RunStore, train
+from playground.train import Event, Result, RunStore, train
 from search.bundle import Bundle
 from search.engine import Order, Team
 from search.plan import SweepPlan, plan_sweep
@@ -135,7 +135,8 @@ def test_a_sweep_that_cannot_run_here_is_refused_before_it_begins(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stack_whose_workers_die_is_tried_in_halves(tmp_path: Path):
+@pytest.mark.parametrize("speaks", [True, False])
+def test_a_stack_whose_workers_die_is_tried_in_halves(speaks: bool, tmp_path: Path):
     """As a system does that kills what takes too much memory; one run kills every worker."""
     store, given = RunStore(tmp_path), list[int]()
     jobs = plan_sweep(replace(SWEEP, variants={}, grid={"dim": (16, 32)}, seeds=4), "s").jobs[:8]
@@ -164,7 +165,10 @@ def test_a_stack_whose_workers_die_is_tried_in_halves(tmp_path: Path):
                 if order is None:
                     continue
                 names = {fingerprint_of(raw) for raw in order.specs}
-                if len(names) > 4 or jobs[-1].fingerprint in names:
+                if speaks:
+                    event = Event(kind="start", fingerprint="", step=0, steps=1)
+                    heard.append((worker, ("event", event)))
+                if not speaks or len(names) > 4 or jobs[-1].fingerprint in names:
                     heard.append((worker, ("died", "signal 9")))
                     continue
                 for name in names:
@@ -176,10 +180,14 @@ def test_a_stack_whose_workers_die_is_tried_in_halves(tmp_path: Path):
 
         def dismiss(self, workers: list[Mortal]) -> None: ...
 
-    rules = EngineSpec(retries=0)
+    rules = EngineSpec(retries=1)
     pool = Pool(store, Killer(), Team(workers=1, threads=1), rules)  # pyright: ignore
     pool.run([Bundle(jobs=jobs)])
-    assert given == [8, 4, 4, 2, 2, 1, 1]
+    if not speaks:  # nothing is known of the runs: they are not what is too large
+        assert given == [8, 8]
+        assert [run.result().status for run in store.runs()] == ["failed"] * 8  # pyright: ignore
+        return
+    assert given == [8, 8, 4, 4, 2, 2, 1, 1]
     ends = [store.run(job.fingerprint).result() for job in jobs]
     assert [end.status for end in ends if end] == ["ok"] * 7 + ["failed"]
 

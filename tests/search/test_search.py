@@ -204,6 +204,8 @@ def test_a_grid_is_the_whole_space_once_and_ends_there(tmp_path: Path):
     space = {"block.memory.heads": (1, 2, 4), "block.memory.conv": RangeSpec(low=2, high=4)}
     sampler = SamplerSpec(kind="grid", population=4, trials=20, control="none")
     spec = replace(SHORT, space=space, sampler=sampler, rungs=(RungSpec(seeds=1),))
+    with pytest.raises(SpecError, match=r"sampler\.trials: 8 are fewer than the 9 points"):
+        searched(replace(spec, sampler=replace(sampler, trials=8)), tmp_path)
     for _ in range(2):  # and once more from what is there
         found = searched(spec, tmp_path)
         assert len({repr(c.values) for c in found.candidates}) == len(found.candidates) == 9

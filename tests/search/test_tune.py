@@ -66,7 +66,7 @@ def test_a_score_of_the_test_split_cannot_choose():
 
 
 def test_a_score_that_the_runs_do_not_have_cannot_choose(tmp_path: Path):
-    with pytest.raises(SpecError, match=r"tune\.select: no run has this score\.\n  allowed: val"):
+    with pytest.raises(SpecError, match=r"tune\.select: a run has no such score\.\n  allowed: val"):
         finished(tuning(select="val/accuracy"), tmp_path, near(3e-3))
 
 

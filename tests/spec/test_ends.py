@@ -133,5 +133,7 @@ def test_another_kind_of_rule_has_defaults_of_its_own(
     memory = override(run, {"block.memory.kind": after}).model.block.memory
     assert getattr(memory.rule, name) == value
     assert memory.heads == 2
+    nested = override(run, {"block.memory": {"kind": after}}).model.block.memory
+    assert nested == memory
     kept = override(run, {"block.memory.max_lr": 0.25})
     assert override(kept, {"block.memory.kind": after}).model.block.memory.rule.max_lr == 0.25

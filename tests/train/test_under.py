@@ -7,9 +7,10 @@ import pytest
 
 from blocks.spec import FeedForwardSpec
 from playground.errors import SpecError
-from playground.spec import load_run, to_yaml
+from playground.spec import load_run, override, to_yaml
 from playground.train import RunStore, evaluate, train
 from playground.train.run import train_together
+from playground.train.under import check_evaluations
 from tests.train.small import MEMORY, RUN
 
 CHUNKS = ({"block.memory.chunk_size": 2}, {"block.memory.chunk_size": 4}, {"task.length": 24})
@@ -31,7 +32,6 @@ def test_a_run_is_scored_under_every_override_by_name(tmp_path: Path):
 
 def test_the_scores_are_those_of_the_same_weights_in_the_other_model(tmp_path: Path):
     from playground.compile import build
-    from playground.spec import override
     from playground.tasks import evaluate as score
     from playground.tasks import make_task
     from playground.train import restore
@@ -81,12 +81,17 @@ def test_an_override_that_changes_the_weights_is_refused_before_training(tmp_pat
 
 
 def test_weights_are_not_scored_under_another_largest_step(tmp_path: Path):
-    file = tmp_path / "run.yaml"
-    file.write_text(to_yaml(replace(BASE, model=MEMORY)))
-    fix = r"evaluate\.0: makes the largest step 0\.25; .* trained for 0\.125\. Add max_lr: 0\.125"
-    with pytest.raises(SpecError, match=fix):
-        load_run(file, "evaluate=[{block.memory.chunk_size: 2}]")
-    load_run(file, "evaluate=[{block.memory.chunk_size: 2, block.memory.max_lr: 0.125}]")
+    half = {"block.memory.chunk_size": 2}
+    for size in (4, 12):  # a twelfth has no short decimal form
+        spec = override(replace(BASE, model=MEMORY), {"block.memory.chunk_size": size})
+        limit = 0.5 / size
+        fix = rf"evaluate\.0: makes the largest step 0\.25; .* Add max_lr: {limit}"
+        with pytest.raises(SpecError, match=fix):
+            train(replace(spec, evaluate=(half,)), tmp_path)
+        check_evaluations(replace(spec, evaluate=(half | {"block.memory.max_lr": limit},)))
+    assert not list(tmp_path.iterdir())
+    fixed = override(BASE, {"block.memory.lr": "fixed:0.05", "block.memory.max_lr": "auto"})
+    check_evaluations(replace(fixed, evaluate=(half,)))  # no part of the largest step
 
 
 @pytest.mark.parametrize(
