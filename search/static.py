@@ -6,7 +6,7 @@ tokens and that its lowering gives what the recurrence gives; then its training 
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import median
@@ -21,6 +21,7 @@ NEAR = 1e-8  # in fp64, relative to the largest logit
 TIMED = 3  # steps, after one that does not count
 
 Costs = dict[str, float]
+Look = Callable[[pg.RunSpec], Costs]
 
 
 class Rejected(Exception):
@@ -48,18 +49,24 @@ class Static:
             Rejected: it cannot be built, is not sound, or is outside the limits.
         """
         key = pg.fingerprint(replace(run, seed=0, train=pg.TrainSpec(batch=run.train.batch)))
-        for look in (_sizes, _sound, _speed):  # what is dear comes after limits on what is not
-            known = self._known.setdefault(key, {})
-            if isinstance(known, dict) and look.__name__ not in known:
-                try:
-                    known[look.__name__] = look(run)
-                except Rejected as why:
-                    self._known[key] = str(why)
-                self._keep()
-            if isinstance(self._known[key], str):
-                raise Rejected(self._known[key])
-            self._check_limits(known[look.__name__])
-        return {name: value for part in known.values() for name, value in part.items()}
+        costs: Costs = {}
+        for step, look in STEPS.items():
+            found = self._looked(key, step, look, run)
+            self._check_limits(found)
+            costs |= found
+        return costs
+
+    def _looked(self, key: str, step: str, look: Look, run: pg.RunSpec) -> Costs:
+        known = self._known.setdefault(key, {})
+        if isinstance(known, dict) and step not in known:
+            try:
+                known[step] = look(run)
+            except Rejected as why:
+                self._known[key] = str(why)
+            self._keep()
+        if isinstance(self._known[key], str):
+            raise Rejected(self._known[key])
+        return known[step]
 
     def _check_limits(self, costs: Mapping[str, float]) -> None:
         for name, (low, high) in self.spec.limits.items():
@@ -90,6 +97,10 @@ def _sound(run: pg.RunSpec) -> Costs:
 
 def _speed(run: pg.RunSpec) -> Costs:
     return {"tokens_per_s": tokens_per_s(run)}
+
+
+# what is dear comes after limits on what is not
+STEPS = {"sizes": _sizes, "sound": _sound, "speed": _speed}
 
 
 def check_sound(run: pg.RunSpec) -> None:

@@ -49,6 +49,7 @@ def new(name: NewName, to: NewFile = None) -> None:
 def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     """Validate a spec and say what it costs; nothing is computed."""
     from playground.spec import BenchSpec, RunSpec, SearchSpec, SweepSpec, load
+    from playground.train.under import check_evaluations
 
     found = load(spec, *overrides(words))
     if isinstance(found, SweepSpec):
@@ -61,6 +62,7 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
         found = found.first()
     facts = {"spec": str(spec), "kind": found.kind, **costs(found)}
     if isinstance(found, RunSpec):
+        check_evaluations(found)
         facts |= {"task": found.task.kind, "training_tokens": found.training_tokens}
     if json:
         print_json(facts)
@@ -84,7 +86,9 @@ def costs(spec: "ModelSpec | RunSpec") -> dict[str, int]:
 def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
     from search.plan import runs_of
 
-    rows = sweep_rows(runs_of(sweep)[0])
+    planned = runs_of(sweep)[0]
+    check_variants(planned)
+    rows = sweep_rows(planned)
     runs = sum(int(row["runs"]) for row in rows)
     if json:
         print_json({"kind": sweep.kind, "runs": runs, "variants": rows})
@@ -103,6 +107,14 @@ def _check_bench(bench: "BenchSpec", json: bool) -> None:
         rows = [[text(value) for value in row.values()] for row in models]
         print_table([name.replace("_", " ") for name in models[0]], rows)
     print(f"rules: {', '.join(rules) or 'none'}; paths: {', '.join(bench.paths)}")
+
+
+def check_variants(runs: "Iterable[SweepRun]") -> None:
+    """Refuse variants whose weights could not be scored as they ask, before anything is trained."""
+    from playground.train.under import check_evaluations
+
+    for spec in {run.variant: run.spec for run in runs}.values():
+        check_evaluations(spec)
 
 
 def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:

@@ -73,6 +73,7 @@ def sweep(
 ) -> int:
     """Carry out what is left of a sweep, and report it."""
     with many_objects():
+        from playground.cli.specs import check_variants
         from playground.cli.sweeping import carry_out, estimate
         from playground.spec import SweepSpec, load
         from playground.train import RunStore
@@ -82,6 +83,7 @@ def sweep(
         if not isinstance(found, SweepSpec):
             raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a sweep, or use train.")
         plan = plan_sweep(found, name or spec.stem, RunStore(runs_folder(out)))
+        check_variants(plan.runs)
         if dry_run:
             _print_plan(plan, estimate(plan, runs_folder(out), workers), json)
             return 0

@@ -38,6 +38,12 @@ class OptimSpec:
         for name in ("weight_decay", "warmup", "clip"):
             value = getattr(self, name)
             require(value >= 0, name, f"{value} is negative.", "Write 0 for none.")
+        require(
+            self.warmup < 1 or self.warmup.is_integer(),
+            "warmup",
+            f"{self.warmup} is neither a fraction below 1 nor a whole number of steps.",
+            "Write for example 0.05 or 100.",
+        )
         require(self.eps > 0, "eps", f"{self.eps} is not above 0.", "Write for example 1e-8.")
         require(
             all(0 <= beta < 1 for beta in self.betas),
@@ -77,6 +83,12 @@ class TrainSpec:
         for name in ("steps", *counts, "checkpoint_every"):
             value = getattr(self, name)
             require(value >= 1, name, f"{value} is not a positive count.", "Write 1 or more.")
+        require(
+            self.optim.warmup <= self.steps,
+            "optim.warmup",
+            f"{self.optim.warmup:g} steps are more than the {self.steps} of the training.",
+            "Write a fraction of the steps, for example 0.05.",
+        )
         fix = "Write at most 1,048,576 and accumulate."
         require(self.batch <= 1 << 20, "batch", f"{self.batch:,} examples fit nowhere.", fix)
         require(

@@ -32,3 +32,19 @@ def test_check_counts_at_the_length_of_the_run(
     assert said["params"] == trained["params"]
     longer = found("check", file, "task.length=64")
     assert longer["flops_per_token"] != said["flops_per_token"]
+
+
+@pytest.mark.parametrize("verb", ["check", "train", "sweep"])
+def test_weights_that_do_not_fit_are_refused_before_training(
+    verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RUN
+    if verb != "train":
+        run = RUN.replace("kind: run", "kind: sweep").replace("model:", "base:")
+        run += "variants: {wide: {model.dim: 32}}\n"
+    file = tmp_path / "spec.yaml"
+    file.write_text(run + "evaluate: [{block.memory.heads: 1}]\n")
+    said = call(capsys, verb, file, *(["--out", tmp_path] if verb != "check" else []))
+    assert said.code == 2
+    assert "evaluate.0: under heads=1 the model has other weights" in said.err
+    assert not (tmp_path / "runs").exists()

@@ -176,6 +176,8 @@ def _contradictions() -> Iterator[Mutation]:
         yield _changed(run, ("task", "split"), split, f"is {split}")
     for betas in ([0.9], [0.9, 1.0], [-0.1, 0.9]):
         yield _changed(run, ("train", "optim", "betas"), betas, f"is {betas}")
+    for warmup in (1_000_000, 2.5):
+        yield _changed(run, ("train", "optim", "warmup"), warmup, f"is {warmup}")
     for tokenizer in ("byte", "hf:", ""):
         yield _changed(run, ("task", "tokenizer"), tokenizer, f"is {tokenizer!r}")
     for device in ("gpu", "cuda:", "cpu0"):
