@@ -19,6 +19,7 @@ from torch import Tensor
 from kernels import chunk_scan_kernels as programs
 from kernels.launch import check_types, kind_of, launch, sides
 from kernels.replicas import into
+from kernels.tokens import given_grads
 
 
 class Chunks(NamedTuple):
@@ -167,7 +168,9 @@ def _(g_y, g_last, q, x, signal, w, b, c, A, last, e, ends, states, factors):
 
 
 def _setup(ctx, inputs, output) -> None:
-    q, x, d, w, b, c, A, last, e, ends, _, ctx.factors = inputs
+    q, x, d, w, b, c, A, last, e, ends, start, ctx.factors = inputs
+    ctx.set_materialize_grads(False)  # nobody asks for gradients to what is kept
+    ctx.start = start.shape
     _, _, states, signal = output
     ctx.save_for_backward(q, x, d if w is None else signal, w, b, c, A, last, e, ends, states)
 
@@ -175,7 +178,7 @@ def _setup(ctx, inputs, output) -> None:
 def _backward(ctx, g_y, g_last, *kept):
     saved = ctx.saved_tensors
     given = [t is not None for t in saved[:10]]
-    found = _scan_backward(g_y.contiguous(), g_last.contiguous(), *saved, ctx.factors)
+    found = _scan_backward(*given_grads(g_y, g_last, saved[1], ctx.start), *saved, ctx.factors)
     grads = [g if there else None for g, there in zip(found, given, strict=False)]
     return *grads, found[-1], None
 

@@ -145,7 +145,7 @@ def keys_fwd(
                 d2 = load_tile(d2_ptr + at * C * K, c, kk, K, in_c, in_k, T)
                 x = load_tile(x_ptr + at * C * H, c, h, H, in_c, in_h, T)
                 _write(
-                    second, second + G * R, tl.trans(d2), x,
+                    second, second_ptr + (at + G) * R, tl.trans(d2), x,
                     last_ptr + (at + upper) * C, e, ends_ptr + (at + upper) * 3, c, in_c,
                     kk, h, in_k, in_h, K, H, True, MOMENTUM, T, ACC,
                 )  # fmt: skip
@@ -167,7 +167,7 @@ def keys_fwd(
                     k = load_tile(key_ptr + at * C * K, c, kk, K, in_c, in_k, T)
                     first = first_ptr + at * R
                     _write(
-                        first, first + G * R, tl.trans(k), d1,
+                        first, first_ptr + (at + G) * R, tl.trans(k), d1,
                         last_ptr + at * C, e, ends_ptr + at * 3, c, in_c,
                         kk, h, in_k, in_h, K, H, False, MOMENTUM, T, ACC,
                     )  # fmt: skip

@@ -241,13 +241,13 @@ def states_bwd(
             kk, in_k, C, K, H, MOMENTUM, DEEP, T, ACC, BLOCK_H, ROWS,
         )  # fmt: skip
         _to_states(
-            g_second, g_second - G * R, ends_ptr + upper * 3,
+            g_second, g_second_ptr + at * R, ends_ptr + upper * 3,
             g_z2_ptr + narrow, x_ptr + wide, d2_ptr + narrow, g_u,
             c, kk, in_c, in_k, C, K, H, True, DEEP, MOMENTUM, T, ACC, BLOCK_H,
         )  # fmt: skip
         if DEEP:
             _to_states(
-                g_first, g_first - G * R, ends_ptr + at * 3,
+                g_first, g_first_ptr + at * R, ends_ptr + at * 3,
                 key_ptr + narrow, g_z1_ptr + wide, g_u, g_u,
                 c, kk, in_c, in_k, C, K, H, False, False, MOMENTUM, T, ACC, BLOCK_H,
             )  # fmt: skip

@@ -17,8 +17,8 @@ def to_front(t: Tensor, axis: int | None, size: int) -> Tensor:
 
 
 def into(t: Tensor, axis: int | None, size: int, at: int) -> Tensor:
-    """Replicas merged with the axis `at` of a single one's tensor: [.., R x N, ..]."""
-    return to_front(t, axis, size).movedim(0, at).flatten(at, at + 1)
+    """Replicas merged with the axis `at` of a single one's tensor: [.., R x N, ..], contiguous."""
+    return to_front(t, axis, size).movedim(0, at).flatten(at, at + 1).contiguous()
 
 
 def register_sequences(
@@ -35,7 +35,7 @@ def register_sequences(
     def rule(info, axes, *given):
         size = info.batch_size
         merged = (
-            into(t, axis, size, 0).contiguous() if isinstance(t, Tensor) else t
+            into(t, axis, size, 0) if isinstance(t, Tensor) else t
             for t, axis in zip(given, axes, strict=True)
         )
         found = zip(operator(*merged), places, strict=True)
@@ -52,7 +52,7 @@ def register_leading(name: str, operator: Callable[..., Tensor | tuple[Tensor, .
 
     def rule(info, axes, *tensors):
         given = (
-            to_front(t, axis, info.batch_size) if isinstance(t, Tensor) else t
+            to_front(t, axis, info.batch_size).contiguous() if isinstance(t, Tensor) else t
             for t, axis in zip(tensors, axes, strict=True)
         )
         found = operator(*given)

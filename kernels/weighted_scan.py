@@ -20,6 +20,7 @@ from torch import Tensor
 from kernels import weighted_scan_kernels as programs
 from kernels.launch import check_types, kind_of, launch, tile
 from kernels.replicas import into
+from kernels.tokens import given_grads
 
 
 class Weighed(NamedTuple):
@@ -137,14 +138,16 @@ def _(g_y, g_last, q, x, signal, w, A, ends, states, factors):
 
 
 def _setup(ctx, inputs, output) -> None:
-    q, x, d, w, A, ends, _, ctx.factors = inputs
+    q, x, d, w, A, ends, start, ctx.factors = inputs
+    ctx.set_materialize_grads(False)  # nobody asks for gradients to what is kept
+    ctx.start = start.shape
     _, _, states, signal = output
     ctx.save_for_backward(q, x, d if w is None else signal, w, A, ends, states)
 
 
 def _backward(ctx, g_y, g_last, *kept):
     saved = ctx.saved_tensors
-    found = _scan_backward(g_y.contiguous(), g_last.contiguous(), *saved, ctx.factors)
+    found = _scan_backward(*given_grads(g_y, g_last, saved[1], ctx.start), *saved, ctx.factors)
     found[3] = found[3] if saved[3] is not None else None
     return *found, None
 

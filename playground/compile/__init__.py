@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from blocks.model import AbstractModel
@@ -155,7 +156,8 @@ def scan(
     best, reasons = choose(rule, target, lowering)
     if best is None:
         raise LoweringError("scan", f"{lowering} cannot run {rule.kind}.", reasons)
-    return best.bind(rule, compile)(rule, state, inputs)
+    with torch.cuda.device_of(inputs.q):  # kernels are started on the current GPU
+        return best.bind(rule, compile)(rule, state, inputs)
 
 
 __all__ = [

@@ -74,7 +74,7 @@ def place(model: AbstractModel, target: Target) -> AbstractModel:
     for module in model.modules():
         if isinstance(module, Projections):
             module.select_backend(torch.device(target.device))
-    return model.to(target.device)
+    return model.to(target.place or target.device)
 
 
 def compile_bodies(model: AbstractModel, plan: Plan) -> None:

@@ -11,12 +11,14 @@ from playground.spec import Compile, CompileMode
 class Target:
     """Where a model will run.
 
-    device: cpu or cuda; dtype: of activations; capability: (major, minor) of a GPU, else None;
+    device: cpu or cuda; place: which of several, such as cuda:1, None for the first;
+    dtype: of activations; capability: (major, minor) of a GPU, else None;
     compile: whether bodies go through torch.compile, or loops over chunks alone are compiled;
     graphs: whether bodies are replayed as CUDA graphs.
     """
 
     device: str = "cpu"
+    place: str | None = None
     dtype: torch.dtype = torch.float32
     capability: tuple[int, int] | None = None
     compile: Compile = True
@@ -39,6 +41,7 @@ class Target:
         capability = torch.cuda.get_device_capability(device) if found else None
         return cls(
             device=kind,
+            place=device,
             dtype=dtype,
             capability=capability,
             compile=compile,

@@ -47,6 +47,15 @@ def require_compiler() -> str:
     return found
 
 
+def compiler_command() -> list[str]:
+    """How the compiler is called: CXX with all its words, such as ccache g++.
+
+    Raises:
+        LoweringError: there is none.
+    """
+    return [require_compiler(), *os.environ.get("CXX", "").split()[1:]]
+
+
 def install_command() -> str:
     """The command that installs a C++ compiler on this system; all of them if it is unknown."""
     if platform.system() == "Darwin":

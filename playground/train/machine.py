@@ -16,6 +16,8 @@ PACKAGES = ("test-time-playground", "torch", "tensordict", "numpy", "safetensors
 def pick_device(name: str) -> torch.device:
     """The device a spec names; auto is CUDA where there is one, else the CPU.
 
+    A GPU that is named becomes the process' current one.
+
     Raises:
         SpecError: it is not there.
     """
@@ -25,6 +27,11 @@ def pick_device(name: str) -> torch.device:
     there = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if device.type in there and not there[device.type]():
         raise SpecError("device", f"{name} is not available here.", fix="Write cpu or auto.")
+    if device.index is not None and device.type == "cuda":
+        if device.index >= torch.cuda.device_count():
+            fix = f"There are {torch.cuda.device_count()}, from cuda:0."
+            raise SpecError("device", f"{name} is not available here.", fix=fix)
+        torch.cuda.set_device(device)  # kernels are started on the current GPU
     return device
 
 

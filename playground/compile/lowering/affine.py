@@ -116,10 +116,14 @@ class AffineScan:
         parts = rows.chunk(2, -2) if self.rule.has_momentum else (rows,)
         return [w.mT for w in parts] if self.turned else list(parts)
 
+    def _chunk(self, length: int) -> int:
+        """Tokens of a chunk, of so many."""
+        return min(length, chunk_length(self.rule))
+
     def _lanes(self, state: State, inputs: Inputs) -> Lanes:
         rates, n = self.rule.rates(inputs), self.name
         dtype, length = state.memory[n].dtype, inputs.batch_size[1]
-        size = min(length, chunk_length(self.rule))
+        size = self._chunk(length)
         extra = -length % size
 
         def lay(t: Tensor, fill: float = 0.0) -> Tensor:

@@ -3,11 +3,20 @@
 import torch
 from torch import Tensor
 
+from kernels.launch import tile
+from memory_rules import AbstractGradientRule
+from playground.compile.lowering.segments import chunk_length
+
 
 def factors_of(x: Tensor) -> torch.dtype | None:
     """The type of the factors of products: autocast's, or that of the tensors."""
     kind = x.device.type
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else None
+
+
+def chunk_of(rule: AbstractGradientRule, length: int) -> int:
+    """Tokens of a chunk; of a short call a whole tile: every size is a program of its own."""
+    return min(tile(length), chunk_length(rule))
 
 
 def flat(t: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from playground.compile.lowering import triton_deep
 from playground.compile.lowering.affine import AffineScan, Lanes, Leaves, Solved
 from playground.compile.lowering.base import Lowering
 from playground.compile.lowering.classify import classify
-from playground.compile.lowering.kernel_call import factors_of, flat, solved_by_kernel
+from playground.compile.lowering.kernel_call import chunk_of, factors_of, flat, solved_by_kernel
 from playground.compile.lowering.triton_channel import ChannelKernelScan
 from playground.compile.lowering.triton_decode import says, with_decoding
 from playground.compile.lowering.triton_tokens import TokenScan, serves
@@ -35,6 +35,9 @@ class KernelScan(AffineScan):
     def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
         super().__init__(rule, compiled=compiled)
         self.solved = torch.compile(self.solve, fullgraph=True) if compiled else self.solve
+
+    def _chunk(self, length: int) -> int:
+        return chunk_of(self.rule, length)
 
     def _filter(self, x: Lanes) -> Filter:
         from kernels.gate_filter import gate_filter  # triton is an extra

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memory_rules import AbstractGradientRule
 from playground.compile.lowering.affine import AffineScan, Lanes, Leaves
-from playground.compile.lowering.kernel_call import factors_of, flat, solved_by_kernel
+from playground.compile.lowering.kernel_call import chunk_of, factors_of, flat, solved_by_kernel
 
 if TYPE_CHECKING:
     from kernels.channel_filter import Weighted
@@ -25,6 +25,9 @@ class ChannelKernelScan(AffineScan):
     def __init__(self, rule: AbstractGradientRule, *, compiled: bool) -> None:
         super().__init__(rule, compiled=compiled)
         self.written = torch.compile(self.writes, fullgraph=True) if compiled else self.writes
+
+    def _chunk(self, length: int) -> int:
+        return chunk_of(self.rule, length)
 
     def run(
         self, x: Lanes, slow: Leaves, target: Tensor | None, start: Tensor

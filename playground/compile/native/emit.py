@@ -217,7 +217,7 @@ class _Rows:
             found = self._read(statement.arg, item)
             if statement.op == "sum":
                 return [f"{name} += {found};"]
-            return [f"{name} = std::max({name}, {found});"]
+            return [f"{name} = greatest<T>({name}, {found});"]
         args = [self._read(view, item) for view in statement.args]
         found = OPS[statement.op].format(*args, place=f"r * {item.columns} + {j}")
         lines = [f"const T {name} = {found};"]

@@ -173,13 +173,19 @@ static void solve(long i, int C, int N, int upper, const T* A, const T* B, T* Y,
   }
 }
 
+// As torch has it: what is no number stays none.
+template <typename T>
+INLINE T greatest(T a, T b) {
+  return b > a || b != b ? b : a;
+}
+
 INLINE double exponential(double x) { return std::exp(x); }
 INLINE double error_function(double x) { return std::erf(x); }
 
 // e^x = 2^n e^r, |r| <= log(2) / 2; the polynomial is the Taylor series. At most 2 units off.
 INLINE float exponential(float x) {
   const float magic = 12582912.0f;  // added and taken away again, it rounds to whole numbers
-  const float held = x < -87.3f ? -87.3f : x > 88.7f ? 88.7f : x;
+  const float held = x < -87.3f ? -87.3f : x > 88.7228f ? 88.7228f : x;
   const float n = (held * 1.44269504f + magic) - magic;
   const float r = (held - n * 0.693359375f) + n * 2.12194440e-4f;
   float y = 1.0f / 5040.0f;
@@ -196,7 +202,7 @@ INLINE float exponential(float x) {
   std::memcpy(&one, &bits, sizeof(one));
   std::memcpy(&other, &others, sizeof(other));
   y = y * one * other;
-  return x < -87.3f ? 0.0f : x > 88.7f ? INFINITY : y;
+  return x < -87.3f ? 0.0f : x > 88.7228f ? INFINITY : y;
 }
 
 // x P(x^2) / Q(x^2) on [-4, 4], fitted to a relative error of 2e-9; beyond, erf rounds to 1.

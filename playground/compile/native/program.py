@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-from playground.compile.toolchain import require_compiler
+from playground.compile.toolchain import compiler_command
 from playground.errors import LoweringError
 
 HERE = Path(__file__).parent
@@ -67,7 +67,7 @@ def library(source: str) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as place:
         file, made = Path(place) / "program.cpp", Path(place) / "program.so"
         file.write_text(source, encoding="utf-8")
-        command = [require_compiler(), *FLAGS, f"-I{HERE}", str(file), "-o", str(made)]
+        command = [*compiler_command(), *FLAGS, f"-I{HERE}", str(file), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             said = done.stderr[-2000:]
@@ -79,7 +79,7 @@ def library(source: str) -> Path:
 @cache
 def compiler() -> str:
     """Which compiler this is."""
-    command = [require_compiler(), "--version"]
+    command = [*compiler_command(), "--version"]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 

@@ -119,9 +119,10 @@ def test_mixed_types_are_refused() -> None:
         chunk_scan(chunks, start.float())
 
 
+@pytest.mark.parametrize("sequences", [1, 2])
 @pytest.mark.parametrize("momentum", [False, True])
-def test_replicas_are_more_sequences(momentum: bool) -> None:
-    each = [given((2, 2, 5, 3, 4), momentum=momentum, solved=True) for _ in range(3)]
+def test_replicas_are_more_sequences(momentum: bool, sequences: int) -> None:
+    each = [given((2, sequences, 5, 3, 4), momentum=momentum, solved=True) for _ in range(3)]
     columns = zip(*([*chunks, start] for chunks, start in each), strict=True)
     every = [torch.stack(column) for column in columns if column[0] is not None]
 

@@ -239,8 +239,9 @@ def test_too_large_is_refused() -> None:
         deep_chunk(chunks, start, residual=True, norm=True)
 
 
-def test_replicas_are_more_sequences() -> None:
-    each = [given((2, 2, 3, 3, 4), momentum=True, deep=True) for _ in range(2)]
+@pytest.mark.parametrize("sequences", [1, 2])
+def test_replicas_are_more_sequences(sequences: int) -> None:
+    each = [given((2, sequences, 3, 3, 4), momentum=True, deep=True) for _ in range(2)]
     columns = zip(*([*chunks, *start] for chunks, start in each), strict=True)
     every = [
         torch.stack(column) * torch.tensor([1.0, 0.5]).view(2, *[1] * column[0].ndim)

@@ -116,3 +116,16 @@ def test_replicas_are_more_filters() -> None:
         strict=True,
     ):
         assert torch.equal(found, torch.stack(single))
+
+
+def test_replicas_may_share_what_they_are_given() -> None:
+    """What is not stacked has no memory of its own for every replica."""
+    lr, gamma, eta, mask = given((2, 5), momentum=True, masked=True)
+    assert lr is not None and mask is not None
+    stacked = torch.stack([lr, 0.5 * lr, 0.25 * lr])
+    for shared in ((0, None, None, None), (0, None, None, 0)):
+        masks = mask if shared[3] is None else mask.expand(3, *mask.shape)
+        found = torch.func.vmap(gate_filter, in_dims=shared)(stacked, gamma, eta, masks)
+        for i in range(3):
+            for every, one in zip(found, gate_filter(stacked[i], gamma, eta, mask), strict=True):
+                assert torch.equal(every[i], one)

@@ -91,9 +91,10 @@ def test_bf16_is_refused_where_it_would_be_wrong() -> None:
         weighted_scan(chunks, start)
 
 
+@pytest.mark.parametrize("sequences", [1, 2])
 @pytest.mark.parametrize("solved", [False, True])
-def test_replicas_are_more_sequences(solved: bool) -> None:
-    each = [given((2, 2, 3, 3, 4), momentum=True, solved=solved) for _ in range(3)]
+def test_replicas_are_more_sequences(solved: bool, sequences: int) -> None:
+    each = [given((2, sequences, 3, 3, 4), momentum=True, solved=solved) for _ in range(3)]
     columns = zip(*([*chunks, start] for chunks, start in each), strict=True)
     every = [torch.stack(column) for column in columns if column[0] is not None]
 
