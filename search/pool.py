@@ -166,6 +166,11 @@ class Pool:
             for job in bundle.jobs:
                 self._queue.add(Bundle(jobs=(job,)))
             self._tell("retried", bundle, text=f"{content}; tried again one by one")
+        elif kind == "disk":  # later runs would end so as well
+            raise pg.PlaygroundError(
+                f"{self.store.root}: cannot be written to ({content}). Make room: nothing is lost, "
+                "and the same command goes on."
+            )
         elif kind in ("busy", "stopped"):
             self._later.append((time.monotonic() + BUSY_WAIT_S, bundle))
         elif kind in ("memory", "error"):

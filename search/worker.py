@@ -3,6 +3,7 @@
 This file imports nothing heavy: threads and cache are set before torch is loaded.
 """
 
+import errno
 import os
 import signal
 import time
@@ -17,7 +18,7 @@ def work(pipe: Connection, threads: int, carry_out: Callable[..., tuple[str, str
     """Take an `Order` after another from the pipe until its end.
 
     Sends ("event", Event) while runs go and one of ("done", ""), ("busy", ""), ("stopped", ""),
-    ("memory", reason), ("error", reason) when they are over.
+    ("memory", reason), ("disk", reason), ("error", reason) when they are over.
 
     Args:
         pipe: our end of it.
@@ -57,7 +58,7 @@ def train_runs(order: Any, shown: Callable[[Any], None]) -> tuple[str, str]:
     except (pg.RunInterrupted, KeyboardInterrupt):
         return "stopped", ""
     except Exception as error:  # whatever it is, it is these runs' outcome and rows of the report
-        kind = "memory" if _is_memory(error) else "error"
+        kind = "memory" if _is_memory(error) else "disk" if _is_disk(error) else "error"
         return kind, f"{type(error).__name__}: {error}"
     return "done", ""
 
@@ -68,6 +69,12 @@ def _is_memory(error: Exception) -> bool:
 
     words = "not enough memory" in str(error) or "can't allocate memory" in str(error)
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or words
+
+
+def _is_disk(error: Exception) -> bool:
+    """Whether nothing can be written any more: no fault of the runs."""
+    full = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return isinstance(error, OSError) and error.errno in full
 
 
 def _tell(pipe: Connection, message: tuple[str, Any]) -> None:

@@ -81,6 +81,13 @@ def _guarded(run: Callable[[], int | None]) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if _debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        problem = f"{where}{error.strerror or error}. Make room or name another place."
+        print(f"OSError: {problem} What was written before is kept.", file=sys.stderr)
+        return WRONG_INPUT
 
 
 def _load_verbs() -> None:

@@ -56,6 +56,8 @@ def bench(
     if not isinstance(found, BenchSpec):
         raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a bench.")
     if tune:
+        if compare is not None:
+            raise PlaygroundError("--compare: --tune times kernels alone. Leave one of them out.")
         return _tune(found, json)
     earlier = None if compare is None else load_bench(compare)
     stem = out / "benches" / spec.stem / time.strftime("%Y-%m-%d-%H%M%S")
@@ -75,8 +77,9 @@ def _measure(spec: "BenchSpec", file: Path) -> list[dict[str, Any]]:
     from playground.bench import as_line, run_bench
     from playground.cli.progress import bars
     from playground.report.benched import load_bench
+    from playground.train.store import new_store
 
-    file.parent.mkdir(parents=True, exist_ok=True)
+    new_store(file.parent)
     with bars() as bar, file.open("w", encoding="utf-8") as lines:
         display = BenchDisplay(bar)
         for row, about in run_bench(spec, display):

@@ -39,12 +39,14 @@ def score(found: "Found", asked: Asked) -> Scored:
     with bars() as bar:
         meter, progress = None, Countdown(bar, asked.split)
         if asked.length is not None:
-            device = pick_device(found.spec.device)
-            meter = Meter(asked.length, device, tell=PaceDisplay(bar, asked.split))
+            one = found.spec.task.kind == "text"  # one stream, else as many as there are batches
+            tell = PaceDisplay(bar, asked.split) if one else None
+            meter = Meter(asked.length, pick_device(found.spec.device), tell=tell)
+            progress = None if one else progress
         scores = evaluate(
             found.folder,
             spec=found.spec,
-            progress=progress if meter is None else None,
+            progress=progress,
             meter=meter,
             **asdict(asked),
         )

@@ -1,10 +1,11 @@
 """Which run a person means: by its spec, its folder, an exported folder, or its fingerprint."""
 
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playground.cli.options import runs_folder
+from playground.cli.options import Here, runs_folder
 from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Found:
     spec: "RunSpec"
 
 
-def find(what: Path, words: list[str], out: Path) -> Found:
+def find(what: Path, words: list[str], out: Path, *, no_compile: bool = False) -> Found:
     """The trained model that `what` names.
 
     Args:
@@ -31,6 +32,7 @@ def find(what: Path, words: list[str], out: Path) -> Found:
             an exported folder, or the beginning of a fingerprint.
         words: overrides; with a folder only how it is executed may change (device=, lowering=).
         out: the folder that holds runs/.
+        no_compile: of a spec, the run that was trained without torch.compile, if there is one.
 
     Raises:
         PlaygroundError: there is none.
@@ -42,7 +44,7 @@ def find(what: Path, words: list[str], out: Path) -> Found:
     if is_folder:
         return _in_folder(what, words)
     if what.suffix in (".yaml", ".yml") or is_file:
-        return _of_spec(what, words, out)
+        return _of_spec(what, words, out, no_compile)
     from playground.train import RunStore
 
     return _in_folder(RunStore(runs_folder(out)).find(str(what)).path, words)
@@ -63,14 +65,17 @@ def _in_folder(folder: Path, words: list[str]) -> Found:
     return Found(folder=folder, spec=load_run(folder / "spec.yaml", *words))
 
 
-def _of_spec(path: Path, words: list[str], out: Path) -> Found:
+def _of_spec(path: Path, words: list[str], out: Path, no_compile: bool) -> Found:
     from playground.spec import load_run
     from playground.tasks import make_task
     from playground.train import RunStore, identity
 
-    spec = load_run(path, *words)
-    run = RunStore(runs_folder(out)).run(identity(spec, make_task(spec.task)))
-    if not run.checkpoints.steps():
-        command = " ".join(["playground train", str(path), *words])
-        raise NotTrained(f"{path}: this run is not trained yet. Train it: {command}")
-    return Found(folder=run.path, spec=spec)
+    spec, store = load_run(path, *words), RunStore(runs_folder(out))
+    task, plain = make_task(spec.task), replace(spec, compile=False)
+    for asked in (plain, spec) if no_compile else (spec, plain):
+        run = store.run(identity(asked, task))
+        if run.checkpoints.steps():
+            return Found(folder=run.path, spec=asked)
+    command = ["playground", "train", str(path), *words]
+    command += ["--no-compile"] * no_compile + (["--out", str(out)] if out != Here else [])
+    raise NotTrained(f"{path}: this run is not trained yet. Train it: {shlex.join(command)}")

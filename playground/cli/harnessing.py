@@ -33,7 +33,7 @@ def show_harness(
     from playground.train.machine import autocast
 
     load()  # what is missing is said before anything is read
-    tokenizer = tokenizer_of(found.spec.task)
+    tokenizer = tokenizer_of(found.spec.task, found.folder)
     if tokenizer is None:
         raise PlaygroundError(f"{found.folder}: it was not trained on text. Name a run of text.")
     # texts have too many lengths to be worth compiling for

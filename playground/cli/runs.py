@@ -18,6 +18,7 @@ from playground.cli.options import (
     runs_folder,
 )
 from playground.cli.show import duration, print_json, print_pairs, rate, text, tokens_of
+from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
     from playground.cli.find import Found
@@ -51,11 +52,11 @@ Include = Annotated[
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="At most so many examples of a harness task.")
 ]
-Batches = Annotated[int | None, typer.Option("--batches", help="At most so many batches.")]
+Batches = Annotated[int | None, typer.Option("--batches", min=1, help="At most so many batches.")]
 Prompts = Annotated[
     list[str], typer.Option("--prompt", help="What to go on from; may be given several times.")
 ]
-Tokens = Annotated[int, typer.Option("--tokens", help="How many to add.")]
+Tokens = Annotated[int, typer.Option("--tokens", min=0, help="How many to add.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Draw from the k likeliest only.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed gives another sample.")]
@@ -127,10 +128,21 @@ def evaluate(
     from playground.cli.find import find
     from playground.cli.harnessing import show_harness
 
-    found = _uncompiled(find(what, overrides(words), out), no_compile)
+    found = _uncompiled(find(what, overrides(words), out, no_compile=no_compile), no_compile)
     if harness is not None:
+        unused = {
+            "--split": split != "test",
+            "--freeze-memory": freeze_memory,
+            "--length": length is not None,
+            "--by-position": by_position,
+            "--figure": figure is not None,
+            "--batches": batches is not None,
+        }
+        _refuse(unused, "scores by --harness do not take it")
         show_harness(found, harness, include_path, limit, json)
         return
+    only = {"--include-path": include_path is not None, "--limit": limit is not None}
+    _refuse(only, "it is for --harness alone")
     asked = Asked(
         split=split,
         freeze_memory=freeze_memory,
@@ -139,6 +151,12 @@ def evaluate(
         by_position=by_position,
     )
     show(found, asked, figure, json)
+
+
+def _refuse(options: dict[str, bool], why: str) -> None:
+    """Refuse an option that was given and would have no effect."""
+    for name in (name for name, given in options.items() if given):
+        raise PlaygroundError(f"{name}: {why}. Leave it out.")
 
 
 def _uncompiled(found: "Found", no_compile: bool) -> "Found":
@@ -169,7 +187,7 @@ def generate(
     from playground.train import restore
 
     found = _uncompiled(find(what, overrides(words), out), not compile)
-    tokenizer = tokenizer_of(found.spec.task)
+    tokenizer = tokenizer_of(found.spec.task, found.folder)
     prompts = [to_ids(tokenizer, one) for one in prompt]
     model = restore(found.folder, found.spec)
     rows = sample(
@@ -179,6 +197,7 @@ def generate(
         tokens=tokens,
         temperature=temperature,
         top_k=top_k,
+        vocab=None if tokenizer is None else tokenizer.vocab,
         seed=seed,
     )
     texts = [to_text(tokenizer, row) for row in rows]

@@ -168,6 +168,8 @@ def explain(
     from playground.cli.tracing import draw_trace
 
     if trace is not None:
+        if json:
+            raise PlaygroundError("--trace: draws a figure. Leave it or --json out.")
         draw_trace(spec, overrides(words), trace, figure, out)
         return
     found = explanation(spec, overrides(words), no_compile=no_compile)

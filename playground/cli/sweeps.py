@@ -258,7 +258,9 @@ def status(
     from playground.report.status import run_rows
 
     if watch:
-        return _watch(most, out)
+        if json:
+            raise PlaygroundError("--watch: draws again and again. Leave it or --json out.")
+        return _watch(None if every else most, out)
     with many_objects():
         rows, counts = run_rows(runs_folder(out), None if every else most)
     if json:
@@ -270,7 +272,7 @@ def status(
     return None
 
 
-def _watch(most: int, out: Path) -> None:
+def _watch(most: int | None, out: Path) -> None:
     """The list again and again, until Ctrl-C."""
     from rich.live import Live
 

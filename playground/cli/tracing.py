@@ -54,14 +54,14 @@ def _model(spec: Path, words: list[str], out: Path) -> tuple[Any, Any, bool]:
     found = None
     if spec.is_dir() or not spec.is_file():
         found = find(spec, words, out)
-        return restore(found.folder), tokenizer_of(found.spec.task), True
+        return restore(found.folder), tokenizer_of(found.spec.task, found.folder), True
     loaded = load(spec, *words)
     if isinstance(loaded, RunSpec):
         try:
             found = find(spec, words, out)
         except NotTrained:  # not trained yet: the figure says so
             return build(loaded.model), tokenizer_of(loaded.task), False
-        return restore(found.folder), tokenizer_of(loaded.task), True
+        return restore(found.folder), tokenizer_of(loaded.task, found.folder), True
     if not isinstance(loaded, ModelSpec):
         raise PlaygroundError(f"{spec}: a sweep has no one model. Name a model or a run.")
     return build(loaded), tokenizer_of(Text()), False

@@ -1,24 +1,34 @@
 """Text of the command line to tokens of a task, and back."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from playground.errors import PlaygroundError
+from playground.errors import DataError, PlaygroundError
 
 if TYPE_CHECKING:
     from playground.spec.tasks import TaskSpec
 
 
-def tokenizer_of(task: "TaskSpec") -> Any:
-    """The task's tokenizer; None where its tokens are plain numbers."""
+def tokenizer_of(task: "TaskSpec", folder: Path | None = None) -> Any:
+    """The task's tokenizer; None where its tokens are plain numbers.
+
+    Args:
+        task: what the tokens are of.
+        folder: of the trained model that reads them; they must mean what they did in training.
+    """
     from playground.spec import Text
     from playground.tasks import make_task
-    from playground.tasks.tokenizers import make_tokenizer
+    from playground.tasks.tokenizers import TABLES, make_tokenizer
+    from playground.train.restore import check_data
 
     if not isinstance(task, Text):
         return None
-    if task.tokenizer in ("chars", "words"):  # the table is that of the corpus
-        return getattr(make_task(task), "tokenizer", None)
+    if task.tokenizer in TABLES:  # the table is that of the corpus
+        made = make_task(task)
+        if folder is not None:
+            check_data(folder, task, made)
+        return getattr(made, "tokenizer", None)
     return make_tokenizer(task.tokenizer, b"")
 
 
@@ -26,10 +36,16 @@ def to_ids(tokenizer: Any, text: str) -> list[int]:
     """The tokens of a prompt; without a tokenizer, of numbers with spaces between them.
 
     Raises:
-        PlaygroundError: not numbers where numbers are needed.
+        PlaygroundError: not numbers where numbers are needed, or text that the model has no
+            tokens for.
     """
     if tokenizer is not None:
-        return tokenizer.encode(text.encode()).tokens.tolist()
+        try:
+            encoded = tokenizer.encode(text.encode(errors="surrogateescape"))
+        except DataError as error:
+            problem = error.problem.removesuffix(".")
+            raise PlaygroundError(f"--prompt: {problem}. Write what it was trained on.") from None
+        return encoded.tokens.tolist()
     try:
         return [int(word) for word in text.split()]
     except ValueError:

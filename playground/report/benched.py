@@ -214,7 +214,7 @@ def _compared(row: BenchRow, old: BenchRow | None, gone: bool = False) -> tuple[
     times = [None if r is None else r["times"] for r in (old, None if gone else row)]
     texts = ["-" if t is None else spread(t) for t in times]
     then, now = times
-    if then is not None and now is not None:
+    if then is not None and now is not None and old is not None and old["cost"] == row["cost"]:
         last = _moved(then, now)
     else:
         last = (Cell(text="-"), Cell(text=_change(row, old, gone)))
@@ -238,6 +238,8 @@ def _change(row: BenchRow, old: BenchRow | None, gone: bool) -> str:
         return "not in this run"
     if old is None:
         return "new"
+    if row["times"] is not None and old["times"] is not None:
+        return "other work: another model of this name, or counted otherwise"
     said = (row["said"] or "has a time", old["said"] or "had a time")
     return said[0] if said[0] == said[1] else f"{said[0]}; before: {said[1]}"
 

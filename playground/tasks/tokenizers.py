@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from playground.errors import DataError
 
+TABLES = ("chars", "words")  # tokens are what is in the train split
 UNKNOWN_WORD = "<unk>"
 LINE_END = "<eos>"  # how the end of a line is called where it is a word
 _WORD = re.compile(r"\n|\S+")

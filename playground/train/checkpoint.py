@@ -4,9 +4,12 @@ The JSON file is written after the tensors and holds their sha256, so that a che
 only when both are whole; one that does not is passed over for the one before it.
 """
 
+import errno
 import hashlib
 import json
 import logging
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +41,24 @@ class Checkpoint:
     numbers: Mapping[str, Any]
 
 
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a safetensors file in one move.
+
+    Raises:
+        OSError: it cannot be written, as where the disk is full; nothing is left of it.
+    """
+
+    def write(part: Path) -> None:
+        try:
+            save_file(dict(tensors), str(part))
+        except SafetensorError as error:  # says the system's number in words only
+            number = re.search(r"os error (\d+)", str(error))
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, os.strerror(code), str(path)) from None
+
+    replace_file(path, write)
+
+
 class Checkpoints:
     """The checkpoints of one run, in one folder."""
 
@@ -52,7 +73,7 @@ class Checkpoints:
             for name, tensor in checkpoint.tensors.items()
         }
         path = self._tensors(checkpoint.step)
-        replace_file(path, lambda part: save_file(tensors, str(part)))
+        write_tensors(path, tensors)
         write_json(
             path.with_suffix(".json"),
             {"step": checkpoint.step, "sha256": _sha(path), "numbers": dict(checkpoint.numbers)},

@@ -8,14 +8,14 @@ from typing import Any, cast
 from torch import nn
 
 from playground.compile.process import prepare_process
-from playground.errors import SpecError
+from playground.errors import PlaygroundError, SpecError
 from playground.spec import RunSpec
 from playground.tasks import Model, Progress, Scoring, Task, TextTask, device_of, make_task
 from playground.tasks import evaluate as evaluate_task
 from playground.train.loop import named_scores
 from playground.train.machine import autocast
 from playground.train.memory import frozen_memory
-from playground.train.restore import restore
+from playground.train.restore import check_data, restore
 from playground.train.streaming import Meter
 
 PIECE = 1024  # longer sequences are read so many tokens at a time
@@ -43,19 +43,28 @@ def evaluate(
         length: tokens of an example, where it shall differ from training; of a text, tokens of one
             stream, which begins again where the split ends. Long sequences are read in pieces with
             the state carried, so that memory does not grow with them.
-        batches: at most so many batches; None for the whole split.
+        batches: at most so many batches; None for the whole split. Not with `length` of a text.
         by_position: of a text, also "loss@1024-2048" and so on, nats per token at these places.
         progress: called with (batches done, batches in all).
         meter: told of every piece of a long sequence.
 
     Returns:
         "loss" and the task's other scores, as "test/loss" in a result.
+
+    Raises:
+        PlaygroundError: options that do not fit the task or each other, or data that are not those
+            of the training.
     """
     prepare_process()
+    if batches is not None and batches < 1:
+        raise PlaygroundError(f"batches: {batches} leaves nothing to score. Write 1 or more.")
     task, scoring = _task(spec, split, length, by_position, batches)
+    check_data(path, spec.task, task)
     model = cast(Model, restore(path, spec))
     how: dict[str, Any] = {"scoring": scoring, "piece": PIECE, "watch": meter}
     frozen = frozen_memory(cast(nn.Module, model)) if freeze_memory else nullcontext()
+    if meter is not None:
+        meter.begin()
     with frozen, autocast(spec.dtype, device_of(model)):
         scores = evaluate_task(task, model, split, batches=batches, progress=progress, **how)
     return named_scores(scores)
@@ -74,6 +83,9 @@ def _task(
         raise SpecError("task.kind", "text was registered anew.", fix="Use another name.")
     if length is None:
         return task, task.scoring(split, batches=batches, by_position=by_position)
+    if batches is not None:
+        fix = "Leave batches out, or ask for fewer tokens."
+        raise SpecError("length", "one stream has no batches to take some of.", fix=fix)
     if length < 2:
         raise SpecError("length", f"{length} is too short.", fix="Write at least 2.")
     return task, task.stream(split, length, by_position=by_position)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from safetensors.torch import save_file
 
 from playground.errors import PlaygroundError
-from playground.files import replace_file, write_json, write_text
+from playground.files import write_json, write_text
 from playground.spec import load_run, to_dict
+from playground.train.checkpoint import write_tensors
 from playground.train.member import kept_weights
-from playground.train.restore import TRAINING, WEIGHTS
+from playground.train.restore import TRAINING, WEIGHTS, data_of
 from playground.train.store import RunFolder
 
 
@@ -30,10 +30,15 @@ def export(run: RunFolder, target: Path | str) -> Path:
         target: the folder; made if it is not there.
 
     Raises:
-        PlaygroundError: no checkpoint, or the folder holds something else.
+        PlaygroundError: no checkpoint, it is an exported folder itself, or the target holds
+            something else.
     """
     folder = Path(target)
-    if folder.exists() and any(folder.iterdir()) and not (folder / WEIGHTS).is_file():
+    if (run.path / TRAINING).is_file():
+        raise PlaygroundError(f"{run.path}: is an exported model already. Copy the folder.")
+    if folder.exists() and not folder.is_dir():
+        raise PlaygroundError(f"{folder}: is a file. Name a new folder.")
+    if folder.exists() and any(folder.iterdir()) and not (folder / TRAINING).is_file():
         raise PlaygroundError(f"{folder}: it is not empty. Name a new folder.")
     checkpoint, _ = run.checkpoints.load()
     if checkpoint is None:
@@ -42,7 +47,7 @@ def export(run: RunFolder, target: Path | str) -> Path:
     weights = kept_weights(checkpoint.tensors)
     spec = load_run(run.path / "spec.yaml")
     plain = carry_rules(to_dict(spec.model), folder)
-    replace_file(folder / WEIGHTS, lambda part: save_file(weights, str(part)))
+    write_tensors(folder / WEIGHTS, weights)
     write_text(folder / "spec.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(plain))))
     result = run.result()
     run_spec = {key: value for key, value in to_dict(spec).items() if key != "model"}
@@ -50,6 +55,7 @@ def export(run: RunFolder, target: Path | str) -> Path:
         folder / TRAINING,
         {
             "fingerprint": run.fingerprint,
+            "data": data_of(run.path),
             "step": checkpoint.step,
             "run": run_spec,
             "metrics": dict(result.metrics) if result else {},

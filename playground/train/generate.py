@@ -20,6 +20,7 @@ def generate(
     tokens: int,
     temperature: float = 1.0,
     top_k: int | None = None,
+    vocab: int | None = None,
     seed: int = 0,
 ) -> list[list[int]]:
     """Continuations of some prompts.
@@ -31,6 +32,7 @@ def generate(
         tokens: how many to sample for each.
         temperature: logits are divided by it; 0 takes the most likely token.
         top_k: only the k most likely tokens can be drawn; None for all.
+        vocab: only ids below it can be drawn: those that the task has, where the model has more.
         seed: row i draws from the stream (seed, i), whatever the other rows are.
 
     Returns:
@@ -38,10 +40,17 @@ def generate(
 
     Raises:
         PlaygroundError: a model of something else than tokens, an empty prompt, an id outside the
-            vocabulary, or a negative temperature.
+            vocabulary, or a count or temperature that makes no sense.
     """
     columns = sample(
-        model, spec, prompts, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed
+        model,
+        spec,
+        prompts,
+        tokens=tokens,
+        temperature=temperature,
+        top_k=top_k,
+        vocab=vocab,
+        seed=seed,
     )
     new = torch.stack(list(columns), dim=1) if tokens else torch.zeros(len(prompts), 0).long()
     return new.tolist()
@@ -56,10 +65,11 @@ def sample(
     tokens: int,
     temperature: float = 1.0,
     top_k: int | None = None,
+    vocab: int | None = None,
     seed: int = 0,
 ) -> Iterator[Tensor]:
     """As `generate`, one column of new ids [B] at a time."""
-    _check(spec, prompts, temperature, top_k)
+    _check(spec, prompts, tokens, temperature, top_k, vocab)
     device = next(model.parameters()).device
     read, mask = left_pad(prompts, period(spec))
     streams = [torch.Generator().manual_seed(stream(seed, "sample", r)) for r in range(len(read))]
@@ -71,7 +81,7 @@ def sample(
         new = torch.stack(
             [
                 _draw(row, temperature, top_k, generator)
-                for row, generator in zip(logits[:, -1].float().cpu(), streams, strict=True)
+                for row, generator in zip(logits[:, -1, :vocab].float().cpu(), streams, strict=True)
             ]
         )
         yield new
@@ -115,12 +125,18 @@ def _draw(
     if top_k is not None and top_k < len(logits):
         least = logits.topk(top_k).values[-1]
         logits = logits.masked_fill(logits < least, -math.inf)
-    chances = torch.softmax(logits / temperature, dim=-1)
+    # from the largest down: nothing overflows, however small the temperature
+    chances = torch.softmax((logits - logits.max()).double() / temperature, dim=-1)
     return torch.multinomial(chances, 1, generator=generator)[0]
 
 
 def _check(
-    spec: ModelSpec, prompts: Sequence[Sequence[int]], temperature: float, top_k: int | None
+    spec: ModelSpec,
+    prompts: Sequence[Sequence[int]],
+    tokens: int,
+    temperature: float,
+    top_k: int | None,
+    vocab: int | None,
 ) -> None:
     if spec.reads.kind != "tokens":
         raise PlaygroundError(
@@ -135,7 +151,11 @@ def _check(
             f"prompt: token {outside[0]} is outside the model's vocabulary of {spec.vocab}. "
             "Use the tokenizer the model was trained with."
         )
-    if not temperature >= 0:
-        raise PlaygroundError(f"temperature: {temperature} is negative. Write 0 or more.")
+    if not 0 <= temperature < math.inf:
+        raise PlaygroundError(f"temperature: {temperature} is no number from 0 up.")
+    if tokens < 0:
+        raise PlaygroundError(f"tokens: {tokens} is negative. Write 0 or more.")
+    if vocab is not None and not 1 <= vocab <= spec.vocab:
+        raise PlaygroundError(f"vocab: {vocab} is not between 1 and the model's {spec.vocab}.")
     if top_k is not None and top_k < 1:
         raise PlaygroundError(f"top_k: {top_k} leaves no token. Write 1 or more.")

@@ -28,13 +28,15 @@ def scheduled_lr(spec: OptimSpec, step: int, steps: int) -> float:
 def make_optimizer(spec: OptimSpec, model: nn.Module) -> torch.optim.AdamW:
     """AdamW with weight decay on matrices only.
 
-    Biases, gains and other vectors keep their size: decay would pull them to a value that means
-    something (a gain of 0, a gate half open).
+    Biases, gains and other vectors keep their size, also those that every head has its own of:
+    decay would pull them to a value that means something (a gain of 0, a gate half open).
     """
-    learned = [p for p in model.parameters() if p.requires_grad]
+    kept, decayed = [], []
+    for name, parameter in _learned(model):
+        (decayed if _is_matrix(name, parameter) else kept).append(parameter)
     groups = [
-        {"params": [p for p in learned if p.ndim >= 2], "weight_decay": spec.weight_decay},
-        {"params": [p for p in learned if p.ndim < 2], "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": spec.weight_decay},
+        {"params": kept, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]],
@@ -79,6 +81,11 @@ def load_optimizer_tensors(
                 state[quantity] = value.to(device=parameter.device, dtype=dtype, copy=True)
         if state:
             optimizer.state[parameter] = state
+
+
+def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
+    *above, last = name.split(".")
+    return parameter.ndim >= 2 and last != "bias" and "slow" not in above
 
 
 def _learned(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:

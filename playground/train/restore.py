@@ -9,7 +9,10 @@ from torch import nn
 
 from playground.compile import compile as compile_model
 from playground.errors import PlaygroundError, SpecError
-from playground.spec import ModelSpec, RunSpec, convert, load_model, load_run, to_dict
+from playground.spec import ModelSpec, RunSpec, Text, convert, load_model, load_run, to_dict
+from playground.spec.tasks import TaskSpec
+from playground.tasks import Task
+from playground.tasks.tokenizers import TABLES
 from playground.train.machine import pick_device
 from playground.train.member import kept_weights
 from playground.train.prepare import lowered
@@ -56,6 +59,44 @@ def _fill(model: nn.Module, folder: Path) -> None:
     if checkpoint is None:
         raise PlaygroundError(f"{folder}: there is no checkpoint yet. Train the run first.")
     model.load_state_dict(kept_weights(checkpoint.tensors))
+
+
+def data_of(path: Path | str) -> str | None:
+    """Identity of the data that a model was trained on; None in folders of earlier versions."""
+    for name in (TRAINING, "resolved.json"):
+        try:
+            kept = json.loads((Path(path) / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        return kept.get("data")
+    return None
+
+
+def check_data(path: Path | str, spec: TaskSpec, task: Task) -> None:
+    """Refuse data in which a token means something else than it did in training.
+
+    Args:
+        path: a run's folder or an exported one.
+        spec: the task that is asked for.
+        task: made of it.
+
+    Raises:
+        PlaygroundError: the run's own data have changed since, or other text is to be read by a
+            table of the text that it was trained on.
+    """
+    before = data_of(path)
+    if before is None or before == task.data_sha():
+        return
+    if spec == stored_run(path).task:
+        raise PlaygroundError(
+            f"{path}: the data of its task are not what it was trained on. Put them back, or name "
+            "others, for example with task.corpus=FILE."
+        )
+    if isinstance(spec, Text) and spec.tokenizer in TABLES:
+        raise PlaygroundError(
+            f"task.corpus: a model of {spec.tokenizer} has its table from the text that it was "
+            "trained on. Leave the override out, or train with tokenizer: bytes."
+        )
 
 
 def stored_run(path: Path | str) -> RunSpec:

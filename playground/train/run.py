@@ -97,7 +97,8 @@ def identity(spec: RunSpec, task: Task) -> str:
 
 def record_failure(spec: RunSpec, store: Path | str, reason: str) -> Result:
     """Write down that a run could not be carried out, so that a report has a row for it."""
-    folder = RunStore(store).run(identity(spec, make_task(spec.task)))
+    task = make_task(spec.task)
+    folder = RunStore(store).run(identity(spec, task))
     now = time.time()
     result = Result(
         fingerprint=folder.fingerprint,
@@ -108,15 +109,16 @@ def record_failure(spec: RunSpec, store: Path | str, reason: str) -> Result:
         ended=now,
     )
     if not folder.described:
-        _describe(folder, spec, torch.device("cpu"))  # where this is written down
+        _describe(folder, spec, task, torch.device("cpu"))  # where this is written down
     folder.finish(result)
     return result
 
 
-def _describe(folder: RunFolder, spec: RunSpec, device: torch.device) -> None:
+def _describe(folder: RunFolder, spec: RunSpec, task: Task, device: torch.device) -> None:
+    resolved = {"spec": to_dict(spec), "canonical": canonical_json(spec), "data": task.data_sha()}
     folder.describe(
         spec_yaml=to_yaml(spec),
-        resolved={"spec": to_dict(spec), "canonical": canonical_json(spec)},
+        resolved=resolved,
         env=environment(device),
     )
 
@@ -162,7 +164,7 @@ def _member(
     alone: bool,
 ) -> Member:
     model = prepare_model(spec if alone else replace(spec, compile=False), task, device)
-    _describe(folder, spec, device)
+    _describe(folder, spec, task, device)
     return Member(spec=spec, task=task, model=model, folder=folder, device=device, began=began)
 
 

@@ -18,7 +18,7 @@ class Mark:
 
     Attributes:
         tokens: read of the stream.
-        seconds: since its first token.
+        seconds: since reading began.
         tokens_per_s: since the mark before, of all rows together.
         peak_bytes: the most that the process, or the GPU, has held so far.
         state_bytes: of one sequence.
@@ -63,6 +63,10 @@ class Meter:
         self.total = length * streams
         self.marks: list[Mark] = []
         self._next, self._last, self._before = FIRST, 0, 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Start the clock: what was prepared before is not counted, compiling on the way is."""
         self._began = self._marked = time.perf_counter()
 
     def __call__(self, read: int, state: Any) -> None:

@@ -99,6 +99,8 @@ def test_a_row_moved_if_its_spread_lies_beside_the_earlier_one() -> None:
     lines = benched.comparison([row(ms=1.0), BROKEN], earlier).to_markdown().splitlines()
     assert "| 0.50 | faster |" in lines[2]
     assert "FAIL: y: 9 times the error allowed; before: had a time" in lines[3]
+    wider = row(ms=1.0) | {"cost": {"flops": 1.0, "bytes": 2.0}}
+    assert "| - | other work" in benched.comparison([wider], earlier).to_markdown()
 
 
 def test_another_machine_is_named() -> None:

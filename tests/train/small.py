@@ -35,7 +35,7 @@ TRAIN = TrainSpec(
     eval_batches=1,
     checkpoint_every=3,
     log_every=2,
-    optim=OptimSpec(lr=1e-2, warmup=2.0),
+    optim=OptimSpec(lr=1e-2, warmup=1 / 6),
 )
 RUN = RunSpec(model=ATTENTION, task=TASK, train=TRAIN, compile=False, device="cpu")
 

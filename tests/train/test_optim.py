@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from playground.spec import OptimSpec
+from blocks.spec import Lmm, MemorySpec
+from memory_rules import RULES
+from playground.compile import build
+from playground.spec import ModelSpec, OptimSpec
 from playground.train.optim import (
     applied_lr,
     load_optimizer_tensors,
@@ -57,6 +60,18 @@ def test_only_matrices_decay():
     decayed = {id(p) for g in optimizer.param_groups if g["weight_decay"] for p in g["params"]}
     assert decayed == {id(p) for p in net.parameters() if p.ndim == 2}
     assert sum(len(g["params"]) for g in optimizer.param_groups) == len(list(net.parameters()))
+
+
+@pytest.mark.parametrize("rule", ["gla", "omega", "ttt_mlp", "titans"])
+def test_vectors_of_every_head_do_not_decay(rule: str):
+    memory = MemorySpec(rule=RULES[rule](), heads=2)
+    net = build(ModelSpec(vocab=8, dim=16, depth=1, block=Lmm(memory=memory)))
+    optimizer = make_optimizer(OptimSpec(weight_decay=0.5), net)
+    decayed = {id(p) for g in optimizer.param_groups if g["weight_decay"] for p in g["params"]}
+    kept = {name for name, p in net.named_parameters() if id(p) not in decayed}
+    named = {name for name, _ in net.named_parameters() if name.endswith((".bias", ".gain"))}
+    assert named and named <= kept
+    assert {"blocks.0.memory.project.q.weight", "embedding.weight"}.isdisjoint(kept)
 
 
 def test_the_rate_that_is_set_is_the_rate_that_is_applied():

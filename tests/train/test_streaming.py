@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from playground.errors import SpecError
+from playground.errors import PlaygroundError, SpecError
 from playground.spec import RunSpec, Text
 from playground.tasks import Ask, Reader, make_task
 from playground.train import evaluate, restore
@@ -65,6 +65,26 @@ def test_frozen_and_writing_memories_differ(run: tuple[RunSpec, Path]) -> None:
     spec, folder = run
     frozen = evaluate(folder, spec=spec, length=512, freeze_memory=True)
     assert frozen["loss"] != evaluate(folder, spec=spec, length=512)["loss"]
+
+
+def test_one_stream_has_no_batches_and_none_is_no_number_of_them(
+    run: tuple[RunSpec, Path],
+) -> None:
+    spec, folder = run
+    with pytest.raises(SpecError, match="length: one stream has no batches"):
+        evaluate(folder, spec=spec, length=2048, batches=1)
+    for batches in (0, -1):
+        with pytest.raises(PlaygroundError, match=f"batches: {batches} leaves nothing"):
+            evaluate(folder, spec=spec, batches=batches)
+
+
+def test_the_clock_of_a_stream_starts_where_reading_begins(run: tuple[RunSpec, Path]) -> None:
+    spec, folder = run
+    meter = Meter(1024, torch.device("cpu"))
+    meter._began -= 1000.0  # as if all before had taken so long
+    meter._marked -= 1000.0
+    evaluate(folder, spec=spec, length=1024, meter=meter)
+    assert meter.marks[0].seconds < 500 and meter.marks[0].tokens_per_s > 1024 / 500
 
 
 def test_a_task_without_text_has_no_loss_by_position(tmp_path: Path) -> None:
