@@ -24,6 +24,20 @@ class Asked:
     by_position: bool = False
 
 
+def given(asked: Asked, figure: Path | None) -> list[str]:
+    """The options that were given."""
+    plain = Asked()
+    names = [name for name, value in asdict(asked).items() if value != getattr(plain, name)]
+    names += [] if figure is None else ["figure"]
+    return [f"--{name.replace('_', '-')}" for name in names]
+
+
+def refuse(options: list[str], why: str) -> None:
+    """Refuse options that were given and would have no effect."""
+    if options:
+        raise PlaygroundError(f"{', '.join(options)}: {why}. Leave it out.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Scored:
     """What it gave: scores by name, and marks at powers of two of a long sequence."""

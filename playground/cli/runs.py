@@ -18,7 +18,6 @@ from playground.cli.options import (
     runs_folder,
 )
 from playground.cli.show import duration, print_json, print_pairs, rate, text, tokens_of
-from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
     from playground.cli.find import Found
@@ -124,25 +123,11 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Score a trained model on its task, at any length."""
-    from playground.cli.evaluating import Asked, show
+    from playground.cli.evaluating import Asked, given, refuse, show
     from playground.cli.find import find
     from playground.cli.harnessing import show_harness
 
     found = _uncompiled(find(what, overrides(words), out, no_compile=no_compile), no_compile)
-    if harness is not None:
-        unused = {
-            "--split": split != "test",
-            "--freeze-memory": freeze_memory,
-            "--length": length is not None,
-            "--by-position": by_position,
-            "--figure": figure is not None,
-            "--batches": batches is not None,
-        }
-        _refuse(unused, "scores by --harness do not take it")
-        show_harness(found, harness, include_path, limit, json)
-        return
-    only = {"--include-path": include_path is not None, "--limit": limit is not None}
-    _refuse(only, "it is for --harness alone")
     asked = Asked(
         split=split,
         freeze_memory=freeze_memory,
@@ -150,13 +135,13 @@ def evaluate(
         batches=batches,
         by_position=by_position,
     )
+    if harness is not None:
+        refuse(given(asked, figure), "scores by --harness do not take it")
+        show_harness(found, harness, include_path, limit, json)
+        return
+    only = {"--include-path": include_path, "--limit": limit}
+    refuse([name for name, value in only.items() if value], "it is for --harness alone")
     show(found, asked, figure, json)
-
-
-def _refuse(options: dict[str, bool], why: str) -> None:
-    """Refuse an option that was given and would have no effect."""
-    for name in (name for name, given in options.items() if given):
-        raise PlaygroundError(f"{name}: {why}. Leave it out.")
 
 
 def _uncompiled(found: "Found", no_compile: bool) -> "Found":

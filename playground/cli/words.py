@@ -18,8 +18,7 @@ def tokenizer_of(task: "TaskSpec", folder: Path | None = None) -> Any:
         folder: of the trained model that reads them; they must mean what they did in training.
     """
     from playground.spec import Text
-    from playground.tasks import make_task
-    from playground.tasks.tokenizers import TABLES, make_tokenizer
+    from playground.tasks import TABLES, make_task, make_tokenizer
     from playground.train.restore import check_data
 
     if not isinstance(task, Text):

@@ -24,5 +24,6 @@ from playground.tasks.registry import TASKS as TASKS
 from playground.tasks.registry import make_task as make_task
 from playground.tasks.registry import register_task as register_task
 from playground.tasks.text import TextTask as TextTask
+from playground.tasks.tokenizers import TABLES as TABLES
 from playground.tasks.tokenizers import Tokenizer as Tokenizer
 from playground.tasks.tokenizers import make_tokenizer as make_tokenizer

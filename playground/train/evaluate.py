@@ -40,40 +40,36 @@ def evaluate(
         spec: the task, device, dtype and lowering to use; its model must be the one that is stored.
         split: "val" or "test".
         freeze_memory: read and never write: what is left without learning at test time.
-        length: tokens of an example, where it shall differ from training; of a text, tokens of one
-            stream, which begins again where the split ends. Long sequences are read in pieces with
-            the state carried, so that memory does not grow with them.
+        length: tokens of an example, if not as in training; of a text, tokens of one stream, which
+            begins again where the split ends. Long ones are read in pieces with the state carried.
         batches: at most so many batches; None for the whole split. Not with `length` of a text.
         by_position: of a text, also "loss@1024-2048" and so on, nats per token at these places.
         progress: called with (batches done, batches in all).
         meter: told of every piece of a long sequence.
 
-    Returns:
-        "loss" and the task's other scores, as "test/loss" in a result.
+    Returns "loss" and the task's other scores, as "test/loss" in a result.
 
     Raises:
-        PlaygroundError: options that do not fit the task or each other, or data that are not those
-            of the training.
+        PlaygroundError: options that do not fit, or data that are not those of the training.
     """
     prepare_process()
-    if batches is not None and batches < 1:
-        raise PlaygroundError(f"batches: {batches} leaves nothing to score. Write 1 or more.")
     task, scoring = _task(spec, split, length, by_position, batches)
     check_data(path, spec.task, task)
     model = cast(Model, restore(path, spec))
-    how: dict[str, Any] = {"scoring": scoring, "piece": PIECE, "watch": meter}
+    how: dict[str, Any] = {"scoring": scoring, "piece": PIECE, "watch": meter, "progress": progress}
     frozen = frozen_memory(cast(nn.Module, model)) if freeze_memory else nullcontext()
     if meter is not None:
         meter.begin()
     with frozen, autocast(spec.dtype, device_of(model)):
-        scores = evaluate_task(task, model, split, batches=batches, progress=progress, **how)
-    return named_scores(scores)
+        return named_scores(evaluate_task(task, model, split, batches=batches, **how))
 
 
 def _task(
     spec: RunSpec, split: str, length: int | None, by_position: bool, batches: int | None
 ) -> tuple[Task, Scoring | None]:
     """The task, and its evaluation where that is not the usual one."""
+    if batches is not None and batches < 1:
+        raise PlaygroundError(f"batches: {batches} leaves nothing to score. Write 1 or more.")
     if spec.task.kind != "text":
         if by_position:
             raise SpecError("task", f"{spec.task.kind} has no loss by position.", fix="Name text.")

@@ -39,19 +39,11 @@ def generate(
         `tokens` new ids for each prompt.
 
     Raises:
-        PlaygroundError: a model of something else than tokens, an empty prompt, an id outside the
-            vocabulary, or a count or temperature that makes no sense.
+        PlaygroundError: no model of tokens, an empty prompt, an id outside the vocabulary, or a
+            count or temperature that makes no sense.
     """
-    columns = sample(
-        model,
-        spec,
-        prompts,
-        tokens=tokens,
-        temperature=temperature,
-        top_k=top_k,
-        vocab=vocab,
-        seed=seed,
-    )
+    how: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "vocab": vocab, "seed": seed}
+    columns = sample(model, spec, prompts, tokens=tokens, **how)
     new = torch.stack(list(columns), dim=1) if tokens else torch.zeros(len(prompts), 0).long()
     return new.tolist()
 

@@ -11,8 +11,7 @@ from playground.compile import compile as compile_model
 from playground.errors import PlaygroundError, SpecError
 from playground.spec import ModelSpec, RunSpec, Text, convert, load_model, load_run, to_dict
 from playground.spec.tasks import TaskSpec
-from playground.tasks import Task
-from playground.tasks.tokenizers import TABLES
+from playground.tasks import TABLES, Task
 from playground.train.machine import pick_device
 from playground.train.member import kept_weights
 from playground.train.prepare import lowered
