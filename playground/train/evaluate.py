@@ -44,8 +44,7 @@ def evaluate(
             begins again where the split ends. Long ones are read in pieces with the state carried.
         batches: at most so many batches; None for the whole split. Not with `length` of a text.
         by_position: of a text, also "loss@1024-2048" and so on, nats per token at these places.
-        progress: called with (batches done, batches in all).
-        meter: told of every piece of a long sequence.
+        progress, meter: told of batches done and in all, and of every piece of a long sequence.
 
     Returns "loss" and the task's other scores, as "test/loss" in a result.
 
