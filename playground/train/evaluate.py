@@ -33,20 +33,19 @@ def evaluate(
     progress: Progress | None = None,
     meter: Meter | None = None,
 ) -> dict[str, float]:
-    """Scores of a trained model on its task.
+    """Scores of a trained model on its task: "loss" and others, as "test/loss" in a result.
 
     Args:
         path: a run's folder or an exported model.
         spec: the task, device, dtype and lowering to use; its model must be the one that is stored.
         split: "val" or "test".
-        freeze_memory: read and never write: what is left without learning at test time.
+        freeze_memory: read and never write.
         length: tokens of an example, if not as in training; of a text, tokens of one stream, which
             begins again where the split ends. Long ones are read in pieces with the state carried.
         batches: at most so many batches; None for the whole split. Not with `length` of a text.
         by_position: of a text, also "loss@1024-2048" and so on, nats per token at these places.
-        progress, meter: told of batches done and in all, and of every piece of a long sequence.
-
-    Returns "loss" and the task's other scores, as "test/loss" in a result.
+        progress: called with (batches done, batches in all).
+        meter: told of every piece of a long sequence.
 
     Raises:
         PlaygroundError: options that do not fit, or data that are not those of the training.

@@ -1,5 +1,6 @@
 """Real worker processes: results equal to training alone, deaths, failures, other drivers."""
 
+import errno
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from playground.errors import SpecError
+from playground.errors import PlaygroundError, SpecError
 from playground.spec import EngineSpec, RunSpec, SweepSpec, VariantSpec, convert, fingerprint
 from playground.tasks import make_task
 from playground.train import Event, Result, RunStore, train
@@ -19,6 +20,7 @@ from search.engine import Order, Team
 from search.plan import SweepPlan, plan_sweep
 from search.pool import JobEvent, Pool
 from search.sweep import run_sweep
+from search.worker import train_runs
 from tests.search.test_plan import SWEEP
 
 BAD = VariantSpec(overrides={"train.optim.lr": 1e30, "train.optim.clip": 0.0})
@@ -190,6 +192,39 @@ def test_a_stack_whose_workers_die_is_tried_in_halves(speaks: bool, tmp_path: Pa
     assert given == [8, 8, 4, 4, 2, 2, 1, 1]
     ends = [store.run(job.fingerprint).result() for job in jobs]
     assert [end.status for end in ends if end] == ["ok"] * 7 + ["failed"]
+
+
+def test_a_full_disk_ends_the_sweep_and_fails_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The workers' own function, in this process; nothing it could write would be kept."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "checkpoints/step-1.safetensors")
+
+    class Here:
+        def give(self, order: Order) -> None:
+            self.said = train_runs(order, lambda event: None)
+
+        def stop(self) -> None: ...
+
+        def kill(self) -> None: ...
+
+    class Engine:
+        def hire(self, threads: int) -> Here:
+            return Here()
+
+        def listen(self, workers: list[Here], timeout_s: float) -> list:
+            return [(worker, worker.said) for worker in workers]
+
+        def dismiss(self, workers: list[Here]) -> None: ...
+
+    monkeypatch.setattr("playground.train_together", full)
+    store, jobs = RunStore(tmp_path), plan_sweep(SWEEP, "s").jobs
+    pool = Pool(store, Engine(), Team(workers=1, threads=1), EngineSpec())  # pyright: ignore
+    with pytest.raises(PlaygroundError, match=r"No space left .* the same command goes on"):
+        pool.run([Bundle(jobs=(job,)) for job in jobs])
+    assert not list(tmp_path.glob("*/result.json"))
 
 
 def fingerprint_of(raw: dict) -> str:
