@@ -2,6 +2,7 @@
 
 import importlib
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,12 @@ def _written(scorer: Scorer, context: str, wishes: dict[str, Any]) -> str:
 
 
 def _numbers(scores: dict[str, Any]) -> dict[str, float]:
-    """Scores without the harness's filter in their names, and without what is no number."""
-    return {
-        name.partition(",")[0]: value if isinstance(value, int) else float(value)
+    """Scores without what is no number; the harness's filter is named where there are several."""
+    numbers = {
+        name: value if isinstance(value, int) else float(value)
         for name, value in scores.items()
         if isinstance(value, int | float) and not isinstance(value, bool)
     }
+    several = Counter(name.partition(",")[0] for name in numbers)
+    short = {name: name.partition(",")[0] for name in numbers}
+    return {short[n] if several[short[n]] == 1 else n: value for n, value in numbers.items()}

@@ -56,7 +56,7 @@ def load_questions(facts: str, folder: Path | None, number: int) -> Questions:
     if folder is None:
         texts = {split: generated(split) for split in STORIES}
     else:
-        texts = {split: _file(folder, number, split, facts).read_text() for split in STORIES}
+        texts = {split: _text(_file(folder, number, split, facts)) for split in STORIES}
     return _parsed(texts["train"], texts["test"], facts)
 
 
@@ -69,6 +69,14 @@ def _file(folder: Path, number: int, split: str, facts: str) -> Path:
             "Name a folder of bAbI's files, such as babi/en-10k, or write facts: generated.",
         )
     return found[0]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        fix = "Name a folder of bAbI's own files."
+        raise DataError(f"task.facts {file}", f"it cannot be read ({error}).", fix) from error
 
 
 @lru_cache(maxsize=4)
@@ -94,6 +102,12 @@ def _stories(text: str, where: str) -> list[list[Question]]:
             raise DataError(
                 f"task.facts {where}",
                 f"line {number} ({line[:40]!r}) has no number and text.",
+                "Name a folder of bAbI's own files.",
+            )
+        if index != "1" and not stories:
+            raise DataError(
+                f"task.facts {where}",
+                f"it begins with line {index} of a story, not with its first.",
                 "Name a folder of bAbI's own files.",
             )
         if index == "1":

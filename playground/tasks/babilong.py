@@ -38,7 +38,7 @@ from playground.tasks.tokenizers import Bytes, Encoded
 
 Tokens = NDArray[np.integer]
 _TOKEN = re.compile(rb"[a-z0-9'\x80-\xff]+|[^\sa-z0-9'\x80-\xff]")
-_MOST_FACTS = 160  # random numbers of an example: its question, the text, and a place per fact
+_FACTS = 160  # random numbers of an example: its question, the text, a place per fact; or more
 
 
 class Words:
@@ -120,7 +120,10 @@ class BabilongTask:
         self.tokenizer, self._haystacks = _read(spec, self._own_words(), corpus)
         self.vocab = self.tokenizer.vocab
         self._encoded: dict[str, Tokens] = {}  # facts, questions and answers
-        self._longest = max(self._size(q) for part in self.questions.splits.values() for q in part)
+        every = [q for part in self.questions.splits.values() for q in part]
+        self._longest = max(map(self._size, every))
+        self._widest = max(len(self._answer(q)) for q in every)  # one width for all batches
+        self._drawn = max(_FACTS, 2 + max(len(q.facts) for q in every))
         self._fitting: dict[tuple[str, int], tuple[Question, ...]] = {}
         for length in {spec.length, *spec.train_lengths, *spec.test_lengths}:
             for split in SPLITS:
@@ -197,12 +200,12 @@ class BabilongTask:
         self, split: str, seed: int, first: int, count: int, length: int, *, every: bool = False
     ) -> Examples:
         """Examples of one length; `every`: the questions in their order, else drawn."""
-        raw = draws(GENERATOR, seed, split, first, count, _MOST_FACTS)
+        raw = draws(GENERATOR, seed, split, first, count, self._drawn)
         fitting = self._of_length(split, length)
         picks = np.arange(first, first + count) if every else below(raw[:, 0], len(fitting))
         asked = [fitting[int(pick) % len(fitting)] for pick in picks]
         tokens = np.zeros((count, length or self._longest), np.int32)
-        positions = np.zeros((count, max(len(self._answer(q)) for q in asked)), np.int64)
+        positions = np.zeros((count, self._widest), np.int64)
         targets = np.full_like(positions, IGNORE)
         for i, question in enumerate(asked):
             facts, asking, answer = self._written(question)
@@ -284,6 +287,7 @@ class BabilongTask:
             "sha256": self.data_sha(),
             "facts": spec.facts,
             "corpus": spec.corpus,
+            "haystack_tokens": {s: len(text.tokens) for s, text in self._haystacks.items()},
             "tokenizer": spec.tokenizer,
             "vocab": self.vocab,
             "questions": {split: len(part) for split, part in splits.items()},

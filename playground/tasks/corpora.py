@@ -102,14 +102,14 @@ def _borders(text: bytes, split: Fractions) -> dict[str, tuple[int, int]]:
     for fraction in (split[0], split[0] + split[1]):
         # A product that should be whole may fall short by rounding.
         cut = int(len(text) * fraction + 1e-6)
-        cuts.append(_character_start(text, cut))
+        cuts.append(character_start(text, cut))
     cuts.append(len(text))
     if split[2] == 0:
         cuts[2] = len(text)
     return {part: (cuts[i], cuts[i + 1]) for i, part in enumerate(SPLITS)}
 
 
-def _character_start(text: bytes, cut: int) -> int:
+def character_start(text: bytes, cut: int) -> int:
     """The first place from `cut` on where a UTF-8 character starts; `cut` if it is not UTF-8."""
     for at in range(cut, cut + 4):
         if at >= len(text) or text[at] & 0xC0 != 0x80:

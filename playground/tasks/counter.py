@@ -47,7 +47,7 @@ def unit(raw: NDArray[np.uint64]) -> NDArray[np.float64]:
     return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)  # seeds that are trained side by side
 def order(task: str, seed: int, split: str, turn: int, count: int) -> NDArray[np.int64]:
     """[count] int64: 0 to count - 1 in an order of its own for every turn; not to be changed."""
     raw = draws(task, seed, f"{split}/order/{turn}", 0, count, 1)

@@ -58,6 +58,9 @@ def load_labelled(name: str, *, own_test: bool) -> Source:
         has = "a test part of its own" if "test" in parts else "no test part of its own"
         fix = "Write folds: 0." if "test" in parts else "Write folds: 5."
         raise DataError(f"task.source {name}", f"it has {has}.", fix)
+    if not all(s.isascii() for part in parts.values() for s in part.sequences):
+        fix = "Write A, C, G, T and N."
+        raise DataError(f"task.source {name}", "a sequence has other letters than ASCII's.", fix)
     if min(len(set(part.labels)) for part in parts.values()) < 2:
         raise DataError(
             f"task.source {name}",
@@ -72,7 +75,7 @@ def load_labelled(name: str, *, own_test: bool) -> Source:
 
 def _csv(path: Path, name: str) -> Labelled:
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"))))
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(
             f"task.source {name}", f"it cannot be read ({error}).", "Give a csv file or a folder."
@@ -111,7 +114,9 @@ def _folder(path: Path, name: str) -> dict[str, Labelled]:
 def _classes(folder: Path) -> Labelled:
     files = sorted(folder.glob("*/*.txt"))
     return Labelled(
-        sequences=tuple(file.read_text(encoding="utf-8").strip() for file in files),
+        sequences=tuple(
+            file.read_text(encoding="utf-8", errors="replace").strip() for file in files
+        ),
         labels=tuple(file.parent.name for file in files),
     )
 

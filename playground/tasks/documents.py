@@ -21,19 +21,21 @@ def read_jsonl(path: Path, name: str) -> list[bytes]:
         DataError: a line that is none, named by its number.
     """
     documents = []
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                text = json.loads(line)["text"]
+                text = json.loads(line.decode())["text"]
+                if not isinstance(text, str):
+                    raise TypeError(f"its text is of type {type(text).__name__}")
+                documents.append(text.encode())
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
                     f"task.corpus {name}",
                     f"line {number} is no JSON object with a text ({error!r}).",
                     'Write one {"text": ...} per line.',
                 ) from error
-            documents.append(str(text).encode())
     return documents
 
 

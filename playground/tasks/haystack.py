@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from playground.errors import DataError
 from playground.tasks.base import SPLITS
-from playground.tasks.corpora import Corpus
+from playground.tasks.corpora import Corpus, character_start
 from playground.tasks.tokenizers import Tokenizer
 
 MOST_TEXT = 4_000_000  # bytes of a split that are read: a long book
@@ -67,5 +68,14 @@ def haystack_of(text: bytes, tokenizer: Tokenizer, end: bytes) -> Haystack:
 
 
 def hiding_texts(corpus: Corpus) -> dict[str, bytes]:
-    """The first 4 MB of every split, white space collapsed to single spaces, as RULER does."""
-    return {split: b" ".join(corpus.parts[split][:MOST_TEXT].split()) for split in SPLITS}
+    """The first 4 MB of every split, white space collapsed to single spaces, as RULER does.
+
+    Raises:
+        DataError: a split has no text.
+    """
+    cuts = {split: character_start(corpus.parts[split], MOST_TEXT) for split in SPLITS}
+    texts = {split: b" ".join(corpus.parts[split][:cut].split()) for split, cut in cuts.items()}
+    for split, text in texts.items():
+        if not text:
+            raise DataError("task.corpus", f"its {split} split has no text.", "Use more text.")
+    return texts

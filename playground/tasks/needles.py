@@ -109,10 +109,10 @@ def _read_words(folder: Path, where: str) -> tuple[list[str], list[str]]:
     for name in ("adjectivelist.txt", "nounlist.txt"):
         try:
             lines = (folder / name).read_text(encoding="utf-8").splitlines()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise DataError(
                 f"task.words {where}",
-                f"{name} cannot be read ({error.strerror}).",
+                f"{name} cannot be read ({error}).",
                 "Name a folder that has it, or write words: embedded.",
             ) from error
         words = ["-".join(line.split()) for line in lines if line.strip()]

@@ -112,7 +112,9 @@ class NiahTask:
         raw = draws(GENERATOR, seed, split, first, count, 1 + needles * _PER_NEEDLE)
         rows = [self._example(split, first + i, raw[i], length, needles) for i in range(count)]
         tokens, answers = np.stack([row for row, _, _ in rows]), [spans for _, spans, _ in rows]
-        width = max(sum(stop - start for start, stop in spans) for spans in answers)
+        # one width for all batches, so that runs of several seeds can be stacked
+        most = needles * (len(value_of(self.spec.value, raw[0, :2])) + (not self._spaced))
+        width = max(most, *(sum(stop - start for start, stop in spans) for spans in answers))
         positions = np.full((count, width), length - 1, np.int64)
         targets = np.full((count, width), IGNORE, np.int64)
         for i, spans in enumerate(answers):
@@ -131,8 +133,8 @@ class NiahTask:
         written, asked = rest[:needles], rest[needles:]
         room = length - len(intro) - sum(map(len, rest))
         tokens, starts = self._haystacks[split].cut(room, float(unit(raw[:1])[0]))
-        part = index % BINS if needles == 1 and self.spec.depth is None else None
-        depths = [self._depth(part, float(unit(row[4:])[0])) for row in drawn]
+        wanted = index % BINS if needles == 1 and self.spec.depth is None else None
+        depths = [self._depth(wanted, float(unit(row[4:])[0])) for row in drawn]
         places = [int(starts[np.abs(starts - depth * room).argmin()]) for depth in depths]
         pieces, at = [intro], 0
         for number in np.argsort(places, kind="stable"):
@@ -141,7 +143,9 @@ class NiahTask:
         pieces += [tokens[at:], *asked]
         ends = length - np.cumsum([0, *map(len, asked[::-1])])[::-1]
         spans = [(int(ends[i]), int(ends[i + 1])) for i in range(1, len(asked), 2)]
-        centre = None if part is None else round(100 * (part + 0.5) / BINS)
+        # where it stands: at the nearest start of a sentence, which may be in another part
+        part = min(BINS - 1, BINS * places[0] // max(1, room))
+        centre = None if wanted is None else round(100 * (part + 0.5) / BINS)
         return np.concatenate(pieces), spans, centre
 
     def _depth(self, part: int | None, drawn: float) -> float:

@@ -60,7 +60,7 @@ def _file(path: Path, name: str) -> Rolls:
         content = path.read_bytes()
         read = _read_mat if path.suffix == ".mat" else _read_npz
         parts = {split: read(content, part) for split, part in zip(SPLITS, _NAMES, strict=True)}
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise DataError(
             f"task.source {name}",
             f"it holds no piano rolls ({error}).",
@@ -73,13 +73,19 @@ def _file(path: Path, name: str) -> Rolls:
     return Rolls(parts=parts, sha256=hashlib.sha256(content).hexdigest())
 
 
+# what numpy and scipy raise of files that are none, cut off, or of another version
+_UNREADABLE = (OSError, EOFError, ValueError, LookupError, TypeError, NotImplementedError,
+               zipfile.BadZipFile)  # fmt: skip
 _NAMES = ("traindata", "validdata", "testdata")
 
 
 def _read_npz(content: bytes, part: str) -> tuple[Roll, ...]:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         packed, lengths = file[part], file[f"{part}_len"]
-    frames = np.unpackbits(packed, axis=1)[:, :KEYS]
+    frames = np.unpackbits(packed, axis=1)
+    if packed.shape[1] != -(-KEYS // 8) or frames[:, KEYS:].any():
+        raise ValueError(f"{part} is not of {KEYS} keys in {-(-KEYS // 8)} bytes")
+    frames = frames[:, :KEYS]
     if len(frames) != lengths.sum():
         raise ValueError(f"{part} has {len(frames)} frames, its pieces {lengths.sum()}")
     return tuple(_checked(roll) for roll in np.split(frames, np.cumsum(lengths)[:-1]))
@@ -87,8 +93,12 @@ def _read_npz(content: bytes, part: str) -> tuple[Roll, ...]:
 
 def _read_mat(content: bytes, part: str) -> tuple[Roll, ...]:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
-    cells: Any = loadmat(io.BytesIO(content))[part]
+    try:
+        cells: Any = loadmat(io.BytesIO(content))[part]
+    except MatReadError as error:
+        raise ValueError(str(error)) from None
     return tuple(_checked(roll) for roll in cells.ravel())
 
 

@@ -47,16 +47,17 @@ def load_table(name: str) -> Table:
 def _file(path: Path, name: str) -> Table:
     try:
         content = path.read_bytes()
-        rows = csv.reader(content.decode().splitlines())
+        rows = csv.reader(content.decode("utf-8-sig").splitlines())
         header = next(rows, [])
-        values = np.array([[float(cell) for cell in row[1:]] for row in rows])
+        values = np.array([[float(cell) for cell in row[1:]] for row in rows if any(row)])
     except (OSError, ValueError, csv.Error) as error:
         fix = "Name a csv of numbers whose first column is the date."
         raise DataError(f"task.source {name}", f"it cannot be read ({error}).", fix) from error
-    if header[:1] != ["date"] or values.ndim != 2 or not np.isfinite(values).all():
+    whole = values.ndim == 2 and values.shape[1] == len(header) - 1 > 0
+    if header[:1] != ["date"] or not whole or not np.isfinite(values).all():
         raise DataError(
             f"task.source {name}",
-            "its first column is not called date, or a value is missing.",
+            "its first column is not called date, or a value or a column is missing.",
             "Name a csv with a header, the date first and a number everywhere else.",
         )
     sha256 = hashlib.sha256(content).hexdigest()

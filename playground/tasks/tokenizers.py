@@ -178,6 +178,8 @@ class Trained:
     def __init__(self, name: str) -> None:
         self.name = name
         self._inner = _load_tokenizer(name)
+        self._inner.no_truncation()  # files may keep either: here every token counts
+        self._inner.no_padding()
         self.vocab = int(self._inner.get_vocab_size())
 
     def identity(self) -> str:

@@ -12,6 +12,7 @@ from playground.errors import DataError
 from playground.harness import Scorer
 from playground.harness import run as run_harness
 from playground.harness import scorer as scorer_module
+from playground.harness.run import _numbers
 from playground.spec import ModelSpec
 from playground.tasks.tokenizers import Bytes, Chars, Words
 from tests.train.small import MEMORY
@@ -120,3 +121,8 @@ def test_without_the_package_the_extra_is_named(
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(DataError, match=r"lm_eval.*not installed.*extra `lm_eval`"):
         run_harness(scorer, ["piqa"])
+
+
+def test_a_filter_is_named_where_there_are_several() -> None:
+    found = {"alias": "x", "exact_match,strict": 0.25, "exact_match,flexible": 0.5, "acc,none": 1.0}
+    assert _numbers(found) == {"exact_match,strict": 0.25, "exact_match,flexible": 0.5, "acc": 1.0}

@@ -181,6 +181,22 @@ def test_answers_of_several_labels_need_them_all() -> None:
     assert not says("milk", "milk,apple", "What is Mary carrying?", labels)
 
 
+def test_a_story_may_have_more_facts_than_any_of_qa1(tmp_path: Path) -> None:
+    places = ("hall", "office")
+    facts = "".join(f"{i + 1} Mary went to the {places[i % 2]}.\n" for i in range(200))
+    story = facts + "201 Where is Mary?\toffice\t200\n"
+    for split in ("train", "test"):
+        (tmp_path / f"qa1_x_{split}.txt").write_text(story * 20)
+    task = make(facts=str(tmp_path), length=2048)
+    assert task.batch("train", 0, 0, 2).tokens.shape == (2, 2048)
+
+
+def test_answers_have_one_width_in_every_batch() -> None:
+    task = make(tokenizer="bytes", length=512)
+    widths = {task.batch("train", seed, i, 2).targets.shape for seed in range(3) for i in range(5)}
+    assert len(widths) == 1
+
+
 def test_the_floor_is_what_frequencies_of_answers_reach() -> None:
     task = make()
     assert task.floors()["answers_alone"] == pytest.approx(math.log(6), rel=0.02)
@@ -194,6 +210,9 @@ def test_what_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "qa1_x_train.txt").write_text("Mary moved.\n")
     (tmp_path / "qa1_x_test.txt").write_text("1 Mary moved.\n")
     with pytest.raises(DataError, match=r"line 1 \('Mary moved.'\) has no number"):
+        make(facts=str(tmp_path))
+    (tmp_path / "qa1_x_train.txt").write_text("2 Where is Mary?\thall\t1\n")
+    with pytest.raises(DataError, match="begins with line 2 of a story"):
         make(facts=str(tmp_path))
     with pytest.raises(DataError, match=r"64 tokens hold no question of"):
         make(tokenizer="bytes", length=64)

@@ -136,6 +136,8 @@ def test_what_cannot_be_used_is_an_error(tmp_path: Path) -> None:
         DnaTask(Dna(source=str(tmp_path / "a.csv")))
     with pytest.raises(DataError, match="fewer than two classes"):
         DnaTask(Dna(source=write(tmp_path / "b.csv", [("ACG", "1")])))
+    with pytest.raises(DataError, match="other letters than ASCII's"):
+        DnaTask(Dna(source=write(tmp_path / "e.csv", [("AC\u00e9", "1"), ("ACG", "0")])))
     with pytest.raises(DataError, match="line 3 has no sequence or class"):
         DnaTask(Dna(source=write(tmp_path / "c.csv", [("ACG", "1"), ("", "0")])))
     with pytest.raises(DataError, match="has not two classes"):

@@ -196,3 +196,13 @@ def test_a_cut_is_near_its_fractions_and_between_documents() -> None:
     assert starts.tolist() == [0, 11, 22, 33, 44]
     assert len(text) == 55
     assert math.isclose(len(parts["val"]) / 10, 0.5)
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"text": null}', b'{"text": 3}', b'{"text": "\\ud800"}', b'{"text": "caf\xe9"}']
+)
+def test_a_line_whose_text_is_none_is_named(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"text": "one"}\n' + line + b"\n")
+    with pytest.raises(DataError, match="line 2 is no JSON object with a text"):
+        load_corpus(str(path))

@@ -143,6 +143,10 @@ def test_a_csv_of_ones_own_is_cut_by_fractions(tmp_path: Path) -> None:
     task = small(source=str(path), lookback=8, horizon=4)
     assert task.borders == {"train": (0, 140), "val": (140, 160), "test": (160, 200)}
     assert task.describe()["protocol"] == "fractions"
+    path.write_text("\ufeff" + "\n".join(lines) + "\n\n")  # as a spreadsheet may write it
+    marked = small(source=str(path), lookback=8, horizon=4)
+    assert marked.borders == task.borders
+    path.write_text("\n".join(lines))
     with pytest.raises(DataError, match="ett_hour needs 14400 rows"):
         small(source=str(path), borders="ett_hour")
     with pytest.raises(DataError, match="too few for a window"):
@@ -151,7 +155,13 @@ def test_a_csv_of_ones_own_is_cut_by_fractions(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "problem"),
-    [("date,a\n1,x\n", "cannot be read"), ("time,a\n1,2\n", "not called date"), ("", "not called")],
+    [
+        ("date,a\n1,x\n", "cannot be read"),
+        ("date,a\n1,2,3\n", "a column is missing"),
+        ("date\n1\n2\n", "a column is missing"),
+        ("time,a\n1,2\n", "not called date"),
+        ("", "not called"),
+    ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "bad.csv"

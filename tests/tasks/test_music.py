@@ -159,3 +159,21 @@ def test_the_identity_is_of_the_data(tmp_path: Path) -> None:
     task = small()
     assert task.data_sha() == small(length=20).data_sha()
     assert replace(task.spec, length=20) != task.spec
+
+
+def test_rolls_of_more_keys_than_a_piano_are_refused(tmp_path: Path) -> None:
+    wide = np.zeros((40, 128), np.uint8)
+    wide[:, 100] = 1
+    parts = {}
+    for name in ("traindata", "validdata", "testdata"):
+        parts |= {name: np.packbits(wide, axis=1), f"{name}_len": np.array([40])}
+    np.savez(tmp_path / "midi.npz", **parts)
+    with pytest.raises(DataError, match="is not of 88 keys in 11 bytes"):
+        MusicTask(Music(source=str(tmp_path / "midi.npz")))
+
+
+def test_an_empty_file_holds_no_piano_rolls(tmp_path: Path) -> None:
+    for name in ("a.npz", "a.mat"):
+        (tmp_path / name).write_bytes(b"")
+        with pytest.raises(DataError, match="holds no piano rolls"):
+            MusicTask(Music(source=str(tmp_path / name)))

@@ -43,10 +43,27 @@ def test_the_oracle_solves_every_split_and_length(kind: str) -> None:
         scores = evaluate(task, Oracle(task), split)
         assert scores["solved"] == scores["accuracy"] == 1.0
         assert scores["loss"] < 1e-6
-    assert {name for name in scores if name.startswith("solved@1200")} == {
-        "solved@1200",
-        *(f"solved@1200/d{depth}" for depth in (10, 30, 50, 70, 90)),
-    }
+    parts = {name for name in scores if name.startswith("solved@1200/")}
+    possible = {f"solved@1200/d{depth}" for depth in (10, 30, 50, 70, 90)}
+    assert parts and parts <= possible
+    assert parts == possible or KINDS[kind].get("haystack") == "text"  # long sentences
+
+
+@pytest.mark.parametrize("length", [512, 2000])
+def test_a_depth_is_where_the_needle_stands(length: int) -> None:
+    task = make(haystack="text", template="short", length=length)
+    made = task._examples("test", 0, 0, 60, length)
+    for row, group in zip(made.tokens, made.groups, strict=True):
+        text = task.tokenizer.decode(row)
+        needle = re.search(r"\S+-\S+ is \d+\. |\S+ \S+-\S+: \d+\. ", text)
+        start = text.index("One of") if needle is None else needle.start()
+        assert abs(start / length - int(group[1:]) / 100) < 0.2
+
+
+def test_answers_have_one_width_in_every_batch() -> None:
+    task = make(template="short", length=128)
+    widths = {task.batch("train", seed, 0, 4).targets.shape for seed in range(5)}
+    assert len(widths) == 1
 
 
 @pytest.mark.parametrize("kind", ["S-NIAH-1", "S-NIAH-2", "S-NIAH-3"])

@@ -105,6 +105,12 @@ class Pieces:
     def to_str(self) -> str:
         return "words"
 
+    def no_truncation(self) -> None:
+        self.cut = False
+
+    def no_padding(self) -> None:
+        self.filled = False
+
     def encode_batch(self, pieces: list[str], add_special_tokens: bool) -> list[Any]:
         assert not add_special_tokens
         self.pieces += pieces
@@ -165,6 +171,7 @@ def test_a_local_tokenizer_file_is_taken(library: Pieces, tmp_path: Path) -> Non
     path.write_text("{}")
     assert np.array_equal(Trained(str(path)).encode(b"a b").tokens, [1, 2])
     assert len(Trained(str(path)).identity()) == 64
+    assert not library.cut and not library.filled  # as files of fine-tuned models keep them
 
 
 def test_a_tokenizer_that_cannot_be_loaded_says_why(library: Pieces) -> None:
