@@ -35,13 +35,15 @@ TRAIN = TrainSpec(
     eval_batches=1,
     checkpoint_every=3,
     log_every=2,
-    optim=OptimSpec(lr=1e-2, warmup=1 / 6),
+    optim=OptimSpec(lr=1e-2, warmup=2.0),
 )
 RUN = RunSpec(model=ATTENTION, task=TASK, train=TRAIN, compile=False, device="cpu")
 
 
 def run_with(spec: RunSpec = RUN, **train_fields: Any) -> RunSpec:
     """The run with other fields of TrainSpec."""
+    if train_fields.get("steps", spec.train.steps) < spec.train.optim.warmup:
+        train_fields.setdefault("optim", replace(spec.train.optim, warmup=0.0))
     return replace(spec, train=replace(spec.train, **train_fields))
 
 

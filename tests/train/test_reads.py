@@ -36,7 +36,7 @@ TRAIN = TrainSpec(
     eval_batches=1,
     checkpoint_every=2,
     log_every=1,
-    optim=OptimSpec(lr=1e-2, warmup=1 / 6),
+    optim=OptimSpec(lr=1e-2, warmup=2.0),
 )
 FRAMES_RUN = RunSpec(model=FRAMES, task=Music(length=8), train=TRAIN, compile=False, device="cpu")
 SERIES_RUN = replace(FRAMES_RUN, model=SERIES, task=Forecast(lookback=24, horizon=6))
