@@ -178,7 +178,7 @@ def _setup(ctx, inputs, output) -> None:
 def _backward(ctx, g_y, g_last, *kept):
     saved = ctx.saved_tensors
     given = [t is not None for t in saved[:10]]
-    found = _scan_backward(*given_grads(g_y, g_last, saved[1], ctx.start), *saved, ctx.factors)
+    found = _scan_backward(*given_grads(g_y, g_last, saved[2], ctx.start), *saved, ctx.factors)
     grads = [g if there else None for g, there in zip(found, given, strict=False)]
     return *grads, found[-1], None
 

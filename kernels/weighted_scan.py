@@ -147,7 +147,7 @@ def _setup(ctx, inputs, output) -> None:
 
 def _backward(ctx, g_y, g_last, *kept):
     saved = ctx.saved_tensors
-    found = _scan_backward(*given_grads(g_y, g_last, saved[1], ctx.start), *saved, ctx.factors)
+    found = _scan_backward(*given_grads(g_y, g_last, saved[2], ctx.start), *saved, ctx.factors)
     found[3] = found[3] if saved[3] is not None else None
     return *found, None
 

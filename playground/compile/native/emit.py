@@ -42,7 +42,7 @@ OPS = {
 }
 RESULTS = {"tables": 4, "tables_back": 3, "solve": 1}  # of the functions in rows.h and prelude.h
 FIRST = {"sum": "0", "max": "-INFINITY"}
-OPERATION = {"sum": "+", "max": "max"}
+OPERATION = {"sum": "+", "max": "largest"}
 
 
 def emit(plan: Plan, inputs: int, dtype: str) -> str:

@@ -178,6 +178,7 @@ template <typename T>
 INLINE T greatest(T a, T b) {
   return b > a || b != b ? b : a;
 }
+#pragma omp declare reduction(largest : float, double : omp_out = greatest(omp_out, omp_in)) initializer(omp_priv = -INFINITY)
 
 INLINE double exponential(double x) { return std::exp(x); }
 INLINE double error_function(double x) { return std::erf(x); }

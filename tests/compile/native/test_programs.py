@@ -71,8 +71,35 @@ def test_what_is_known_to_be_zero_changes_nothing(shift: int) -> None:
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [3, 8, 67])
+def test_the_largest_of_what_has_no_number_is_none(width: int) -> None:
+    """Wherever it stands: lanes that are compared side by side must not lose it."""
+    x = draw(1, width, width, dtype=torch.float32)
+    x[0].diagonal().fill_(math.nan)
+    x[0, :, 0] = torch.where(x[0, :, 0].isnan(), x[0, :, 0], math.inf)
+    x[0, -1] = 1.0
+    ((found, wanted),) = both(lambda x: [x.amax(-1)], x)
+    assert torch.equal(found.isnan(), wanted.isnan()) and wanted.isnan().sum() == width - 1
+    assert found[0, -1] == 1.0
+
+
 def test_functions_of_elements_also_at_their_ends() -> None:
-    ends = [0.0, -0.0, 1e-30, 0.5, -4.0, 4.5, -88.0, 88.5, 89.0, -200.0, math.inf, -math.inf]
+    ends = [
+        0.0,
+        -0.0,
+        1e-30,
+        0.5,
+        -4.0,
+        4.5,
+        -88.0,
+        88.5,
+        88.72,
+        88.73,
+        89.0,
+        -200.0,
+        math.inf,
+        -math.inf,
+    ]
     x = torch.cat([torch.tensor([*ends, math.nan]), torch.linspace(-10, 10, 200)])[None, None]
 
     def function(x: Tensor) -> list[Tensor]:

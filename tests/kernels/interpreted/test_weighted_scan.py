@@ -78,6 +78,20 @@ def test_outputs_and_all_gradients(
         assert (one.double() - other).abs().max().item() <= tolerance * scale
 
 
+@pytest.mark.parametrize("alone", [0, 1], ids=["outputs", "state"])
+def test_gradients_of_one_of_the_two_results(alone: int) -> None:
+    chunks, start = given((2, 2, 3, 3, 4), momentum=True, solved=True)
+    inputs = [t for t in (*chunks, start) if t is not None]
+    found = torch.autograd.grad(
+        weighted_scan(chunks, start)[alone].sum(), inputs, materialize_grads=True
+    )
+    wanted = torch.autograd.grad(
+        by_equations(chunks, start)[alone].sum(), inputs, materialize_grads=True
+    )
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
 def test_the_operator_is_one_for_torch() -> None:
     chunks, start = given((2, 2, 3, 3, 4), momentum=True, solved=True)
     torch.library.opcheck(_scan, (*chunks, start, torch.float64))
