@@ -85,8 +85,8 @@ def _guarded(run: Callable[[], int | None]) -> int:
         if _debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        problem = f"{where}{error.strerror or error}. Make room or name another place."
-        print(f"OSError: {problem} What was written before is kept.", file=sys.stderr)
+        problem = f"{where}{error.strerror or error}. What was written before is kept."
+        print(f"{type(error).__name__}: {problem} {DEBUG} shows where.", file=sys.stderr)
         return WRONG_INPUT
 
 

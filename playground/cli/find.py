@@ -32,7 +32,8 @@ def find(what: Path, words: list[str], out: Path, *, no_compile: bool = False) -
             an exported folder, or the beginning of a fingerprint.
         words: overrides; with a folder only how it is executed may change (device=, lowering=).
         out: the folder that holds runs/.
-        no_compile: of a spec, the run that was trained without torch.compile, if there is one.
+        no_compile: of a spec, look first for the run that was trained without torch.compile; else
+            last, where the spec's own was not trained.
 
     Raises:
         PlaygroundError: there is none.

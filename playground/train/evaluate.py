@@ -51,9 +51,8 @@ def evaluate(
         PlaygroundError: options that do not fit, or data that are not those of the training.
     """
     prepare_process()
-    task, scoring = _task(spec, split, length, by_position, batches)
-    if length is None or spec.task.kind == "text":  # of other lengths, generated data are others
-        check_data(path, spec.task, task)
+    task = _task(path, spec, length)
+    scoring = _scoring(spec, task, split, length, by_position, batches)
     model = cast(Model, restore(path, spec))
     how: dict[str, Any] = {"scoring": scoring, "piece": PIECE, "watch": meter, "progress": progress}
     frozen = frozen_memory(cast(nn.Module, model)) if freeze_memory else nullcontext()
@@ -63,27 +62,40 @@ def evaluate(
         return named_scores(evaluate_task(task, model, split, batches=batches, **how))
 
 
-def _task(
-    spec: RunSpec, split: str, length: int | None, by_position: bool, batches: int | None
-) -> tuple[Task, Scoring | None]:
-    """The task, and its evaluation where that is not the usual one."""
+def _task(path: Path | str, spec: RunSpec, length: int | None) -> Task:
+    """The task, of examples of this length, on the data of the training."""
+    of_text = spec.task.kind == "text"  # one stream: its examples stay as they are
+    asked = spec.task if length is None or of_text else with_length(spec, length).task
+    task = make_task(asked)
+    check_data(path, asked, task)
+    return task
+
+
+def _scoring(
+    spec: RunSpec,
+    task: Task,
+    split: str,
+    length: int | None,
+    by_position: bool,
+    batches: int | None,
+) -> Scoring | None:
+    """The evaluation of a task, where that is not the usual one."""
     if batches is not None and batches < 1:
         raise PlaygroundError(f"batches: {batches} leaves nothing to score. Write 1 or more.")
     if spec.task.kind != "text":
         if by_position:
             raise SpecError("task", f"{spec.task.kind} has no loss by position.", fix="Name text.")
-        return make_task(spec.task if length is None else with_length(spec, length).task), None
-    task: Any = make_task(spec.task)
+        return None
     if not isinstance(task, TextTask):
         raise SpecError("task.kind", "text was registered anew.", fix="Use another name.")
     if length is None:
-        return task, task.scoring(split, batches=batches, by_position=by_position)
+        return task.scoring(split, batches=batches, by_position=by_position)
     if batches is not None:
         fix = "Leave batches out, or ask for fewer tokens."
         raise SpecError("length", "one stream has no batches to take some of.", fix=fix)
     if length < 2:
         raise SpecError("length", f"{length} is too short.", fix="Write at least 2.")
-    return task, task.stream(split, length, by_position=by_position)
+    return task.stream(split, length, by_position=by_position)
 
 
 def with_length(spec: RunSpec, length: int) -> RunSpec:

@@ -137,6 +137,16 @@ def test_a_sweep_that_cannot_run_here_is_refused_before_it_begins(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+class Quiet:
+    """What workers and engines that are no processes need not do."""
+
+    def stop(self) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def dismiss(self, workers: list) -> None: ...
+
+
 @pytest.mark.parametrize("speaks", [True, False])
 def test_a_stack_whose_workers_die_is_tried_in_halves(speaks: bool, tmp_path: Path):
     """As a system does that kills what takes too much memory; one run kills every worker."""
@@ -144,7 +154,7 @@ def test_a_stack_whose_workers_die_is_tried_in_halves(speaks: bool, tmp_path: Pa
     jobs = plan_sweep(replace(SWEEP, variants={}, grid={"dim": (16, 32)}, seeds=4), "s").jobs[:8]
     jobs = tuple(replace(job, stack="one", graph="one") for job in jobs)
 
-    class Mortal:
+    class Mortal(Quiet):
         def __init__(self) -> None:
             self.order: Order | None = None
 
@@ -152,11 +162,7 @@ def test_a_stack_whose_workers_die_is_tried_in_halves(speaks: bool, tmp_path: Pa
             self.order = order
             given.append(len(order.specs))
 
-        def stop(self) -> None: ...
-
-        def kill(self) -> None: ...
-
-    class Killer:
+    class Killer(Quiet):
         def hire(self, threads: int) -> Mortal:
             return Mortal()
 
@@ -180,8 +186,6 @@ def test_a_stack_whose_workers_die_is_tried_in_halves(speaks: bool, tmp_path: Pa
                 heard.append((worker, ("done", "")))
             return heard
 
-        def dismiss(self, workers: list[Mortal]) -> None: ...
-
     rules = EngineSpec(retries=1)
     pool = Pool(store, Killer(), Team(workers=1, threads=1), rules)  # pyright: ignore
     pool.run([Bundle(jobs=jobs)])
@@ -202,22 +206,16 @@ def test_a_full_disk_ends_the_sweep_and_fails_no_run(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "checkpoints/step-1.safetensors")
 
-    class Here:
+    class Here(Quiet):
         def give(self, order: Order) -> None:
             self.said = train_runs(order, lambda event: None)
 
-        def stop(self) -> None: ...
-
-        def kill(self) -> None: ...
-
-    class Engine:
+    class Engine(Quiet):
         def hire(self, threads: int) -> Here:
             return Here()
 
         def listen(self, workers: list[Here], timeout_s: float) -> list:
             return [(worker, worker.said) for worker in workers]
-
-        def dismiss(self, workers: list[Here]) -> None: ...
 
     monkeypatch.setattr("playground.train_together", full)
     store, jobs = RunStore(tmp_path), plan_sweep(SWEEP, "s").jobs
