@@ -44,15 +44,20 @@ def read_json(path: Path | str) -> Any:
         ValueError: it is not JSON.
         OSError: it cannot be read.
     """
-    file = os.open(path, os.O_RDONLY)  # stores hold very many small files: no file object each
+    return json.loads(read_bytes(path).decode())
+
+
+def read_bytes(path: Path | str) -> bytes:
+    """What a file holds; quick for stores of very many small files: no file object for each."""
+    file = os.open(path, os.O_RDONLY)
     try:
         text = part = os.read(file, _PART)
         while len(part) == _PART:
             part = os.read(file, _PART)
             text += part
+        return text
     finally:
         os.close(file)
-    return json.loads(text.decode())
 
 
 _PART = 4096  # most results are smaller: one read

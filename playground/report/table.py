@@ -130,11 +130,13 @@ class Table:
 
 def csv_of(rows: Sequence[Mapping[str, float | int | str | None]]) -> str:
     """Raw numbers, one column for each name; empty where a row has none."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names: dict[str, float | int | str | None] = {}
+    for row in rows:
+        names |= row
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([row.get(name) for name in names] for row in rows)
+    writer.writerows(map(row.get, names) for row in rows)
     return out.getvalue()
 
 

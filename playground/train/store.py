@@ -11,6 +11,7 @@ runs/<fingerprint>/spec.yaml       what was asked, as YAML that can be run again
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -20,13 +21,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from playground.errors import PlaygroundError
-from playground.files import read_json, write_json, write_text
+from playground.files import read_bytes, read_json, write_json, write_text
 from playground.train.checkpoint import Checkpoints
 from playground.train.result import Result
 
 log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
+
+# A whole result.json, read for its status alone: `Result.to_dict` gives identity and status first.
+_OVER = re.compile(rb'\{\s*"fingerprint": "\w*",\s*"status": "(ok|failed)",.*\}\s*\Z', re.DOTALL)
 
 
 class RunBusy(PlaygroundError):
@@ -149,12 +153,13 @@ class RunStore:
     def status(self, fingerprint: str) -> str | None:
         """ "ok" or "failed" of a run that is over, else None; quick, for stores of many runs."""
         try:
-            return read_json(f"{self.root}/{fingerprint}/result.json")["status"]
+            text = read_bytes(f"{self.root}/{fingerprint}/result.json")
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError):
-            result = self.run(fingerprint).result()  # warns of what cannot be read
-            return None if result is None else result.status
+        if found := _OVER.match(text):
+            return found[1].decode()
+        result = self.run(fingerprint).result()  # warns of what cannot be read
+        return None if result is None else result.status
 
     def runs(self) -> list[RunFolder]:
         """All runs, by fingerprint."""

@@ -1,12 +1,16 @@
 """The run store: whole files, rows that survive a kill, one process per run."""
 
+import json
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from playground.errors import PlaygroundError
 from playground.files import read_json, replace_file, write_json
 from playground.train import Result, RunBusy, RunFolder, RunStore
+
+Over = Literal["ok", "failed"]
 
 
 @pytest.fixture
@@ -65,6 +69,21 @@ def test_a_json_of_any_size_comes_back_whole(tmp_path: Path, size: int):
 def test_a_result_that_cannot_be_read_counts_as_none(folder: RunFolder, content: str):
     (folder.path / "result.json").write_text(content)
     assert folder.result() is None
+
+
+@pytest.mark.parametrize("status", ["ok", "failed"])
+def test_a_store_reads_a_status_from_a_whole_file_only(folder: RunFolder, status: Over):
+    store, path = RunStore(folder.path.parent), folder.path / "result.json"
+    assert store.status("abc") is None
+    reason = 'NaN in "status": "ok"}'
+    folder.finish(Result(fingerprint="abc", status=status, reason=reason))
+    assert store.status("abc") == status
+    path.write_text(json.dumps(read_json(path)))
+    assert store.status("abc") == status
+    path.write_text(path.read_text()[:-1])
+    assert store.status("abc") is None  # and says so
+    path.write_text(json.dumps({"status": status, "fingerprint": "abc"}))  # by another hand
+    assert store.status("abc") == status
 
 
 def test_a_run_is_held_by_one_at_a_time(folder: RunFolder):
