@@ -117,8 +117,8 @@ def _run_file(path: Path, name: str) -> Rule:
     _loading.append(path)
     try:
         loader.exec_module(module)
-    except Exception as error:
-        raise ValueError(f"kind: {path} does not run: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a file that ends the process is no rule either
+        raise ValueError(f"kind: {path} does not run: {type(error).__name__}: {error}.") from error
     finally:
         _loading.pop()
     rule = getattr(module, name, None)

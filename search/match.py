@@ -46,9 +46,16 @@ def matched(
     Args:
         runs: from `SweepSpec.expand`, the baseline's first.
         spec: what to match, how closely, by which field.
+
+    Raises:
+        SpecError: no variant has such a field.
     """
     (size,) = (name for name in _SIZES if getattr(spec, name) is not None)
     tolerance, measure = float(getattr(spec, size)), _SIZES[size]
+    starts = (_get(model, spec.by.split(".")) for model in {run.spec.model for run in runs})
+    if not any(map(_can_change, starts)):
+        fix = "Name a field of the model with a number above 0, such as block.feedforward.expand."
+        raise pg.SpecError("match.by", f"{spec.by!r} is none of any variant.", fix=fix)
     target = measure(runs[0].spec)
     models: dict[str, pg.ModelSpec] = {}
     found: dict[str, Matched] = {}
@@ -75,7 +82,7 @@ def _fitted(
 ) -> tuple[pg.ModelSpec, float, float | int | None]:
     """The nearest model that differs in one field, its ratio and the field's value."""
     start = _get(model, path.split("."))
-    if not isinstance(start, int | float) or isinstance(start, bool) or start <= 0:
+    if not _can_change(start):
         return model, ratio, None
     best = (model, ratio, None)
     low, high = start / RANGE, start * RANGE
@@ -98,6 +105,10 @@ def _fitted(
             step = (1 - now) * (value - before[0]) / (now - before[1])
         before, at = (float(value), now), min(high, max(low, value + step))
     return best
+
+
+def _can_change(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _get(spec: Any, path: Sequence[str]) -> Any:

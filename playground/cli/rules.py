@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from playground.cli.app import FAILED, verb
-from playground.cli.options import Json, Words
+from playground.cli.options import Json
 from playground.cli.show import print_json, print_table
 from playground.errors import PlaygroundError, SpecError
 
@@ -17,6 +17,10 @@ Rule = Annotated[str, typer.Argument(help="A rule's name, or path/to/file.py:Cla
 All = Annotated[bool, typer.Option("--all", help="Also the laws that take long.")]
 Lowering = Annotated[
     list[str] | None, typer.Option("--lowering", help="Which forms; all that can run here if none.")
+]
+Fields = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FIELD=VALUE]...", help="Fields of the rule, such as momentum=none."),
 ]
 Sources = Annotated[list[str], typer.Argument(help="Rules by name or file, or YAML files.")]
 
@@ -38,7 +42,7 @@ def rule_class(name: str) -> "type[AbstractMemoryRule]":
 @verb("verify")
 def verify(
     rule: Rule,
-    words: Words = None,
+    words: Fields = None,
     lowering: Lowering = None,
     every: All = False,
     json: Json = False,

@@ -153,6 +153,15 @@ def print_variants(rows: list[dict[str, Any]]) -> None:
         print(f"and {len(rows) - MOST_SHOWN} variants more; --json lists all")
 
 
+def print_changes(rows: list[dict[str, Any]]) -> None:
+    """What each variant has that the baseline has not, the first of very many."""
+    from playground.report.text import plain
+
+    changed = [row for row in rows if row["changes"]][:MOST_SHOWN]
+    cells = [(row["variant"], plain(row["changes"])) for row in changed]
+    print_table(("variant", "changes"), cells, numbers=False)
+
+
 @verb("explain")
 def explain(
     spec: Spec,

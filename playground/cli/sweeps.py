@@ -106,13 +106,18 @@ def retry(
 
 
 def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
-    from playground.cli.specs import print_variants, sweep_rows
+    from playground.cli.specs import print_changes, print_variants, sweep_rows
 
     rows = sweep_rows(plan.runs)
+    for row in rows:
+        row["changes"] = dict(plan.overrides[row["variant"]])
     if json:
         print_json({"name": plan.name, **totals, "variants": rows, "task": plan.task})
         return
     print_variants(rows)
+    print_changes(rows)
+    if unmatched := [f"{name} ({m.ratio:.3f})" for name, m in plan.matched.items() if not m.ok]:
+        print(f"not as large as the baseline, whatever the field is: {', '.join(unmatched)}")
     tuning = f" and {totals['tuning']} to tune by" if totals["tuning"] else ""
     team = f"{totals['workers']} processes of {totals['threads']} threads"
     print(

@@ -13,7 +13,7 @@ from playground.errors import SpecError
 from playground.report import text
 from playground.report.load import Sweep, load_sweep
 from playground.report.rows import below_floor, comparison, run_values
-from playground.report.stats import CONFIDENCE, correlation, summarize
+from playground.report.stats import MIN_PAIRS_FOR_P, correlation, summarize
 from playground.report.table import Table, csv_of
 from playground.report.tuning import tuning_lines
 
@@ -182,18 +182,15 @@ class Report:
 
     def _verdicts(self) -> str:
         sweep = self.sweep
-        pairs = [sweep.difference(variant) for variant in sweep.variants[1:]]
-        verdicts = [pair.verdict(sweep.primary) for pair in pairs if pair is not None]
+        verdicts = [sweep.verdict(v) for v in sweep.variants[1:] if sweep.difference(v) is not None]
         line = (
-            f"Compared with it, by the 95 % intervals: {verdicts.count('better')} better, "
+            f"Compared with it, by {sweep.judged_by}: {verdicts.count('better')} better, "
             f"{verdicts.count('worse')} worse, {verdicts.count('unclear')} not told apart."
         )
-        p = [test.p for test in sweep.tests.values() if test.p is not None]
-        if sweep.test == "none" or not p:
+        few = sum(test.p is None for test in sweep.tests.values())
+        if sweep.test == "none" or not few:
             return line
-        how = ", corrected for the number of variants," if sweep.correct == "holm" else ""
-        below = sum(value < 1 - CONFIDENCE for value in p)
-        return f"{line} By the paired t test{how} {below} of {len(p)} differ at 0.05."
+        return f"{line} {few} with fewer than {MIN_PAIRS_FOR_P} pairs, too few for the test."
 
 
 def build(sweep_dir: Path | str, store_dir: Path | str) -> Report:

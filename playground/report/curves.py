@@ -9,7 +9,7 @@ import numpy as np
 from playground.report import text
 from playground.report.draw import PAPER, SERIES, WIDTH, Palette, color_of, frame, line_at, style
 from playground.report.load import Run, Sweep, Variant
-from playground.report.stats import Paired, base_metric, direction
+from playground.report.stats import Paired, Verdict, base_metric, direction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,6 +129,7 @@ def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     """Paired difference of every variant with its 95 % interval and each seed's own."""
     others = sweep.foremost(MAX_ROWS)[1:]
     found = {v.name: sweep.difference(v) for v in others}
+    verdicts: dict[str, Verdict] = {v.name: sweep.verdict(v) for v in others}
     known = {name: pair for name, pair in found.items() if pair is not None}
     if not known:
         return None
@@ -137,7 +138,7 @@ def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     with style(palette):
         figure, axes = frame(WIDTH, 0.8 + 0.32 * len(names))
         for row, name in enumerate(names):
-            _dot(axes, row, known.get(name), sweep.primary, palette)
+            _dot(axes, row, known.get(name), verdicts[name], palette)
         axes.axvline(0, color=palette.ink, lw=1.2, zorder=1)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(len(names) - 0.5, -0.6)
@@ -147,11 +148,10 @@ def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     return figure
 
 
-def _dot(axes: "Axes", row: int, pair: Paired | None, metric: str, palette: Palette) -> None:
+def _dot(axes: "Axes", row: int, pair: Paired | None, verdict: Verdict, palette: Palette) -> None:
     if pair is None:
         axes.annotate("no pairs", (0, row), (6, 0), textcoords="offset points", va="center")
         return
-    verdict = pair.verdict(metric)
     color = {"better": palette.good, "worse": palette.bad, "unclear": palette.muted}[verdict]
     each = list(pair.each.values())
     if len(each) <= MAX_RUNS:  # more would be a stroke

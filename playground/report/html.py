@@ -79,7 +79,8 @@ def _differences(report: "Report") -> str:
         return ""
     about = (
         f"Difference in {sweep.primary} to {sweep.baseline}, paired by seed: mean, 95 % t "
-        "interval, and each seed as a faint dot. Coloured where the interval excludes zero."
+        "interval, and each seed as a faint dot. Coloured where "
+        f"{sweep.judged_by} tells it from zero."
     )
     about += _left_out(sweep, curves.MAX_ROWS)
     label = f"Paired differences in {sweep.primary}"

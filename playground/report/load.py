@@ -11,10 +11,12 @@ from typing import Any, Literal
 from playground.errors import DataError
 from playground.files import read_json
 from playground.report.stats import (
+    CONFIDENCE,
     HIGHER,
     LOWER,
     Paired,
     Tested,
+    Verdict,
     corrected,
     direction,
     paired,
@@ -150,6 +152,24 @@ class Sweep:
     def difference(self, variant: Variant) -> Paired | None:
         """Of a variant to the baseline in the primary metric, over the seeds that both have."""
         return self._pairs.get(variant.name)
+
+    def verdict(self, variant: Variant) -> Verdict:
+        """Better or worse if the test tells so, corrected as the sweep asks for: with one interval
+        for each of ten variants, some would exclude zero by chance. "unclear" where there are too
+        few pairs for a test; by the interval alone where the sweep asks for no test."""
+        pair, tested = self.difference(variant), self.tests.get(variant.name)
+        if pair is None or tested is None:
+            return "unclear"
+        spoken = tested.p is not None and tested.p < 1 - CONFIDENCE
+        return pair.verdict(self.primary) if spoken or self.test == "none" else "unclear"
+
+    @property
+    def judged_by(self) -> str:
+        """What verdicts go by, in words."""
+        if self.test == "none":
+            return "the 95 % intervals"
+        how = ", corrected for the number of variants" if self.correct == "holm" else ""
+        return f"the paired t test{how}"
 
     @cached_property
     def _pairs(self) -> dict[str, Paired | None]:

@@ -118,7 +118,7 @@ def _difference_cell(sweep: Sweep, variant: Variant) -> Cell:
         "pairs": found.n,
         "p uncorrected": found.p,
     }
-    tone = _TONES[found.verdict(sweep.primary)]
+    tone = _TONES[sweep.verdict(variant)]
     return Cell(text=difference_text(found), values=values, tone=tone)
 
 

@@ -86,6 +86,7 @@ def _variant(
     run["model"], dropped = model or _model(sweep, variant)
     overrides = dict(flat({**variant.overrides, **point}))
     try:
+        _check_disjoint([*flat(variant.overrides), *point.items()])
         if "seed" in overrides:
             raise SpecError("seed", "the seeds are those of the sweep.", fix="Write seeds: [...].")
         _check_not_tuned(sweep, run, overrides)
@@ -102,6 +103,15 @@ def _variant(
         )
         raise own.under(path) from None
     return Checked(name=name, path=path, spec=spec, dropped=dropped)
+
+
+def _check_disjoint(written: list[tuple[str, object]]) -> None:
+    """Refuse a variant that says two things of one field: which of them counts, nobody sees."""
+    for number, (key, _) in enumerate(written):
+        for other, _ in written[:number]:
+            if key == other or key.startswith(f"{other}.") or other.startswith(f"{key}."):
+                problem = f"overlaps {other!r} of the same variant."
+                raise SpecError(key, problem, fix="Write each field once.")
 
 
 def _check_not_tuned(sweep: SweepSpec, run: Raw, overrides: Written) -> None:

@@ -59,6 +59,9 @@ class OptimSpec:
         )
 
 
+MOST_STEPS = 1 << 40  # at a microsecond each these are twelve days
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainSpec:
     """How long and how to train; `*_every` count optimizer steps."""
@@ -89,6 +92,8 @@ class TrainSpec:
             f"{self.optim.warmup:g} steps are more than the {self.steps} of the training.",
             "Write a fraction of the steps, for example 0.05.",
         )
+        fix = f"Write at most {MOST_STEPS:,}."
+        require(self.steps <= MOST_STEPS, "steps", f"{self.steps:,} never end.", fix)
         fix = "Write at most 1,048,576 and accumulate."
         require(self.batch <= 1 << 20, "batch", f"{self.batch:,} examples fit nowhere.", fix)
         require(

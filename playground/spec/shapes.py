@@ -142,8 +142,9 @@ def rule_class(raw: Raw) -> type[AbstractMemoryRule]:
     except RuleError as error:
         raise SpecError("kind", str(error)) from None
     except ValueError as error:
-        problem = str(error).removeprefix("kind: ")
-        raise SpecError("kind", problem, fix="Write path/to/file.py:Class.") from None
+        problem, ran = str(error).removeprefix("kind: "), error.__cause__ is not None
+        fix = "Mend the file." if ran else "Write path/to/file.py:Class."
+        raise SpecError("kind", problem, fix=fix) from None
     if not is_dataclass(rule):
         fix = "Put @dataclass(frozen=True, kw_only=True) before the class."
         raise SpecError("kind", f"{rule.__name__} is not a dataclass.", fix=fix)

@@ -148,7 +148,8 @@ class SweepSpec:
     def __post_init__(self) -> None:
         seeds = self.seed_list()
         fix = "Write a count of 1 or more, or a list of different seeds from 0 on."
-        good = bool(seeds) and len(set(seeds)) == len(seeds) and min(seeds) >= 0
+        require(len(set(seeds)) == len(seeds), "seeds", "a seed is there twice.", fix)
+        good = bool(seeds) and min(seeds) >= 0
         require(good, "seeds", f"{self.seeds!r} gives no seeds.", fix)
         fix = f"Write seeds below {TUNE_SEED}: tuning has those from there on."
         require(self.tune is None or max(seeds) < TUNE_SEED, "seeds", "some are of tuning.", fix)

@@ -193,7 +193,9 @@ def test_a_plan_of_very_many_variants_prints_the_first(home: Path, capsys: Captu
     lines = call(capsys, "sweep", *words).out.splitlines()
     assert len(rows) > MOST_SHOWN
     assert any(f"and {len(rows) - MOST_SHOWN} variants more" in line for line in lines)
-    assert len(lines) < MOST_SHOWN + 10
+    assert len(lines) < 2 * MOST_SHOWN + 10
+    changed = [line for line in lines if "train.optim.lr: 0.001" in line]
+    assert len(changed) == MOST_SHOWN
 
 
 def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture):

@@ -98,6 +98,7 @@ def test_a_rule_without_a_name_is_called_after_its_class(tmp_path: Path) -> None
         ("x = 1\n", "Leaky", "has no rule 'Leaky'; it has: none"),
         ("import nowhere\n", "Leaky", "does not run: ModuleNotFoundError: No module named"),
         ("def f(:\n", "Leaky", "does not run: SyntaxError"),
+        ("import sys\nsys.exit(0)\n", "Leaky", "does not run: SystemExit: 0."),
         ("Leaky = 3\n", "Leaky", "has no rule 'Leaky'"),
         ("EXAMPLE", "Leaki", "has no rule 'Leaki'; it has: Leaky"),
     ],

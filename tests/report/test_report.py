@@ -95,11 +95,34 @@ def test_costs_are_shown_relative_to_the_baseline(report: Report) -> None:
     assert "96 KiB" in report.markdown() and "6.4M" in report.markdown()
 
 
-def test_the_summary_counts_runs_and_verdicts(report: Report) -> None:
+def test_the_summary_counts_runs_and_verdicts(report: Report, eight: Any) -> None:
     text = " ".join(report.summary())
     assert "6 variants with 3 paired seeds; 12 of 18 runs count" in text
     assert "3 of 3 runs below the bigram floor" in text
-    assert "1 better, 1 worse, 1 not told apart" in text
+    assert "0 better, 0 worse, 3 not told apart. 3 with fewer than 6 pairs" in text
+    text = " ".join(build(eight.sweep, eight.runs).summary())
+    how = "by the paired t test, corrected for the number of variants: 1 better, 2 worse, 1 not"
+    assert f"{how} told apart. 1 with fewer than 6 pairs" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "verdict"),
+    [({}, "unclear"), ({"correct": "none"}, "better"), ({"test": "none"}, "better")],
+)
+def test_an_interval_without_zero_is_no_verdict_among_many(
+    empty: Any, asked: dict[str, str], verdict: str
+) -> None:
+    noise = [0.0, 0.01, -0.01, 0.012, -0.008, 0.004]  # the first variant alone: p .035
+    for seed in range(6):
+        empty.finish(empty.plan("full", seed), 1.0 + seed)
+        for k in range(10):
+            gain = 0.012 if k == 0 else 0.0
+            empty.finish(empty.plan(f"v{k}", seed, x=k), 1.0 + seed - gain + noise[(seed + k) % 6])
+    empty.save(report={"metrics": ["test/loss"], **asked})
+    sweep = build(empty.sweep, empty.runs).sweep
+    found = sweep.difference(sweep.variants[1])
+    assert found is not None and found.high is not None and found.high < 0
+    assert sweep.verdict(sweep.variants[1]) == verdict
 
 
 def test_runs_that_do_not_count_are_listed_with_their_reason(
@@ -153,7 +176,7 @@ def test_a_sweep_that_never_ran_is_still_a_report(empty: Any) -> None:
 
 def test_accuracy_is_better_when_higher_and_other_floors_are_named(empty: Any) -> None:
     for name, accuracy in (("full", 0.90), ("more", 0.97)):
-        for seed in (0, 1, 2):
+        for seed in range(6):
             metrics = {"test/accuracy": accuracy + 0.001 * seed, "test/loss": 0.5}
             floors = {"any_value": 8.3, "value_in_context": 1.386}
             empty.finish(empty.plan(name, seed, x=1), 0.5, metrics=metrics, floors=floors)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from playground.errors import SpecError
 from playground.spec import BaseSpec, MatchSpec, VariantSpec
 from playground.train.costs import costs_of_run, costs_of_spec
 from search.plan import plan_sweep
@@ -39,12 +40,19 @@ def test_a_variant_gets_the_size_of_its_baseline_and_nothing_else_changes(size: 
 
 def test_what_no_value_matches_is_left_alone_and_said() -> None:
     wide = {"wide": VARIANTS["wide"]}
-    spec = replace(SWEEP, variants=wide, match=MatchSpec(params=0.001, by="block.conv"))
+    spec = replace(SWEEP, variants=wide, match=MatchSpec(params=0.001, by="depth"))
     plan = plan_sweep(spec, "matched")
     found = plan.matched["wide"]
     assert not found.ok and found.value is None and found.ratio > 1.001
     models = {job.variant: job.spec.model for job in plan.jobs}
     assert models["wide"] == plan_sweep(replace(spec, match=None), "plain").jobs[-1].spec.model
+
+
+@pytest.mark.parametrize("by", ["block.foo", "block.kind", "block.attention.heads.foo"])
+def test_what_no_variant_has_is_no_field_to_match_by(by: str) -> None:
+    spec = replace(SWEEP, variants=VARIANTS, match=MatchSpec(params=0.02, by=by))
+    with pytest.raises(SpecError, match=f"match.by: '{by}' is none of any variant"):
+        plan_sweep(spec, "matched")
 
 
 @pytest.mark.parametrize("length", [64, 1024])
@@ -53,7 +61,7 @@ def test_sizes_are_those_of_the_runs_length_and_form(length: int) -> None:
         WIDE_ENOUGH,
         variants={"memory": VariantSpec(overrides={"block": {"kind": "lmm", "memory": DELTA}})},
         task=replace(WIDE_ENOUGH.task, length=length),
-        match=MatchSpec(flops=1e-6, by="block.conv"),
+        match=MatchSpec(flops=1e-6, by="depth"),
         lowering="recurrent",
     )
     plan = plan_sweep(spec, "matched")

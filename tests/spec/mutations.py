@@ -319,6 +319,8 @@ def _broken_sweeps() -> Iterator[Mutation]:
         "a list": [1],
         "a name": "mac.yaml",
         "too few": {"task.vocab": 512},
+        "overlapping": {"block.memory": {"momentum": "none"}, "block.memory.momentum": "head"},
+        "overlapping kinds": {"block.memory.kind": "delta", "block.memory": {"kind": "gla"}},
     }
     for name, variant in variants.items():
         yield _changed("sweep.yaml", ("variants", name), variant, "", mentions=name)
