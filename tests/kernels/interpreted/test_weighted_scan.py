@@ -1,12 +1,11 @@
 """`weighted_scan` against its own equations written chunk by chunk, with all gradients."""
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor
 
 from kernels.weighted_scan import Weighed, _scan, weighted_scan
+from tests.kernels.interpreted.scans import check_alone, gradients
 
 
 def given(
@@ -46,13 +45,6 @@ def by_equations(chunks: Weighed, start: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(ys), state
 
 
-def gradients(run: Any, chunks: Weighed, start: Tensor, weights: list[Tensor]) -> list[Tensor]:
-    inputs = [t for t in (*chunks, start) if t is not None]
-    y, last = run(chunks, start)
-    loss = (y * weights[0]).sum() + (last * weights[1]).sum()
-    return [y, last, *torch.autograd.grad(loss, inputs, materialize_grads=True)]
-
-
 @pytest.mark.parametrize("solved", [False, True], ids=["given", "solved"])
 @pytest.mark.parametrize("momentum", [False, True], ids=["plain", "momentum"])
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (3, 2, 5, 3, 7), (2, 1, 16, 20, 40)], ids=str)
@@ -81,15 +73,7 @@ def test_outputs_and_all_gradients(
 @pytest.mark.parametrize("alone", [0, 1], ids=["outputs", "state"])
 def test_gradients_of_one_of_the_two_results(alone: int) -> None:
     chunks, start = given((2, 2, 3, 3, 4), momentum=True, solved=True)
-    inputs = [t for t in (*chunks, start) if t is not None]
-    found = torch.autograd.grad(
-        weighted_scan(chunks, start)[alone].sum(), inputs, materialize_grads=True
-    )
-    wanted = torch.autograd.grad(
-        by_equations(chunks, start)[alone].sum(), inputs, materialize_grads=True
-    )
-    for one, other in zip(found, wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    check_alone(weighted_scan, by_equations, chunks, start, alone)
 
 
 def test_the_operator_is_one_for_torch() -> None:
