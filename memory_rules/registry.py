@@ -118,7 +118,7 @@ def _run_file(path: Path, name: str) -> Rule:
     try:
         loader.exec_module(module)
     except (Exception, SystemExit) as error:  # a file that ends the process is no rule either
-        raise ValueError(f"kind: {path} does not run: {type(error).__name__}: {error}.") from error
+        raise RuleError(f"kind: {path} does not run: {type(error).__name__}: {error}.") from error
     finally:
         _loading.pop()
     rule = getattr(module, name, None)

@@ -86,7 +86,7 @@ def _variant(
     run["model"], dropped = model or _model(sweep, variant)
     overrides = dict(flat({**variant.overrides, **point}))
     try:
-        _check_disjoint([*flat(variant.overrides), *point.items()])
+        _check_disjoint(run, [key for key, _ in flat(variant.overrides)] + [*point])
         if "seed" in overrides:
             raise SpecError("seed", "the seeds are those of the sweep.", fix="Write seeds: [...].")
         _check_not_tuned(sweep, run, overrides)
@@ -105,13 +105,17 @@ def _variant(
     return Checked(name=name, path=path, spec=spec, dropped=dropped)
 
 
-def _check_disjoint(written: list[tuple[str, object]]) -> None:
+def _check_disjoint(run: Raw, keys: list[str]) -> None:
     """Refuse a variant that says two things of one field: which of them counts, nobody sees."""
-    for number, (key, _) in enumerate(written):
-        for other, _ in written[:number]:
-            if key == other or key.startswith(f"{other}.") or other.startswith(f"{key}."):
+    seen: dict[str, str] = {}  # full path, as far as it is known before kinds change -> key
+    for key in keys if len(keys) > 1 else ():
+        found = find(RunSpec, run, key, below="model")
+        path = found if isinstance(found, str) else key
+        for before, other in seen.items():
+            if f"{path}.".startswith(f"{before}.") or before.startswith(f"{path}."):
                 problem = f"overlaps {other!r} of the same variant."
                 raise SpecError(key, problem, fix="Write each field once.")
+        seen[path] = key
 
 
 def _check_not_tuned(sweep: SweepSpec, run: Raw, overrides: Written) -> None:

@@ -139,11 +139,9 @@ def rule_class(raw: Raw) -> type[AbstractMemoryRule]:
         return RULES[kind]
     try:
         rule = load_rule(kind)
-    except RuleError as error:
-        raise SpecError("kind", str(error)) from None
     except ValueError as error:
-        problem, ran = str(error).removeprefix("kind: "), error.__cause__ is not None
-        fix = "Mend the file." if ran else "Write path/to/file.py:Class."
+        problem = str(error).removeprefix("kind: ")  # that of a rule says what would do
+        fix = "" if isinstance(error, RuleError) else "Write path/to/file.py:Class."
         raise SpecError("kind", problem, fix=fix) from None
     if not is_dataclass(rule):
         fix = "Put @dataclass(frozen=True, kw_only=True) before the class."

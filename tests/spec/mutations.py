@@ -284,12 +284,13 @@ BROKEN_WORDS: dict[str, dict[str, str]] = {
         "train.lr=1": "train.lr: ",
         "optim.lr=fast": "train.optim.lr: 'fast'",
         "seed=-1": "seed: -1",
+        "train.steps=2000000000000": "train.steps: 2,000,000,000,000 never end",
         "model.vocab=10": "model.vocab: 10",
         "task.kind=a": "task.kind: 'a'",
     },
     "sweep.yaml": {
         "seeds=0": "seeds: 0",
-        "seeds=[1,1]": "seeds: ",
+        "seeds=[1,1]": "seeds: a seed is there twice",
         "variants.new.block.memory.convv=1": "variants.new.block.memory.convv: ",
         "dim=32": "dim: ",
     },
@@ -320,6 +321,7 @@ def _broken_sweeps() -> Iterator[Mutation]:
         "a name": "mac.yaml",
         "too few": {"task.vocab": 512},
         "overlapping": {"block.memory": {"momentum": "none"}, "block.memory.momentum": "head"},
+        "overlapping short": {"memory.conv": 0, "block.memory.conv": 2},
         "overlapping kinds": {"block.memory.kind": "delta", "block.memory": {"kind": "gla"}},
     }
     for name, variant in variants.items():
