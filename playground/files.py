@@ -48,7 +48,11 @@ def read_json(path: Path | str) -> Any:
 
 
 def read_bytes(path: Path | str) -> bytes:
-    """What a file holds; quick for stores of very many small files: no file object for each."""
+    """What a file holds; quick for stores of very many small files: no file object for each.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     file = os.open(path, os.O_RDONLY)
     try:
         text = part = os.read(file, _PART)

@@ -80,7 +80,7 @@ def _differences(report: "Report") -> str:
     about = (
         f"Difference in {sweep.primary} to {sweep.baseline}, paired by seed: mean, 95 % t "
         "interval, and each seed as a faint dot. Coloured where "
-        f"{sweep.judged_by} tells it from zero."
+        f"it is told from zero by {sweep.judged_by}."
     )
     about += _left_out(sweep, curves.MAX_ROWS)
     label = f"Paired differences in {sweep.primary}"

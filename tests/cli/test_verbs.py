@@ -198,6 +198,14 @@ def test_a_plan_of_very_many_variants_prints_the_first(home: Path, capsys: Captu
     assert len(changed) == MOST_SHOWN
 
 
+def test_a_plan_says_what_changes_and_what_is_not_of_equal_size(home: Path, capsys: Capture):
+    words = (home / "sweep.yaml", "--dry-run", "--out", home, "match={params: 0.001, by: depth}")
+    variants = {"wide": {"dim": 32}}
+    shown = call(capsys, "sweep", *words, f"variants={json.dumps(variants)}").out
+    assert "wide     dim: 32" in shown
+    assert "not as large as the baseline, whatever the field is: no-conv (0.953), wide (" in shown
+
+
 def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture):
     spec, out = home / "sweep.yaml", ("--out", home)
     dry = as_json(capsys, "sweep", spec, "--dry-run", *out)
