@@ -129,6 +129,8 @@ def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
         from playground.cli.show import duration
 
         print(f"about {duration(totals['seconds'])} at the speed of the runs that are done")
+    elif totals["done"] < totals["runs"]:
+        print("no estimate of the time: none of these runs is done yet")
 
 
 @verb("report")

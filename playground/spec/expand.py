@@ -40,7 +40,7 @@ def check(sweep: SweepSpec) -> list[Checked]:
     first = _variant(sweep, sweep.baseline, baseline, {}, at="variants" if listed else "base")
     singles = [_variant(sweep, name, variant, {}) for name, variant in named.items()]
     _check_differ([first, *singles])
-    if not sweep.grid:
+    if not (sweep.grid or sweep.zip):
         return [first, *singles]
     found = [first]
     for alone, variant in zip([first, *singles], [baseline, *named.values()], strict=True):
@@ -57,8 +57,11 @@ def check(sweep: SweepSpec) -> list[Checked]:
 
 
 def _points(sweep: SweepSpec) -> Iterator[Written]:
+    """What is set together at every point: the product of the grid and the rows of the zip."""
+    rows = [dict(zip(sweep.zip, row, strict=True)) for row in zip(*sweep.zip.values(), strict=True)]
     for values in itertools.product(*sweep.grid.values()):
-        yield dict(zip(sweep.grid, values, strict=True))
+        point = dict(zip(sweep.grid, values, strict=True))
+        yield from ({**point, **row} for row in rows or [{}])
 
 
 def _check_differ(variants: list[Checked]) -> None:
@@ -81,9 +84,9 @@ def _variant(
     model: tuple[Raw, tuple[str, ...]] | None = None,
 ) -> Checked:
     """A variant at a point of the grid; model: what `_model` gives for it, if that is known."""
-    path = f"variants.{name}" if at == "variants" else at
     run = _shared(sweep)
     run["model"], dropped = model or _model(sweep, variant)
+    path = f"variants.{name}" if at == "variants" else at
     overrides = dict(flat({**variant.overrides, **point}))
     try:
         _check_disjoint(run, [key for key, _ in flat(variant.overrides)] + [*point])
@@ -101,8 +104,14 @@ def _variant(
             error.fix,
             error.file,
         )
-        raise own.under(path) from None
+        raise own.under(_place(sweep, own.path) if point else path) from None
     return Checked(name=name, path=path, spec=spec, dropped=dropped)
+
+
+def _place(sweep: SweepSpec, path: str) -> str:
+    """Where a value of a point is written: of the zip, if it is one of its keys, or of the grid."""
+    ends = (path.endswith(key) or key.endswith(path) for key in sweep.zip)
+    return "zip" if any(ends) or not sweep.grid else "grid"
 
 
 def _check_disjoint(run: Raw, keys: list[str]) -> None:

@@ -91,6 +91,7 @@ variants:
   no-momentum: {{block.memory.momentum: none}}
   no-decay: {{block.memory.decay: none}}
 grid: {{}}                         # products: {{block.memory.chunk_size: [8, 16, 64]}}
+zip: {{}}                          # keys that move together: {{dim: [32, 64], depth: [4, 1]}}
 seeds: 3                         # a count, or a list
 report: {{metrics: [test/loss, test/bits_per_byte, tokens_per_s], formats: [md, html, csv]}}
 run: {{engine: local, workers: auto, retries: 2}}

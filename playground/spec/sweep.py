@@ -134,6 +134,10 @@ class SweepSpec:
     baseline: str = "full"  # a variant's name, or a new name for the base as it is
     variants: Mapping[str, VariantSpec] = field(default_factory=dict[str, VariantSpec])
     grid: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict[str, tuple[Scalar, ...]])
+    # keys that move together: each the same number of values; at every point of the grid
+    zip: Mapping[str, tuple[Scalar, ...]] = field(
+        default_factory=dict[str, tuple[Scalar, ...]], metadata={"later": True}
+    )
     tune: TuneSpec | None = None
     seeds: int | tuple[int, ...] = 8  # a count (0, 1, ...) or the seeds themselves
     match: MatchSpec | None = None
@@ -154,8 +158,9 @@ class SweepSpec:
         fix = f"Write seeds below {TUNE_SEED}: tuning has those from there on."
         require(self.tune is None or max(seeds) < TUNE_SEED, "seeds", "some are of tuning.", fix)
         _check_grid("grid", self.grid)
+        _check_zip(self.zip, self.grid)
         fix = "Write variants: {name: {key: value}} or grid: {key: [values]}."
-        some = bool(self.variants) or bool(self.grid)
+        some = bool(self.variants) or bool(self.grid) or bool(self.zip)
         require(some, "variants", "there is nothing to compare.", fix)
 
     def seed_list(self) -> tuple[int, ...]:
@@ -213,3 +218,16 @@ def _check_grid(path: str, grid: Mapping[str, tuple[Scalar, ...]]) -> None:
         if not values or len({repr(value) for value in values}) != len(values):
             problem = f"{list(values)} is not a list of different values."
             raise SpecError(f"{path}.{key}", problem, fix="Write for example [8, 16].")
+
+
+def _check_zip(rows: Mapping[str, tuple[Scalar, ...]], grid: Mapping[str, object]) -> None:
+    fix = "Write as many values for every key, such as {dim: [64, 128], depth: [8, 4]}."
+    for key, values in rows.items():
+        require(key not in grid, f"zip.{key}", "it is a key of the grid, too.", "Write it once.")
+        longest = max(rows, key=lambda other: len(rows[other]))
+        problem = f"it has {len(values)} values, {longest} {len(rows[longest])}."
+        require(len(values) == len(rows[longest]), f"zip.{key}", problem, fix)
+    points = [repr(point) for point in zip(*rows.values(), strict=True)]
+    require(bool(points) or not rows, "zip", "there are no values.", fix)
+    problem = "two of its points are the same."
+    require(len(set(points)) == len(points), "zip", problem, "Remove one of them.")

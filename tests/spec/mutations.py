@@ -333,6 +333,8 @@ def _broken_sweeps() -> Iterator[Mutation]:
         yield _changed("sweep.yaml", ("base",), base, f"is {base}", mentions="base")
     for grid in ({"block.memory.conv": []}, {"convv": [1, 2]}, {"dim": 3}, {"dim": [8, 8]}, [1]):
         yield _changed("sweep.yaml", ("grid",), grid, f"is {grid}")
+    for rows in ({"dim": [8, 16], "depth": [1]}, {"dimm": [8]}, {"dim": 3}, {"dim": []}, [1]):
+        yield _changed("sweep.yaml", ("zip",), rows, f"is {rows}")
     tune = {"grid": {"train.optim.lr": [1e-3]}, "edge": "extnd"}
     yield _changed("sweep.yaml", ("tune",), tune, "has a wrong edge", mentions="edge")
     for match in ({"params": 0.02, "flops": 0.1}, {"by": "dim"}, {"params": 2.0}):

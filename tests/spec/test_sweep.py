@@ -138,6 +138,38 @@ def test_a_grid_over_variants_runs_each_at_every_point(tmp_path):
     assert runs_of(spec)["no-conv, dim=128"].spec.model.dim == 128
 
 
+def test_keys_of_a_zip_move_together_at_every_point_of_the_grid(tmp_path):
+    together = {"dim": [64, 128], "train.batch": [16, 8]}
+    names = [run.variant for run in sweep(tmp_path, zip=together, variants={}, seeds=1).expand()]
+    assert names == ["full", "dim=64, train.batch=16", "dim=128, train.batch=8"]
+    grid = {"block.memory.chunk_size": [8, 16]}
+    spec = sweep(tmp_path, zip=together, grid=grid, variants={}, seeds=1)
+    assert [run.variant for run in spec.expand()] == [
+        "full",
+        *(f"block.memory.chunk_size={n}, {name}" for n in (8, 16) for name in names[1:]),
+    ]
+    last = runs_of(spec)["block.memory.chunk_size=16, dim=128, train.batch=8"].spec
+    assert (last.model.dim, last.train.batch) == (128, 8)
+
+
+@pytest.mark.parametrize(
+    ("together", "path", "problem"),
+    [
+        ({"dim": [64, 128], "depth": [1]}, "zip.depth", "it has 1 values, dim 2"),
+        ({"dim": [64, 128, 64], "depth": [1, 2, 1]}, "zip", "two of its points are the same"),
+        ({"dim": [], "depth": []}, "zip", "there are no values"),
+        ({"train.steps": [64, 128]}, "zip.train.steps", "a key of the grid"),
+        ({"train.batch": [64, 128], "batch": [1, 2]}, "zip", "overlaps"),
+        ({"convv": [1, 2]}, "zip.convv", "Did you mean 'model.block.memory.conv'"),
+        ({"block.memory.conv": ["a", "b"]}, "zip.block.memory.conv", "not a whole number"),
+    ],
+)
+def test_a_zip_that_is_none_is_an_error_where_it_is_written(tmp_path, together, path, problem):
+    with pytest.raises(SpecError, match=problem) as caught:
+        sweep(tmp_path, variants={}, grid={"train.steps": [8, 16]}, zip=together)
+    assert caught.value.path.startswith(path)
+
+
 def test_the_execution_of_every_run_is_that_of_the_sweep(tmp_path):
     spec = sweep(tmp_path, device="cpu", dtype="fp32", lowering="recurrent", compile=False)
     run = spec.expand()[-1].spec
