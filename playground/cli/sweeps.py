@@ -130,7 +130,9 @@ def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
 
         print(f"about {duration(totals['seconds'])} at the speed of the runs that are done")
     elif totals["done"] < totals["runs"]:
-        print("no estimate of the time: none of these runs is done yet")
+        print(
+            "no estimate of the time: none of these runs is done; begun, a sweep says what is left"
+        )
 
 
 @verb("report")

@@ -22,7 +22,7 @@ DATA_FIELDS = ("corpus", "source")  # of a task: where its data is
 
 MOST_NAMES = 8  # of a folder's files that an error lists
 
-_WRITE_MAPPING = "Write a mapping that starts with kind: model, run, sweep or bench."
+_WRITE_MAPPING = "Write a mapping that starts with kind: model, run, sweep, search or bench."
 _ONE_LINE = "Write it in one line."
 _OWN_KEYS = "${...} may refer to keys of the same file only."
 _LINE_BREAKS = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")

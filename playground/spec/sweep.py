@@ -157,6 +157,9 @@ class SweepSpec:
         require(good, "seeds", f"{self.seeds!r} gives no seeds.", fix)
         fix = f"Write seeds below {TUNE_SEED}: tuning has those from there on."
         require(self.tune is None or max(seeds) < TUNE_SEED, "seeds", "some are of tuning.", fix)
+        for name in (self.baseline, *self.variants):
+            problem, fix = f"{name!r} is no name.", "Write letters, such as no-conv."
+            require(bool(name.strip()) and name.isprintable(), "variants", problem, fix)
         _check_grid("grid", self.grid)
         _check_zip(self.zip, self.grid)
         fix = "Write variants: {name: {key: value}} or grid: {key: [values]}."

@@ -326,6 +326,14 @@ def _broken_sweeps() -> Iterator[Mutation]:
     }
     for name, variant in variants.items():
         yield _changed("sweep.yaml", ("variants", name), variant, "", mentions=name)
+    for name in ("", " ", "a\nb"):
+        yield _changed(
+            "sweep.yaml",
+            ("variants", name),
+            {"dim": 32},
+            f"is called {name!r}",
+            mentions="variants",
+        )
     bases = {"nowhere.yaml": "nowhere", "run.yaml": "run.yaml", "sweep.yaml": "extend each other"}
     for base, mentions in bases.items():
         yield _changed("sweep.yaml", ("base",), base, f"is {base}", mentions=mentions)
