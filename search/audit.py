@@ -37,14 +37,21 @@ class Audit:
 
 
 def chosen(jobs: Sequence[Job], store: pg.RunStore, part: float) -> list[Job]:
-    """About such a part of the runs that were trained in a stack; always the same ones."""
-    found = []
-    for job in {job.fingerprint: job for job in jobs}.values():
-        if int(job.fingerprint[:8], 16) < part * 2**32:
-            result = store.run(job.fingerprint).result()
-            if result is not None and result.ok and result.replicas > 1:
-                found.append(job)
-    return found
+    """About such a part of the runs that were trained in a stack, and at least one of them unless
+    `part` is 0; always the same ones."""
+
+    def stacked(job: Job) -> bool:
+        result = store.run(job.fingerprint).result()
+        return result is not None and result.ok and result.replicas > 1
+
+    unique = {job.fingerprint: job for job in jobs}
+    drawn = [job for name, job in unique.items() if int(name[:8], 16) < part * 2**32]
+    found = [job for job in drawn if stacked(job)]
+    if found or not part:
+        return found
+    others = (unique[name] for name in sorted(unique) if unique[name] not in drawn)
+    first = next((job for job in others if stacked(job)), None)
+    return [] if first is None else [first]
 
 
 def train_alone(order: Any, shown: Callable[[Any], None]) -> tuple[str, str]:

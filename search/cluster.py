@@ -7,7 +7,7 @@ kept in the cluster: whoever dies, the run store is the truth.
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from search.worker import train_runs
 
 PAUSE_S = 1.0  # an actor answers that nothing happened after so long
 END_WAIT_S = 60.0  # for actors to end their process
+ROUNDING = 1e-6  # 1 / 0.2 may be a little less than 5
 
 
 class _Host:
@@ -100,9 +101,7 @@ class Cluster:
     def team(self, spec: Planned, runs: int, workers: int | None = None) -> Team:
         """See `Engine`: as many as the cluster has room for, with one thread each, if `auto`."""
         threads = 1 if spec.run.threads == "auto" else spec.run.threads
-        room = int(self._has("CPU") // threads)
-        if self._spec.gpus:
-            room = min(room, int(self._has("GPU") // self._spec.gpus))
+        room = sum(_room(node, threads, self._spec.gpus) for node in self._nodes())
         if room < 1:
             problem = f"no node has {threads} CPUs and {self._spec.gpus:g} GPUs for a worker."
             raise pg.SpecError("run", problem, fix="Ask for fewer threads or gpus, or add nodes.")
@@ -151,8 +150,12 @@ class Cluster:
         for worker in workers:
             self._ray.kill(worker.actor)
 
-    def _has(self, resource: str) -> float:
-        return float(self._connected().cluster_resources().get(resource, 0.0))
+    def _has(self, resource: str) -> bool:
+        return any(node.get(resource, 0.0) > 0 for node in self._nodes())
+
+    def _nodes(self) -> list[Mapping[str, float]]:
+        """What every node that is alive has."""
+        return [node["Resources"] for node in self._connected().nodes() if node["Alive"]]
 
     def _connected(self) -> Any:
         if not self._ray.is_initialized():
@@ -163,3 +166,10 @@ class Cluster:
                 log_to_driver=False,  # what a run says is in its folder
             )
         return self._ray
+
+
+def _room(node: Mapping[str, float], threads: int, gpus: float) -> int:
+    """How many workers a node has place for: a worker is on one node."""
+    asked = {"CPU": float(threads), "GPU": gpus}
+    rooms = (node.get(name, 0.0) / need + ROUNDING for name, need in asked.items() if need)
+    return min(map(int, rooms))

@@ -6,6 +6,7 @@ that it is not matched.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import playground as pg
 STEPS = 12  # evaluations per variant; sizes are almost straight lines in most fields
 RANGE = 16.0  # the field moves at most this factor from what was written
 DIGITS = 4
+NEAR = 16  # how far from a whole number that a model cannot have another is looked for
 _SIZES: Mapping[str, Callable[[pg.RunSpec], float]] = {
     "params": lambda run: pg.params_of_spec(run.model),
     "flops": lambda run: pg.costs_of_run(run).flops_per_token,
@@ -56,6 +58,7 @@ def matched(
     if not any(map(_can_change, starts)):
         fix = "Name a field of the model with a number above 0, such as block.feedforward.expand."
         raise pg.SpecError("match.by", f"{spec.by!r} is none of any variant.", fix=fix)
+    _check_differ(runs, spec.by.split("."))
     target = measure(runs[0].spec)
     models: dict[str, pg.ModelSpec] = {}
     found: dict[str, Matched] = {}
@@ -77,6 +80,22 @@ def matched(
     return fitted, found
 
 
+def _check_differ(runs: Sequence[pg.SweepRun], path: Sequence[str]) -> None:
+    """Refuse variants that differ in the field that is matched by alone: they become one model."""
+    seen: dict[pg.RunSpec, str] = {}
+    value = next(v for v in (_get(run.spec.model, path) for run in runs) if _can_change(v))
+    for run in runs:
+        spec = run.spec
+        if _can_change(_get(spec.model, path)):
+            with suppress(pg.SpecError):  # such as a width that its heads do not divide
+                spec = replace(spec, model=_set(spec.model, path, value))
+        same = seen.setdefault(spec, run.variant)
+        if same != run.variant:
+            problem = f"it differs from {same!r} in {'.'.join(path)} alone, and sizes are matched."
+            fix = "Remove the variant, or match by another field."
+            raise pg.SpecError(f"variants.{run.variant}", problem, fix=fix)
+
+
 def _fitted(
     model: pg.ModelSpec, path: str, ratio_of: Callable[[pg.ModelSpec], float], ratio: float
 ) -> tuple[pg.ModelSpec, float, float | int | None]:
@@ -93,11 +112,11 @@ def _fitted(
         if value in tried:
             break
         tried.add(value)
-        try:
-            changed = _set(model, path.split("."), value)
-            now = ratio_of(changed)
-        except (pg.PlaygroundError, ValueError):  # such as a width that heads do not divide
+        made = _made(model, path, value, ratio_of)
+        if made is None:
             break
+        changed, value, now = made
+        tried.add(value)
         if abs(now - 1) < abs(best[1] - 1):
             best = (changed, now, value)
         step = 2.0 * (value - before[0])  # widths are whole numbers: sizes have steps
@@ -105,6 +124,20 @@ def _fitted(
             step = (1 - now) * (value - before[0]) / (now - before[1])
         before, at = (float(value), now), min(high, max(low, value + step))
     return best
+
+
+def _made(
+    model: pg.ModelSpec, path: str, value: float, ratio_of: Callable[[pg.ModelSpec], float]
+) -> tuple[pg.ModelSpec, float, float] | None:
+    """The model with that value or the nearest whole number that it can have, and its ratio."""
+    near = [0] if isinstance(value, float) else sorted(range(-NEAR, NEAR + 1), key=abs)
+    for step in near:
+        try:
+            changed = _set(model, path.split("."), value + step)
+            return changed, value + step, ratio_of(changed)
+        except (pg.PlaygroundError, ValueError):  # such as a width that heads do not divide
+            continue
+    return None
 
 
 def _can_change(value: object) -> bool:

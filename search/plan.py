@@ -65,7 +65,12 @@ class SweepPlan:
         variants: dict[str, Any] = {}
         for run in self.runs:
             entry = variants.setdefault(
-                run.variant, {"overrides": dict(self.overrides[run.variant]), "runs": []}
+                run.variant,
+                {
+                    "overrides": dict(self.overrides[run.variant]),
+                    "dropped": list(run.dropped),
+                    "runs": [],
+                },
             )
             fingerprint = known.get((run.variant, run.seed))
             entry["runs"].append({"seed": run.seed, "fingerprint": fingerprint})

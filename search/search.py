@@ -54,6 +54,7 @@ class Search:
         budget(self.spec)  # every rung can be made, before the first costs anything
         self._engine = self.engine or engine_for(self.spec.run)
         self._engine.check(self.spec)
+        pg.pick_device(self.spec.device)  # candidates are timed in this process
         self._jobs, self._runs = Jobs(), dict[str, dict[int, list[Job]]]()
         self._jobs.check_test(self.spec.first(), "candidates would be chosen by it")
         static, sampler = Static(self.spec, self.folder / "static.json"), self.spec.sampler

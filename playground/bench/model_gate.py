@@ -18,7 +18,6 @@ from playground.bench.model_work import ModelWork
 from playground.bench.work import Mode
 from playground.compile import compile as compile_model
 from playground.spec import ModelSpec
-from playground.train import period
 
 WHOLE = 256  # tokens: calls up to here are checked as they are, longer ones on fewer tokens
 
@@ -50,7 +49,7 @@ class ModelOracle:
         short = replace(
             shape,
             batch=min(shape.batch, 2),
-            length=min(shape.length, 2 * period(spec) + 3),
+            length=min(shape.length, 2 * spec.period + 3),
         )
         self.shape = shape if shape.length <= WHOLE else short
 

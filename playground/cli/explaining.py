@@ -10,7 +10,6 @@ from memory_rules import AbstractMemoryRule
 from playground.compile import Plan, Target, build, make_plan
 from playground.errors import PlaygroundError
 from playground.spec import ModelSpec, RunSpec, load
-from playground.train.generate import period
 
 _COMPILED = {True: "compiled", "loops": "loops compiled", False: "not compiled"}
 
@@ -73,7 +72,7 @@ def _graphs(plan: Plan, asked: str) -> list[dict[str, Any]]:
             continue
         seen.add(spec)
         block: Any = model.blocks[index]
-        x = torch.randn(1, period(plan.model), plan.model.dim)
+        x = torch.randn(1, plan.model.period, plan.model.dim)
         torch.compiler.reset()
         told = torch._dynamo.explain(block)(x, block.start(1).detach())
         rows.append(

@@ -160,6 +160,9 @@ def print_changes(rows: list[dict[str, Any]]) -> None:
     changed = [row for row in rows if row["changes"]][:MOST_SHOWN]
     cells = [(row["variant"], plain(row["changes"])) for row in changed]
     print_table(("variant", "changes"), cells, numbers=False)
+    for row in changed:
+        if row["dropped"]:
+            print(f"{row['variant']}: its model has no {', '.join(row['dropped'])} of the base")
 
 
 @verb("explain")

@@ -121,10 +121,11 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
     left = {job.fingerprint for job in todo}
     timed = [job for job in known if job.fingerprint not in left][:TIMED]
     team, parts = teamed(plan, todo, workers)
-    speeds = [
-        result.metrics["tokens_per_s"]
-        for job in timed
-        if (result := store.run(job.fingerprint).result()) and "tokens_per_s" in result.metrics
+    results = [store.run(job.fingerprint).result() for job in timed]
+    paces = [  # seconds of a token; runs of a stack share theirs
+        result.wall_s / result.replicas / result.tokens
+        for result in results
+        if result is not None and result.ok and result.tokens
     ]
     waiting = plan.waiting * plan.runs[0].spec.training_tokens
     tokens = sum(job.spec.training_tokens for job in todo) + waiting
@@ -136,5 +137,5 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
         "programs": len(parts),
         "workers": team.workers,
         "threads": team.threads,
-        "seconds": tokens / mean(speeds) / team.workers if speeds else None,
+        "seconds": tokens * mean(paces) / team.workers if paces else None,
     }

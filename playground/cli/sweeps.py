@@ -108,9 +108,10 @@ def retry(
 def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
     from playground.cli.specs import print_changes, print_variants, sweep_rows
 
-    rows = sweep_rows(plan.runs)
+    rows, dropped = sweep_rows(plan.runs), {run.variant: run.dropped for run in plan.runs}
     for row in rows:
         row["changes"] = dict(plan.overrides[row["variant"]])
+        row["dropped"] = list(dropped[row["variant"]])
     if json:
         print_json({"name": plan.name, **totals, "variants": rows, "task": plan.task})
         return

@@ -5,7 +5,7 @@ training. Nothing is cut off: a text of any length is read in pieces with the st
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -27,7 +27,8 @@ Told = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Likelihood:
-    """Of a continuation: nats (not positive), and whether every token was the likeliest."""
+    """Of a continuation: nats (not positive), and whether every token was the likeliest; a word
+    that the tokenizer does not know is never guessed."""
 
     nats: float
     greedy: bool
@@ -57,6 +58,7 @@ class Scorer:
     ) -> list[Likelihood]:
         """How likely each continuation is after its context; contexts may be empty."""
         items = [self._encoded(*pair) for pair in pairs]
+        known = [not self._unknown(*pair) for pair in pairs]
         order = sorted(range(len(items)), key=lambda i: -len(items[i][0]))
         found: dict[int, Likelihood] = {}
         with evaluating(self.model):
@@ -65,7 +67,7 @@ class Scorer:
                 found |= zip(group, self._score([items[i] for i in group]), strict=True)
                 if told is not None:
                     told(len(found), len(order))
-        return [found[i] for i in range(len(items))]
+        return [replace(found[i], greedy=found[i].greedy and known[i]) for i in range(len(items))]
 
     def whole(self, texts: Sequence[str], told: Told | None = None) -> list[float]:
         """Nats of whole texts, each read as one stream."""
@@ -104,6 +106,12 @@ class Scorer:
         bare = context.rstrip()  # a blank belongs to the word that follows it
         whole = self._ids(context + continuation)
         return [self.before, *whole], len(whole) - len(self._ids(bare))
+
+    def _unknown(self, context: str, continuation: str) -> int:
+        """Tokens of a continuation that stand for any word that the tokenizer does not know."""
+        both = (context + continuation, context.rstrip())
+        whole, bare = (self.tokenizer.encode(text.encode()).unknown for text in both)
+        return whole - bare
 
     def _group(self, order: Sequence[int], items: Sequence[tuple[list[int], int]]) -> list[int]:
         """The next texts that are scored at once: few where their logits are many."""

@@ -69,7 +69,9 @@ class Report:
         if problems := self.problems():
             parts += ["## Runs that do not count", "\n".join(f"- {line}" for line in problems)]
         changes = [
-            f"- **{v.name}**: {text.plain(v.overrides) or 'the base'}" for v in sweep.variants
+            f"- **{v.name}**: {text.plain(v.overrides) or 'the base'}"
+            + (f" (its model has no {', '.join(v.dropped)})" if v.dropped else "")
+            for v in sweep.variants
         ]
         parts += ["## Variants", "\n".join(changes)]
         if sweep.tuned:
@@ -167,6 +169,8 @@ class Report:
         untuned = [name for name, found in sweep.tuned.items() if not found.chosen]
         if untuned:
             line += f" But not, for nothing was found that counts: {', '.join(untuned)}."
+        if failed := sum(len(found.failed) for found in sweep.tuned.values()):
+            line += f" {failed} of its runs failed; a value with such a run is not taken."
         edge = [name for name, found in sweep.tuned.items() if found.edges]
         if edge:
             line += f" At the edge of its grid, so perhaps not its best: {', '.join(edge)}."

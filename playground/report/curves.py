@@ -189,7 +189,7 @@ def _finish(axes: "Axes", sweep: Sweep, curves: Sequence[Curve], palette: Palett
     tails = [curve.mean[curve.x >= curve.x[0] + 0.15 * np.ptp(curve.x)] for curve in curves]
     tops = [float(tail.max()) for tail in tails]
     high = max(tops) if direction(metric) <= 0 else max(float(c.mean.max()) for c in curves)
-    floor = sweep.floor
+    floor = sweep.floor if sweep.one_floor else None
     if floor is not None and metric == "loss" and low < floor[1] < high + 0.5 * (high - low):
         high = max(high, floor[1])
         line_at(axes, floor[1], f"{floor[0]} {text.number(floor[1])}", palette)

@@ -187,6 +187,8 @@ def _variants(report: "Report") -> str:
             f"<code>{escape(key)}: {escape(text.plain(value))}</code>"
             for key, value in variant.overrides.items()
         )
+        if variant.dropped:
+            changes += f"<br>its model has no {escape(', '.join(variant.dropped))}"
         rows.append(f"<dt>{escape(variant.name)}</dt><dd>{changes or 'the base as it is'}</dd>")
     return f"<dl>{''.join(rows)}</dl>"
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from playground.errors import DataError
 from playground.files import read_json
+from playground.report import text
 from playground.report.stats import (
     CONFIDENCE,
     HIGHER,
@@ -60,6 +61,18 @@ class Run:
         """The rows of metrics.jsonl with kind "eval" and split "val", by step."""
         return _load_curve(Path(self.folder)) if self.folder else ()
 
+    @cached_property
+    def floor(self) -> tuple[str, float] | None:
+        """Name and value of the floor that its loss is held to: bigram, or else the lowest.
+
+        Floors of another score than the loss say so by their ending, as "linear_mae" does.
+        """
+        floors = {n: v for n, v in self.floors.items() if n.rpartition("_")[2] not in _SCORES}
+        if "bigram" in floors:
+            return "bigram", floors["bigram"]
+        name = min(floors, key=lambda floor: floors[floor], default=None)
+        return None if name is None else (name.replace("_", " "), floors[name])
+
     def value(self, metric: str) -> float | None:
         """The metric of a run that is ok, if it is a finite number."""
         found = self.metrics.get(metric)
@@ -76,11 +89,22 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """One row of the comparison."""
+    """One row of the comparison.
+
+    Attributes:
+        overrides: what it changes in the base.
+        dropped: overrides of the base that its own model has no field for.
+    """
 
     name: str
     overrides: Mapping[str, Any]
     runs: tuple[Run, ...]
+    dropped: tuple[str, ...] = ()
+
+    @property
+    def over(self) -> list[Run]:
+        """The runs that ended, however they did."""
+        return [run for run in self.runs if run.status != "missing"]
 
     def values(self, metric: str) -> dict[int, float]:
         """Seed -> metric of the runs that count."""
@@ -103,12 +127,14 @@ class Tuned:
         chosen: None while the tuning is not finished.
         edges: keys whose chosen value is the first or last of its grid.
         runs: the values were tried in.
+        failed: a line for each of them that failed: values, seed and reason.
     """
 
     points: tuple[tuple[Mapping[str, Any], float | None], ...]
     chosen: Mapping[str, Any] | None
     edges: tuple[str, ...]
     runs: tuple[Run, ...] = ()
+    failed: tuple[str, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -179,18 +205,16 @@ class Sweep:
 
     @cached_property
     def floor(self) -> tuple[str, float] | None:
-        """Name and value of the floor that is printed: bigram, or else the lowest there is.
+        """Name and value of the floor of the first run that has one, the baseline's if it can be.
 
-        Floors of another score than the loss say so by their ending, as "linear_mae" does.
+        A variant of another task has another: every run is held to its own.
         """
-        for run in self.runs():
-            floors = {n: v for n, v in run.floors.items() if n.rpartition("_")[2] not in _SCORES}
-            if "bigram" in floors:
-                return "bigram", floors["bigram"]
-            if floors:
-                name = min(floors, key=lambda floor: floors[floor])
-                return name.replace("_", " "), floors[name]
-        return None
+        return next((run.floor for run in self.runs() if run.floor is not None), None)
+
+    @cached_property
+    def one_floor(self) -> bool:
+        """Whether all runs have the same."""
+        return len({run.floor for run in self.runs() if run.floor is not None}) < 2
 
     def foremost(self, count: int) -> tuple[Variant, ...]:
         """The baseline, and the others if there are not more than so many, else the best."""
@@ -261,6 +285,7 @@ def _variants(plan: Mapping[str, Any], store_dir: Path) -> dict[str, Variant]:
         name: Variant(
             name=name,
             overrides=entry.get("overrides") or {},
+            dropped=tuple(entry.get("dropped") or ()),
             runs=tuple(_load_run(store_dir, name, run) for run in entry["runs"]),
         )
         for name, entry in plan["variants"].items()
@@ -268,12 +293,18 @@ def _variants(plan: Mapping[str, Any], store_dir: Path) -> dict[str, Variant]:
 
 
 def _tuned(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Tuned:
-    runs = (run for point in entry["points"] for run in point.get("runs") or ())
+    at = [(point["values"], run) for point in entry["points"] for run in point.get("runs") or ()]
+    runs = [(values, _load_run(store_dir, variant, run)) for values, run in at]
     return Tuned(
         points=tuple((point["values"], point["score"]) for point in entry["points"]),
         chosen=entry["chosen"],
         edges=tuple(entry["edges"]),
-        runs=tuple(_load_run(store_dir, variant, run) for run in runs),
+        runs=tuple(run for _, run in runs),
+        failed=tuple(
+            f"{text.plain(values)}, seed {run.seed}: {run.reason or run.status}"
+            for values, run in runs
+            if run.status == "failed"
+        ),
     )
 
 

@@ -65,7 +65,7 @@ def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
         for v in shown
     }
     states = {v.name: _mean(_known(v.runs, "state_bytes")) for v in shown}
-    shown = [v for v in shown if costs[v.name] and not math.isnan(states[v.name])]
+    shown = [v for v in shown if costs[v.name] > 0 and not math.isnan(states[v.name])]
     quality, less = -direction(sweep.primary), -1 if cost == SPEED else 1
     points = [
         (quality * _mean(v.values(sweep.primary).values()), less * costs[v.name], states[v.name])

@@ -205,7 +205,17 @@ def _verdict(bar: Asked, section: Section, records: Mapping[str, Record]) -> tup
     met = found >= bar.least if bar.least is not None else found <= (bar.most or 0.0)
     said = "met" if met else "not met"
     short = f", {len(samples)} of {row.wanted}" if len(samples) < row.wanted else ""
-    return _number(bar, section, found), said + short
+    inside = ", inside the 95 % interval" if not bar.over and _unclear(bar, samples) else ""
+    return _number(bar, section, found), said + short + inside
+
+
+def _unclear(bar: Asked, samples: Sequence[float]) -> bool:
+    """Whether what is asked lies within the interval of what was reached, from three samples on."""
+    ends = interval(dict(enumerate(samples)))
+    if len(samples) < 3 or ends is None or ends.low is None or ends.high is None:
+        return False
+    limit = (bar.most or 0.0) if bar.least is None else bar.least
+    return ends.low < limit < ends.high
 
 
 def _bar_line(bar: Asked, section: Section, records: Mapping[str, Record]) -> str:

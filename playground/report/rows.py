@@ -40,7 +40,8 @@ def comparison(sweep: Sweep) -> Table:
     if found := sweep.floor:
         name, value = found
         about = "runs with a loss below what counting reaches"
-        columns.append(Column(title=f"below {name} {text.number(value)}", about=about))
+        shown_floor = f" {text.number(value)}" if sweep.one_floor else ""
+        columns.append(Column(title=f"below {name}{shown_floor}", about=about))
     about = (
         f"runs with a test accuracy of {SOLVED} or more, and the median step at which val had it"
     )
@@ -140,13 +141,13 @@ def difference_text(found: Paired) -> str:
 
 
 def below_floor(sweep: Sweep, variant: Variant) -> tuple[int, int] | None:
-    """How many of how many runs have a loss below the floor."""
-    found = sweep.floor
+    """How many of the runs that ended have a loss below their floor; one that failed has not."""
     metric = next((m for m in FLOOR_METRICS if variant.values(m)), None)
-    if found is None or metric is None:
+    if metric is None or not any(run.floor for run in variant.over):
         return None
-    losses = variant.values(metric).values()
-    return sum(loss < found[1] for loss in losses), len(losses)
+    pairs = ((run.value(metric), run.floor) for run in variant.over)
+    below = (loss is not None and floor is not None and loss < floor[1] for loss, floor in pairs)
+    return sum(below), len(variant.over)
 
 
 def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
@@ -154,7 +155,7 @@ def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
     if found is None:
         return Cell(text=text.NONE, tone="muted")
     below, n = found
-    name, value = sweep.floor or ("", 0.0)
+    name, value = next((run.floor for run in variant.over if run.floor), ("", 0.0))
     word = "yes" if below == n else "some" if below else "no"
     return Cell(
         text=f"{word} {below}/{n}",
@@ -164,7 +165,7 @@ def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
 
 
 def _solved_cell(variant: Variant) -> Cell:
-    """Where learning is a jump, a mean hides who made it."""
+    """Where learning is a jump, a mean hides who made it; a run that failed did not."""
     found = variant.values("test/accuracy")
     if not found:
         return Cell(text=text.NONE, tone="muted")
@@ -172,7 +173,7 @@ def _solved_cell(variant: Variant) -> Cell:
     firsts = (_first_solved(run) for run in variant.runs if run.status == "ok")
     steps = [step for step in firsts if step is not None]
     middle = median(steps) if steps else None
-    shown = f"{solved}/{len(found)}" + ("" if middle is None else f" at {middle:.0f}")
+    shown = f"{solved}/{len(variant.over)}" + ("" if middle is None else f" at {middle:.0f}")
     return Cell(text=shown, values={"solved": solved, "steps to solve": middle})
 
 

@@ -20,6 +20,7 @@ def tuning_lines(sweep: Sweep) -> list[str]:
 def _line(found: Tuned, select: str) -> str:
     scores = (_point(values, score) for values, score in found.points)
     tried = f"{select} by value: {'; '.join(scores)}"
+    tried += f". Failed: {'; '.join(found.failed)}" if found.failed else ""
     if found.chosen is None:
         return f"not finished. {tried}"
     if not found.chosen:

@@ -8,6 +8,7 @@ from typing import cast
 from memory_rules import AbstractGradientRule
 from playground.errors import SpecError
 from playground.spec.canonical import to_dict
+from playground.spec.conflicts import check_disjoint, check_free
 from playground.spec.convert import convert
 from playground.spec.ends import given_by
 from playground.spec.merge import apply, find, is_path, resolve
@@ -44,15 +45,26 @@ def check(sweep: SweepSpec) -> list[Checked]:
         return [first, *singles]
     found = [first]
     for alone, variant in zip([first, *singles], [baseline, *named.values()], strict=True):
-        model = _model(sweep, variant)
-        for point in _points(sweep):
-            at = _variant(sweep, alone.name, variant, point, at="grid", model=model)
-            if at.spec == alone.spec:  # the base's own place in the grid keeps the plain name
-                found += [] if alone is first else [alone]
-            else:
-                label = ", ".join(f"{key}={value}" for key, value in point.items())
-                found.append(replace(at, name=label if not named else f"{alone.name}, {label}"))
+        at = _at_points(sweep, alone, variant)
+        found += at if alone is not first else [one for one in at if one is not alone]
     _check_differ(found)
+    return found
+
+
+def _at_points(sweep: SweepSpec, alone: Checked, variant: VariantSpec) -> list[Checked]:
+    """A variant at every point of the grid; its own place there keeps the plain name."""
+    model, found = _model(sweep, variant), list[Checked]()
+    for point in _points(sweep):
+        at = _variant(sweep, alone.name, variant, point, at="grid", model=model)
+        label = ", ".join(f"{key}={value}" for key, value in point.items())
+        if at.spec != alone.spec:
+            named = sweep.variants.keys() - {sweep.baseline}
+            found.append(replace(at, name=f"{alone.name}, {label}" if named else label))
+        elif alone in found:
+            problem = f"{label} is there twice."
+            raise SpecError(_place(sweep, ""), problem, fix="Remove one of the two.")
+        else:
+            found.append(alone)
     return found
 
 
@@ -89,13 +101,16 @@ def _variant(
     path = f"variants.{name}" if at == "variants" else at
     overrides = dict(flat({**variant.overrides, **point}))
     try:
-        _check_disjoint(run, [key for key, _ in flat(variant.overrides)] + [*point])
+        keys = [*(key for key, _ in flat(variant.overrides)), *point]
+        check_disjoint(RunSpec, run, keys, below="model", among="the same variant")
         if "seed" in overrides:
             raise SpecError("seed", "the seeds are those of the sweep.", fix="Write seeds: [...].")
-        _check_not_tuned(sweep, run, overrides)
+        check_free(sweep, run, overrides)
         spec = convert(RunSpec, apply(RunSpec, run, overrides.items(), below="model"))
         check_steps(spec)
     except SpecError as error:
+        if error.path.startswith("tune."):
+            raise
         own = SpecError(
             error.path.removeprefix("model."),
             error.problem,
@@ -109,35 +124,11 @@ def _variant(
 
 
 def _place(sweep: SweepSpec, path: str) -> str:
-    """Where a value of a point is written: of the zip, if it is one of its keys, or of the grid."""
-    ends = (path.endswith(key) or key.endswith(path) for key in sweep.zip)
-    return "zip" if any(ends) or not sweep.grid else "grid"
-
-
-def _check_disjoint(run: Raw, keys: list[str]) -> None:
-    """Refuse a variant that says two things of one field: which of them counts, nobody sees."""
-    seen: dict[str, str] = {}  # full path, as far as it is known before kinds change -> key
-    for key in keys if len(keys) > 1 else ():
-        found = find(RunSpec, run, key, below="model")
-        path = found if isinstance(found, str) else key
-        for before, other in seen.items():
-            if f"{path}.".startswith(f"{before}.") or before.startswith(f"{path}."):
-                problem = f"overlaps {other!r} of the same variant."
-                raise SpecError(key, problem, fix="Write each field once.")
-        seen[path] = key
-
-
-def _check_not_tuned(sweep: SweepSpec, run: Raw, overrides: Written) -> None:
-    if sweep.tune is None:
-        return
-    try:
-        tuned = {find(RunSpec, run, key, below="model") for key in sweep.tune.grid}
-    except SpecError as error:
-        raise error.under("tune.grid") from None
-    for key in overrides:
-        if find(RunSpec, run, key, below="model") in tuned:
-            problem = "every variant runs at the value that tuning finds."
-            raise SpecError(key, problem, fix="Remove it here or from tune.grid.")
+    """Where a value of a point is written: of the grid, if it has such a key, or of the zip."""
+    if path in sweep.zip:
+        return "zip"
+    ends = (f".{path}".endswith(f".{key}") for key in sweep.grid)
+    return "grid" if path in sweep.grid or any(ends) or not sweep.zip else "zip"
 
 
 def _shared(spec: SweepSpec | SearchSpec) -> Raw:
@@ -153,6 +144,7 @@ def _model(sweep: SweepSpec, variant: VariantSpec) -> tuple[Raw, tuple[str, ...]
     overrides = list(flat(sweep.base.overrides))
     base = dict(sweep.base.extends)
     try:
+        check_disjoint(ModelSpec, base, (key for key, _ in overrides), among="the base")
         whole = apply(ModelSpec, base, overrides)
         convert(ModelSpec, whole)
     except SpecError as error:
@@ -168,8 +160,10 @@ def _model(sweep: SweepSpec, variant: VariantSpec) -> tuple[Raw, tuple[str, ...]
 def run_of(spec: SearchSpec) -> RunSpec:
     """The base of a search as a run."""
     run, overrides = _shared(spec), list(flat(spec.base.overrides))
+    base = dict(spec.base.extends)
     try:
-        run["model"] = apply(ModelSpec, dict(spec.base.extends), overrides)
+        check_disjoint(ModelSpec, base, (key for key, _ in overrides), among="the base")
+        run["model"] = apply(ModelSpec, base, overrides)
     except SpecError as error:
         raise error.under("base") from None
     every = [run, *_of_all_kinds(run, spec)]
@@ -177,6 +171,14 @@ def run_of(spec: SearchSpec) -> RunSpec:
         tried = [find(RunSpec, raw, key, below="model") for raw in every]
         if isinstance(tried[0], SpecError) and not any(isinstance(one, str) for one in tried):
             raise tried[0].under("space")
+    for raw in every:
+        fitting_here = [
+            k for k in spec.space if isinstance(find(RunSpec, raw, k, below="model"), str)
+        ]
+        try:
+            check_disjoint(RunSpec, raw, fitting_here, below="model", among="the space")
+        except SpecError as error:
+            raise error.under("space") from None
     first = convert(RunSpec, run)
     if first.model.reads.kind != "tokens":
         problem = f"the model reads {first.model.reads.kind}; a search is of models of tokens."

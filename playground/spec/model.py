@@ -1,5 +1,6 @@
 """What a person writes of a model: sizes, and either one block or a pattern of layers."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -135,6 +136,16 @@ class ModelSpec:
             return self.layers.blocks(self.depth)
         except SpecError as error:
             raise error.under("layers") from None
+
+    @property
+    def period(self) -> int:
+        """The tokens after which chunks and segments of all layers begin together."""
+        lengths = list[int]()
+        for block in self.blocks():
+            memory = getattr(block, "memory", None)
+            lengths.append(getattr(block, "segment_len", 1))
+            lengths.append(getattr(memory.rule, "chunk_size", 1) if memory is not None else 1)
+        return math.lcm(*lengths)
 
     def _named_blocks(self) -> Iterator[tuple[str, BlockSpec]]:
         if self.block is not None:

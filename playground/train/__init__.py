@@ -6,7 +6,6 @@ from playground.train.evaluate import evaluate as evaluate
 from playground.train.events import Event as Event
 from playground.train.export import export as export
 from playground.train.generate import generate as generate
-from playground.train.generate import period as period
 from playground.train.generate import sample as sample
 from playground.train.machine import pick_device as pick_device
 from playground.train.optim import make_optimizer as make_optimizer

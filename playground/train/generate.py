@@ -63,7 +63,7 @@ def sample(
     """As `generate`, one column of new ids [B] at a time."""
     _check(spec, prompts, tokens, temperature, top_k, vocab)
     device = next(model.parameters()).device
-    read, mask = left_pad(prompts, period(spec))
+    read, mask = left_pad(prompts, spec.period)
     streams = [torch.Generator().manual_seed(stream(seed, "sample", r)) for r in range(len(read))]
     state = cast(Any, model).start(len(read))
     last = torch.full((len(read), 1), read.shape[1] - 1, device=device)
@@ -78,16 +78,6 @@ def sample(
         )
         yield new
         logits, state = model(new[:, None].to(device), state)
-
-
-def period(spec: ModelSpec) -> int:
-    """The tokens after which chunks and segments of all layers begin together."""
-    lengths = []
-    for block in spec.blocks():
-        memory = getattr(block, "memory", None)
-        lengths.append(getattr(block, "segment_len", 1))
-        lengths.append(getattr(memory.rule, "chunk_size", 1) if memory is not None else 1)
-    return math.lcm(*lengths)
 
 
 def left_pad(prompts: Sequence[Sequence[int]], period: int) -> tuple[Tensor, Tensor | None]:

@@ -203,6 +203,7 @@ def test_a_plan_says_what_changes_and_what_is_not_of_equal_size(home: Path, caps
     variants = {"wide": {"dim": 32}}
     shown = call(capsys, "sweep", *words, f"variants={json.dumps(variants)}").out
     assert "wide     dim: 32" in shown
+    assert "its model has no" not in shown
     assert "not as large as the baseline, whatever the field is: no-conv (0.953), wide (" in shown
 
 
@@ -214,12 +215,16 @@ def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture
     assert [row["variant"] for row in found["variants"]] == ["full", "no-conv"]
     assert len(found["runs"]) == 4
     assert {Path(path).name for path in found["files"]} >= {"report.md", "report.html"}
-    assert as_json(capsys, "sweep", spec, "--dry-run", *out)["done"] == 4
+    again = as_json(capsys, "sweep", spec, "--dry-run", "seeds=3", *out)
+    assert (again["runs"], again["done"]) == (6, 4)
+    done = [json.loads(file.read_text()) for file in (home / "runs").glob("*/result.json")]
+    paces = [one["wall_s"] / one["replicas"] / one["tokens"] for one in done if one["tokens"]]
+    assert min(paces) <= again["seconds"] * again["workers"] / again["tokens"] <= max(paces)
     shown = call(capsys, "report", "sweep", *out)
     assert "no-conv" in shown.out
     assert as_json(capsys, "report", spec, *out)["variants"] == found["variants"]
     kept = as_json(capsys, "status", *out)
-    assert sum(kept["counts"].values()) == len(kept["runs"]) >= 5
+    assert sum(kept["counts"].values()) == len(kept["runs"]) >= len(found["runs"])
     assert len(as_json(capsys, "status", "--most", 2, *out)["runs"]) == 2
     assert "lmm" in call(capsys, "status", *out).out
     first, second = (row["run"] for row in kept["runs"][:2])
@@ -293,3 +298,18 @@ def test_doctor_and_schema_answer(capsys: Capture):
     assert found["torch"]["state"] == "ok"
     assert "lowering chunked" in found
     assert "$schema" in json.loads(call(capsys, "schema").out)
+
+
+def test_a_plan_says_what_a_variants_own_model_has_not(tmp_path: Path, capsys: Capture):
+    size = "kind: model\nvocab: 32\ndim: 16\ndepth: 1\n"
+    (tmp_path / "m.yaml").write_text(f"{size}block: {{kind: lmm, memory: {{kind: delta}}}}\n")
+    (tmp_path / "a.yaml").write_text(f"{size}block: {{kind: attention}}\n")
+    spec = tmp_path / "s.yaml"
+    base = "base: {extends: m.yaml, block.memory.conv: 2}\ntask:"
+    rest = SWEEP.partition("task:")[2]
+    rest = rest.replace("no-conv: {block.memory.conv: 0}", "a: {extends: a.yaml}")
+    spec.write_text(f"kind: sweep\n{base}{rest}")
+    shown = call(capsys, "sweep", spec, "--dry-run", "--out", tmp_path).out
+    assert "a: its model has no block.memory.conv of the base" in shown
+    found = as_json(capsys, "sweep", spec, "--dry-run", "--out", tmp_path)
+    assert found["variants"][1]["dropped"] == ["block.memory.conv"]

@@ -100,6 +100,18 @@ def test_words_score_words() -> None:
     assert np.isfinite(scorer.whole(["a b\nc d"])).all()
 
 
+def test_a_word_that_the_tokenizer_does_not_know_is_never_guessed() -> None:
+    tokenizer = Words(b"a b c <unk>\nb a c\n")
+    spec = replace(SPEC, vocab=tokenizer.vocab)
+    pair = ("a b", " z")
+    scorers = (Scorer(pg.build(spec, seed=s).eval(), spec, tokenizer) for s in range(100))
+    says_unk = next(s for s in scorers if s.continuations([("a b", " <unk>")])[0].greedy)
+    (found,) = says_unk.continuations([pair])
+    assert found.nats == says_unk.continuations([("a b", " <unk>")])[0].nats
+    assert not found.greedy
+    assert says_unk.continuations([("z b", " <unk>")])[0].nats < 0  # of a context it is no matter
+
+
 def test_a_tokenizer_without_line_ends_is_refused() -> None:
     spec: ModelSpec = replace(SPEC, vocab=3)
     with pytest.raises(DataError, match="not in the train split"):

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from playground.errors import SpecError
-from playground.report import FORMATS, Report, build, write
+from playground.report import FORMATS, Report, build, curves, write
 
 NAMES = ("full", "no-momentum", "no-decay", "mac", "broken", "absent")
 
@@ -323,3 +323,39 @@ def test_a_task_that_is_solved_in_a_jump_shows_how_often_and_when(empty: Any) ->
     assert "2/3 at 50" in found.markdown()
     row = rows(found.csv())["full"]
     assert (row["solved"], row["steps to solve"]) == ("2", "50.0")
+
+
+def test_a_run_that_failed_has_not_solved_its_task_nor_beaten_a_floor(empty: Any) -> None:
+    for seed in range(4):
+        folder = empty.plan("full", seed)
+        reason = {"status": "failed", "reason": "NaN loss"} if seed > 1 else {}
+        empty.finish(folder, 1.0, metrics={"test/loss": 1.0, "test/accuracy": 1.0}, **reason)
+    empty.plan("full", 4)  # one that is not over says nothing yet
+    empty.save()
+    found = build(empty.sweep, empty.runs)
+    (row,) = found.table.rows
+    shown = [cell.text for cell in row]
+    assert "2/4" in shown and "some 2/4" in shown
+    assert "2 of 4 runs below the bigram floor" in found.markdown()
+
+
+def test_every_run_is_held_to_the_floor_of_its_own_task(empty: Any) -> None:
+    for name, floor in (("full", 2.0), ("hard", 4.0)):
+        for seed in range(2):
+            empty.finish(empty.plan(name, seed), 3.0, floors={"chance": floor})
+    empty.save()
+    found = build(empty.sweep, empty.runs)
+    below = {name: row["runs below floor"] for name, row in rows(found.csv()).items()}
+    assert below == {"full": "0", "hard": "2"}
+    assert "below chance" in found.markdown() and "below chance 2" not in found.markdown()
+    assert curves.overview(found.sweep) is not None
+
+
+def test_what_the_model_of_a_variant_has_not_of_the_base_is_said(empty: Any) -> None:
+    for name in ("full", "mac"):
+        empty.finish(empty.plan(name, 0), 1.0)
+    empty.variants["mac"]["dropped"] = ["block.memory.conv"]
+    empty.save()
+    found = build(empty.sweep, empty.runs)
+    assert "its model has no block.memory.conv" in found.markdown()
+    assert "its model has no block.memory.conv" in found.html()

@@ -91,8 +91,8 @@ def test_a_bar_is_met_by_the_mean_or_is_not() -> None:
         {"of": "one", "metric": "test/accuracy", "over": "params", "most": 1.0},
     ]
     text = render(page(asked=bars), record(run(0, 0.4), run(1, 0.5), run(2, 0.6)))
-    assert "accuracy at least 50.0: **met**, 50.0" in text
-    assert "accuracy at least 51.0 (a floor): **not met**, 50.0" in text
+    assert "accuracy at least 50.0: **met, inside the 95 % interval**, 50.0" in text
+    assert "accuracy at least 51.0 (a floor): **not met, inside the 95 % interval**, 50.0" in text
     assert "wall_s at most 1:00: **not met**, 1:30" in text
     assert "accuracy / params at most 1.000: **met**, 0.000" in text
 

@@ -74,4 +74,5 @@ def test_runs_that_were_alone_or_failed_are_not_audited(tmp_path: Path):
             Result(fingerprint=job.fingerprint, status=status, replicas=replicas)  # pyright: ignore
         )
     assert chosen(jobs, store, 1.0) == [jobs[0]]
+    assert chosen(jobs, store, 1e-9) == [jobs[0]]  # of few runs a small part is still one
     assert chosen(jobs, store, 0.0) == []

@@ -73,7 +73,7 @@ def test_a_sweep_of_stacks_ends_as_one_of_single_runs(tmp_path: Path):
     spec = replace(STACKED, variants={"bad": bad}, dtype="fp64", seeds=2)
     losses = []
     for vectorize, programs in (("auto", 1), (False, 4)):
-        engine = EngineSpec(vectorize=vectorize)  # pyright: ignore[reportArgumentType]
+        engine = EngineSpec(vectorize=vectorize, audit=0.0)  # pyright: ignore[reportArgumentType]
         store, events = RunStore(tmp_path / str(vectorize)), []
         plan = plan_sweep(replace(spec, run=engine), "stacked", store)
         folder = tmp_path / f"report-{vectorize}"

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+import playground as pg
 from playground.errors import SpecError
-from playground.spec import BaseSpec, MatchSpec, VariantSpec
+from playground.spec import BaseSpec, MatchSpec, TuneSpec, VariantSpec, to_dict
 from playground.train.costs import costs_of_run, costs_of_spec
 from search.plan import plan_sweep
 from tests.search.test_plan import SWEEP
@@ -15,7 +16,7 @@ DELTA = {"kind": "delta", "heads": 2}
 WIDE_ENOUGH = replace(SWEEP, base=BaseSpec.of(replace(ATTENTION, dim=64)))
 VARIANTS = {
     "narrow": VariantSpec(overrides={"block.attention.kv_heads": 1}),
-    "wide": VariantSpec(overrides={"block.feedforward.expand": 4.0}),
+    "wide": VariantSpec(overrides={"persistent_tokens": 24}),
     "slow": VariantSpec(overrides={"train.optim.lr": 1e-4}),
 }
 
@@ -26,7 +27,7 @@ def test_a_variant_gets_the_size_of_its_baseline_and_nothing_else_changes(size: 
     plan = plan_sweep(spec, "matched")
     name = {"params": "params", "flops": "flops_per_token"}[size]
     models = {job.variant: job.spec.model for job in plan.jobs}
-    costs = {variant: getattr(costs_of_spec(model), name) for variant, model in models.items()}
+    costs = {job.variant: getattr(costs_of_run(job.spec), name) for job in plan.jobs}
     for variant, found in plan.matched.items():
         assert found.ok and abs(costs[variant] / costs["full"] - 1) <= 0.02
         assert found.ratio == pytest.approx(costs[variant] / costs["full"])
@@ -39,7 +40,7 @@ def test_a_variant_gets_the_size_of_its_baseline_and_nothing_else_changes(size: 
 
 
 def test_what_no_value_matches_is_left_alone_and_said() -> None:
-    wide = {"wide": VARIANTS["wide"]}
+    wide = {"wide": VariantSpec(overrides={"block.feedforward.expand": 4.0})}
     spec = replace(SWEEP, variants=wide, match=MatchSpec(params=0.001, by="depth"))
     plan = plan_sweep(spec, "matched")
     found = plan.matched["wide"]
@@ -68,3 +69,37 @@ def test_sizes_are_those_of_the_runs_length_and_form(length: int) -> None:
     costs = [costs_of_run(job.spec).flops_per_token for job in (plan.jobs[-1], plan.jobs[0])]
     assert plan.matched["memory"].ratio == pytest.approx(costs[0] / costs[1])
     assert costs[0] != costs_of_spec(plan.jobs[-1].spec.model, length).flops_per_token
+
+
+def test_what_is_matched_by_is_nobodys_own() -> None:
+    match, key = MatchSpec(params=0.02), "block.feedforward.expand"
+    for variant in ({key: 4.0}, {"block.feedforward": {"expand": 4.0}}, {"feedforward.expand": 4}):
+        spec = replace(WIDE_ENOUGH, variants={"wide": VariantSpec(overrides=variant)}, match=match)
+        with pytest.raises(SpecError, match=r"variants\.wide\..*its size asks for"):
+            plan_sweep(spec, "matched")
+    grid = replace(WIDE_ENOUGH, variants={}, grid={key: (2.0, 4.0)}, match=match)
+    with pytest.raises(SpecError, match=r"grid\.block.*its size asks for"):
+        plan_sweep(grid, "matched")
+    tuned = replace(WIDE_ENOUGH, tune=TuneSpec(grid={key: (2.0, 4.0)}), match=match)
+    with pytest.raises(SpecError, match=r"^tune\.grid\.block.*its size asks for"):
+        plan_sweep(tuned, "matched")
+
+
+def test_a_variant_that_matching_makes_its_baseline_is_refused() -> None:
+    model = to_dict(pg.override(WIDE_ENOUGH.expand()[0].spec, {"feedforward.expand": 2.0}).model)
+    spec = replace(
+        WIDE_ENOUGH,
+        variants={"own": VariantSpec(extends=model)},
+        match=MatchSpec(params=0.02),
+    )
+    with pytest.raises(SpecError, match=r"variants\.own: it differs from 'full' in block.* alone"):
+        plan_sweep(spec, "matched")
+
+
+def test_a_width_is_matched_by_one_that_heads_divide() -> None:
+    base = BaseSpec.of(replace(ATTENTION, dim=96))
+    deep = {"deep": VariantSpec(overrides={"depth": 2 * ATTENTION.depth})}
+    spec = replace(SWEEP, base=base, variants=deep, match=MatchSpec(params=0.05, by="dim"))
+    plan = plan_sweep(spec, "matched")
+    found = plan.matched["deep"]
+    assert found.ok and isinstance(found.value, int) and 48 < found.value < 96

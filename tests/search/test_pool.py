@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from playground.spec import EngineSpec, RunSpec, SweepSpec, VariantSpec, convert
 from playground.tasks import make_task
 from playground.train import Event, Result, RunStore, train
 from search.bundle import Bundle
+from search.cluster import Cluster
 from search.engine import Order, Team
 from search.plan import SweepPlan, plan_sweep
 from search.pool import JobEvent, Pool
@@ -233,3 +235,24 @@ def fingerprint_of(raw: dict) -> str:
 def absent() -> str:
     """A device that this machine has not."""
     return "mps" if torch.cuda.is_available() else "cuda"
+
+
+def test_a_cluster_has_room_for_the_workers_that_its_nodes_can_hold():
+    cluster = object.__new__(Cluster)
+    nodes = [
+        {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}},
+        {"Alive": True, "Resources": {"CPU": 4.0}},
+        {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+    ]
+    cluster._connected = lambda: SimpleNamespace(nodes=lambda: nodes)  # pyright: ignore
+
+    def team(threads: int, gpus: float) -> int:
+        cluster._spec = EngineSpec(engine="ray", gpus=gpus)
+        return cluster.team(replace(SWEEP, run=EngineSpec(threads=threads)), runs=100).workers
+
+    assert (team(1, 0.0), team(3, 0.0), team(4, 0.0)) == (8, 2, 2)
+    assert (team(1, 1.0), team(1, 0.25), team(1, 0.5)) == (1, 4, 2)
+    with pytest.raises(SpecError, match="no node has 6 CPUs"):  # all of them together have
+        team(6, 0.0)
+    nodes[0]["Resources"] = {"CPU": 16.0, "GPU": 1.0}
+    assert team(1, 0.2) == 5

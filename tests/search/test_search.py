@@ -9,6 +9,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
+import torch
 
 import playground as pg
 from playground.cli import searching
@@ -345,6 +346,45 @@ def test_a_model_whose_forms_differ_is_rejected(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(static.pg, "compile", other)
     with pytest.raises(Rejected, match="not the recurrence"):
         check_sound(RUN)
+
+
+@pytest.mark.parametrize("at", [0, 64])
+def test_a_leak_behind_the_first_chunk_is_found_too(monkeypatch: pytest.MonkeyPatch, at: int):
+    compiled = pg.compile
+
+    class Leaks(torch.nn.Module):
+        """From a token on, every output knows the last one."""
+
+        def __init__(self, model: Any) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+            logits = self.model(tokens).clone()
+            if tokens.shape[1] > at:
+                logits[:, at:] += 1e-12 * tokens[:, at:].sum()
+            return logits
+
+    monkeypatch.setattr(static.pg, "compile", lambda *a, **more: Leaks(compiled(*a, **more)))
+    run = pg.override(replace(RUN, model=MEMORY), {"block.memory.chunk_size": 64})
+    with pytest.raises(Rejected, match="not causal"):
+        check_sound(run)
+
+
+def test_two_keys_of_one_field_are_no_space():
+    space = {"block.memory.conv": (0, 2), "memory.conv": (3, 4)}
+    with pytest.raises(SpecError, match=r"space\.memory\.conv: overlaps 'block.memory.conv'"):
+        replace(SHORT, space=space).first()
+
+
+def test_candidates_are_timed_here_so_the_device_has_to_be_here(tmp_path: Path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    spec = replace(SHORT, device="cuda")
+    here, store = Here(), pg.RunStore(tmp_path)
+    search = Search(name="s", spec=spec, store=store, folder=tmp_path, engine=here)
+    with pytest.raises(SpecError, match="device"):
+        search.run()
 
 
 def test_a_candidate_has_the_fields_of_its_own_kinds_only(monkeypatch: pytest.MonkeyPatch):

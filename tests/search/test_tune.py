@@ -229,3 +229,22 @@ def test_a_tuned_sweep_runs_from_nothing_to_a_report_with_its_figure(tmp_path: P
     again: list[int] = []
     run_sweep(plan, store=store, folder=folder, planned=lambda p, todo: again.append(len(todo)))
     assert again == [0]
+
+
+def test_runs_of_the_tuning_that_failed_are_told(tmp_path: Path):
+    store, folder = tmp_path / "runs", tmp_path / "sweeps" / "tuned"
+
+    def score(variant: str, values: Mapping[str, Any], seed: int) -> float:
+        return near(3e-3)(variant, values, seed) if values[LR] < 1e-2 or seed else float("nan")
+
+    plan = finished(tuning(edge="warn"), store, score)
+    folder.mkdir(parents=True)
+    (folder / "sweep.json").write_text(json.dumps(plan.to_dict()))
+    found = build(folder, store)
+    assert "2 of its runs failed; a value with such a run is not taken" in found.markdown()
+    assert "Failed: train.optim.lr: 0.01, seed 1000000" in found.markdown()
+
+
+def test_two_keys_of_one_field_are_not_tuned():
+    with pytest.raises(SpecError, match=r"tune.grid.optim.lr: overlaps 'train.optim.lr'"):
+        plan_sweep(tuning(grid={LR: GRID, "optim.lr": GRID}), "tuned")

@@ -170,6 +170,45 @@ def test_a_zip_that_is_none_is_an_error_where_it_is_written(tmp_path, together, 
     assert caught.value.path.startswith(path)
 
 
+def test_a_point_that_is_another_once_it_is_read_is_refused(tmp_path):
+    clip = {"train.optim.clip": [1, 1.0]}  # that of the base, too
+    for where in ("grid", "zip"):
+        for variants in ({}, SWEEP["variants"]):
+            with pytest.raises(SpecError, match=rf"^{where}: train.optim.clip=1.0 is there twice"):
+                sweep(tmp_path, variants=variants, **{where: clip}).expand()
+        with pytest.raises(SpecError, match="equal to the variant"):
+            sweep(tmp_path, variants={}, **{where: {"train.optim.clip": [2, 2.0]}}).expand()
+
+
+def test_an_error_of_a_point_names_the_place_where_it_is_written(tmp_path):
+    with pytest.raises(SpecError, match=r"^grid\.depth"):
+        sweep(tmp_path, grid={"depth": [1, "x"]}, zip={"dim": [64, 128]}).expand()
+    with pytest.raises(SpecError, match=r"^zip\.dim"):
+        sweep(tmp_path, grid={"depth": [1, 2]}, zip={"dim": [64, "x"]}).expand()
+
+
+def test_a_zip_is_crossed_with_variants_and_takes_nothing_that_is_tuned(tmp_path):
+    together = {"dim": [64, 128], "depth": [1, 2]}
+    names = [run.variant for run in sweep(tmp_path, zip=together, seeds=1).expand()]
+    assert "no-conv, dim=128, depth=2" in names and "linear-memory, dim=128, depth=2" in names
+    tune = {"grid": {"train.optim.lr": [1e-3, 3e-3]}}
+    rates = {"train.optim.lr": [1e-3, 3e-3], "dim": [64, 128]}
+    with pytest.raises(SpecError, match=r"zip\.train\.optim\.lr: .*tuning finds"):
+        sweep(tmp_path, zip=rates, tune=tune).expand()
+
+
+@pytest.mark.parametrize("where", ["base", "tune"])
+def test_two_keys_of_one_field_are_refused_wherever_they_are_written(tmp_path, where):
+    keys = {"base": ("block.memory.conv", "memory.conv"), "tune": ("train.optim.lr", "optim.lr")}
+    first, second = keys[where]
+    changed = {
+        "base": {"base": {"extends": "model.yaml", first: 0, second: 2}},
+        "tune": {"tune": {"grid": {first: [1e-3], second: [1e-2]}}},
+    }
+    with pytest.raises(SpecError, match=f"{second}: overlaps {first!r}"):
+        sweep(tmp_path, **changed[where]).expand()
+
+
 def test_the_execution_of_every_run_is_that_of_the_sweep(tmp_path):
     spec = sweep(tmp_path, device="cpu", dtype="fp32", lowering="recurrent", compile=False)
     run = spec.expand()[-1].spec

@@ -9,7 +9,7 @@ from blocks.spec import AttentionSpec, Mac
 from playground.compile import build
 from playground.errors import PlaygroundError
 from playground.train import generate
-from playground.train.generate import left_pad, period
+from playground.train.generate import left_pad
 from tests.train.small import ATTENTION, MEMORY
 
 PROMPT = [3, 1, 4, 1, 5]
@@ -50,9 +50,9 @@ def test_padding_is_to_a_common_start_of_chunks_and_segments():
     assert left_pad([[1, 2], [3, 4]], 4)[1] is None
     memory = getattr(MEMORY.block, "memory")  # noqa: B009
     mac = Mac(memory=memory, attention=AttentionSpec(heads=2), segment_len=12)
-    assert period(MEMORY) == 4
-    assert period(replace(MEMORY, block=mac)) == 12
-    assert period(ATTENTION) == 1
+    assert MEMORY.period == 4
+    assert replace(MEMORY, block=mac).period == 12
+    assert ATTENTION.period == 1
 
 
 def test_top_k_of_one_is_greedy():
