@@ -91,7 +91,8 @@ def _update(program: Program) -> tuple[list[float], int]:
     ]
     losses, read = [0.0] * len(members), sum(part[0].size for part in parts)
     for member in members:
-        member.model.train()
+        if not member.model.training:  # going through all modules takes a hundredth of a small step
+            member.model.train()
         member.optimizer.zero_grad(set_to_none=True)
     for number, part in enumerate(parts):
         torch.manual_seed(stream(members[0].spec.seed, "dropout", step, number))
