@@ -8,7 +8,7 @@ from typing import Any
 
 import playground as pg
 from search.bundle import Bundle
-from search.engine import engine_for
+from search.engine import Planned, engine_for
 from search.job import Job, Jobs
 from search.pool import JobEvent, Pool, Watch
 from search.worker import train_runs
@@ -72,7 +72,7 @@ def train_alone(order: Any, shown: Callable[[Any], None]) -> tuple[str, str]:
 
 def audit(
     jobs: Sequence[Job],
-    spec: pg.SweepSpec,
+    spec: Planned,
     *,
     store: pg.RunStore,
     folder: Path,
@@ -81,8 +81,8 @@ def audit(
     """Train some runs again alone, in a stack's first form, and compare their training losses.
 
     Args:
-        jobs: those of a sweep that is done.
-        spec: the sweep; its `run.audit` says which part of the runs.
+        jobs: those of a sweep or search that is done.
+        spec: of it; its `run.audit` says which part of the runs.
         store: with their results.
         folder: for what the runs alone leave; those that are there are not repeated.
         watch: told how the runs move on.

@@ -10,6 +10,7 @@ from typing import Any
 
 import playground as pg
 from search.arm import Arm, Candidate, objectives_of
+from search.audit import audit
 from search.bundle import unfinished
 from search.engine import Engine, engine_for
 from search.front import best
@@ -31,6 +32,7 @@ class Search:
         store: results of runs: the truth about what was done.
         folder: for search.json, and for what the first rung measured.
         engine: what carries the runs out.
+        retry: whether runs that failed before are tried again.
         watch: told of every run that starts, moves on and ends.
         say: told a sentence now and then.
     """
@@ -41,6 +43,7 @@ class Search:
     folder: Path
     engine: Engine[Any] | None = None
     workers: int | None = None
+    retry: bool = False
     watch: Watch = field(default=lambda event: None)
     say: Say = field(default=lambda line: None)
 
@@ -56,6 +59,7 @@ class Search:
         self._engine.check(self.spec)
         pg.pick_device(self.spec.device)  # candidates are timed in this process
         self._jobs, self._runs = Jobs(), dict[str, dict[int, list[Job]]]()
+        self._looked = set[str]()
         self._jobs.check_test(self.spec.first(), "candidates would be chosen by it")
         static, sampler = Static(self.spec, self.folder / "static.json"), self.spec.sampler
         arms = [Arm(name, self.spec, static) for name in sampler.arms()]
@@ -65,7 +69,7 @@ class Search:
             on = [c for arm in arms for c in self._best(arm.name, on, rung - 1)]
             self.say(f"rung {rung + 1} of {len(self.spec.trained)}: {len(on)} candidates")
             self._train(on, rung)
-        found = self._told(arms, candidates)
+        found = self._told(arms, candidates) | {"audits": self._audited()}
         self.folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(found, indent=2) + "\n"
         (self.folder / "search.json").write_text(text, encoding="utf-8")
@@ -93,12 +97,25 @@ class Search:
             jobs = self._of(candidate, rung)
             self._runs.setdefault(candidate.name, {})[rung] = jobs
             every += jobs
-        todo = [job for job in every if self.store.status(job.fingerprint) is None]
+        todo = [job for job in every if self._open(job)]
         if todo:
             team = self._engine.team(self.spec, len(every), self.workers)
             parts = unfinished(every, todo, self.spec.run.vectorize, team.workers)
             team = self._engine.team(self.spec, len(parts), self.workers)
             Pool(self.store, self._engine, team, self.spec.run, watch=self.watch).run(parts)
+
+    def _open(self, job: Job) -> bool:
+        """Whether a run has to be carried out: one that failed, once, if that is asked for."""
+        status, known = self.store.status(job.fingerprint), job.fingerprint in self._looked
+        self._looked.add(job.fingerprint)
+        return status is None or (self.retry and status == "failed" and not known)
+
+    def _audited(self) -> list[dict[str, Any]]:
+        """Some runs of its stacks, trained again alone."""
+        jobs = [job for rungs in self._runs.values() for some in rungs.values() for job in some]
+        folder = self.folder / "audits"
+        found = audit(jobs, self.spec, store=self.store, folder=folder, watch=self.watch)
+        return [one.to_dict() for one in found]
 
     def _of(self, candidate: Candidate, rung: int) -> list[Job]:
         """A candidate's runs at a rung, task by task; the last rung's seeds begin at 0."""

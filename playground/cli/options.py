@@ -13,6 +13,7 @@ Words = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Out = Annotated[Path, typer.Option("--out", help="The folder that holds runs/ and sweeps/.")]
 NoCompile = Annotated[bool, typer.Option("--no-compile", help="Run without torch.compile.")]
+Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed before.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Plan, count and estimate; train nothing.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes side by side.")]
 Name = Annotated[str | None, typer.Option("--name", help="Of the folder with what is found.")]

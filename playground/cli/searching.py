@@ -13,6 +13,7 @@ from playground.cli.options import (
     Name,
     NoCompile,
     Out,
+    Retry,
     Words,
     Workers,
     overrides,
@@ -34,6 +35,7 @@ def search(
     words: Words = None,
     dry_run: Dry = False,
     workers: Workers = None,
+    retry: Retry = False,
     name: Name = None,
     no_compile: NoCompile = False,
     out: Out = Here,
@@ -49,7 +51,7 @@ def search(
     if dry_run:
         return _print_budget(budget(found), json)
     folder = out / "searches" / (name or spec.stem)
-    _carry_out(found, folder, out, workers)
+    _carry_out(found, folder, out, workers, retry)
     return _report(folder, out, json)
 
 
@@ -61,7 +63,9 @@ def _print_budget(found: dict[str, float], json: bool) -> int:
     return 0
 
 
-def _carry_out(spec: "SearchSpec", folder: Path, out: Path, workers: int | None) -> None:
+def _carry_out(
+    spec: "SearchSpec", folder: Path, out: Path, workers: int | None, retry: bool
+) -> None:
     from playground.cli.progress import bars
     from playground.cli.sweeping import SweepDisplay
     from playground.train import RunStore
@@ -77,6 +81,7 @@ def _carry_out(spec: "SearchSpec", folder: Path, out: Path, workers: int | None)
             store=RunStore(runs_folder(out)),
             folder=folder,
             workers=workers,
+            retry=retry,
             watch=display,
             say=bar.say,
         )

@@ -19,6 +19,7 @@ from playground.cli.options import (
     Name,
     NoCompile,
     Out,
+    Retry,
     Words,
     Workers,
     overrides,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from search.plan import SweepPlan
 
 SweepSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind sweep.")]
-Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed before.")]
 SweepName = Annotated[Path, typer.Argument(help="A sweep's name, folder or YAML file.")]
 Most = Annotated[int, typer.Option("--most", min=1, help="Runs to list.")]
 Follow = Annotated[bool, typer.Option("--watch", help="Keep the list up to date until Ctrl-C.")]

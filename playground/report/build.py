@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from playground.errors import SpecError
 from playground.report import text
+from playground.report.audited import audit_line
 from playground.report.load import Sweep, load_sweep
 from playground.report.rows import below_floor, comparison, run_values
 from playground.report.stats import MIN_PAIRS_FOR_P, correlation, summarize
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 FORMATS = ("md", "html", "csv", "tex", "svg", "png", "pdf")
 MOST_SHOWN = 60  # variants in a terminal; the files have all
-NEAR = 1e-5  # relative, of a run in a stack and the same alone
 _FIGURES = ("svg", "png", "pdf")
 
 
@@ -48,7 +48,7 @@ class Report:
         lines += self._pairing()
         lines += [self._sizes()] if self.sweep.matched else []
         lines += [self._tuning()] if self.sweep.tuned else []
-        lines += [self._audits()] if self.sweep.audits else []
+        lines += [audit_line(self.sweep.audits)] if self.sweep.audits else []
         return tuple(lines)
 
     def problems(self) -> list[str]:
@@ -175,14 +175,6 @@ class Report:
         if edge:
             line += f" At the edge of its grid, so perhaps not its best: {', '.join(edge)}."
         return line
-
-    def _audits(self) -> str:
-        found = [one["difference"] for one in self.sweep.audits if one["difference"] is not None]
-        near = sum(value <= NEAR for value in found)
-        line = f"Of {len(self.sweep.audits)} runs of stacks trained again alone, {near} agree"
-        steps = max((one["steps"] for one in self.sweep.audits), default=0)
-        line += f" within {NEAR:.0e} in the training loss of the first {steps} steps"
-        return f"{line}; at most {max(found):.0e} apart." if found else f"{line}."
 
     def _verdicts(self) -> str:
         sweep = self.sweep

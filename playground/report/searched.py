@@ -18,6 +18,7 @@ import numpy as np
 from playground.errors import DataError
 from playground.files import read_json
 from playground.report import text
+from playground.report.audited import audit_line
 from playground.report.draw import SERIES, Palette
 from playground.report.pareto import SPEED, Place, scatter, undominated
 from playground.report.rows import difference_text
@@ -65,6 +66,7 @@ class Searched:
     rejected: Mapping[str, Mapping[str, int]]
     rungs: tuple[Mapping[str, Any], ...]
     candidates: tuple[Found, ...]
+    audits: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def tested(self) -> str:
@@ -124,7 +126,7 @@ class Searched:
         """A few sentences: how much was looked at, the gain, how far rungs agree."""
         reached = [sum(len(c.rungs) > at for c in self.candidates) for at in range(len(self.rungs))]
         lines = [
-            f"{len(self.candidates)} candidates from {len(self.arms)} arms of the same budget; "
+            f"{len(self.candidates)} candidates: {self._proposed()}; "
             f"{', '.join(map(str, reached))} reached each rung, {len(self.front())} are the front."
         ]
         for arm, reasons in self.rejected.items():
@@ -139,7 +141,13 @@ class Searched:
                 f"Gain over an equal budget of chance: {pair} in {self.tested} "
                 f"{difference_text(gain)} over {gain.n} seeds ({verdict})."
             )
-        return [*lines, *(one.sentence() for one in self.agreement())]
+        lines += [one.sentence() for one in self.agreement()]
+        return [*lines, audit_line(self.audits)] if self.audits else lines
+
+    def _proposed(self) -> str:
+        """How many of each arm: one may have run out of new ones."""
+        counts = {arm: sum(c.arm == arm for c in self.candidates) for arm in self.arms}
+        return " and ".join(f"{count} of {arm}" for arm, count in counts.items())
 
     def table(self) -> Table:
         """The finalists, the best first."""
@@ -238,6 +246,7 @@ def load_search(folder: Path, store: Path) -> Searched:
             rejected=raw["rejected"],
             rungs=tuple(raw["rungs"]),
             candidates=tuple(_found(one, store, quality, last) for one in raw["candidates"]),
+            audits=tuple(raw.get("audits") or ()),
         )
     except FileNotFoundError:
         fix = "Give the folder of a search that was carried out."

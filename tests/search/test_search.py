@@ -18,8 +18,10 @@ from playground.report.searched import Searched, load_search
 from playground.spec import BaseSpec, RangeSpec, RungSpec, SamplerSpec, SearchSpec
 from search import static
 from search.arm import Arm
+from search.audit import Audit
 from search.engine import Order, Said, Team
 from search.front import best, ranks
+from search.job import Job
 from search.search import Search, budget
 from search.static import Rejected, Static, check_sound, tokens_per_s
 from search.suites import at_rung
@@ -115,13 +117,16 @@ def free(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Static, "costs", lambda self, run: costs)
 
 
-def searched(spec: SearchSpec, folder: Path, engine: Here | None = None) -> Searched:
+def searched(
+    spec: SearchSpec, folder: Path, engine: Here | None = None, retry: bool = False
+) -> Searched:
     todo = Search(
         name="planted",
         spec=spec,
         store=pg.RunStore(folder / "runs"),
         folder=folder / "search",
         engine=engine or Here(),
+        retry=retry,
     )
     todo.run()
     return load_search(folder / "search", folder / "runs")
@@ -163,6 +168,39 @@ def test_a_search_that_is_done_again_proposes_the_same_and_trains_nothing(tmp_pa
     second = searched(SHORT, tmp_path, engine)
     assert engine.given == given
     assert second == first
+
+
+def test_runs_that_failed_are_tried_again_if_that_is_asked_for(tmp_path: Path):
+    engine = Here()
+    first = searched(SHORT, tmp_path, engine)
+    given, store = engine.given, pg.RunStore(tmp_path / "runs")
+    last = json.loads((tmp_path / "search" / "search.json").read_text())["candidates"][-1]
+    name = last["rungs"][0][0]["fingerprint"]
+    store.run(name).finish(pg.Result(fingerprint=name, status="failed", reason="killed"))
+    assert searched(SHORT, tmp_path, engine) != first
+    assert engine.given == given
+    assert searched(SHORT, tmp_path, engine, retry=True) == first
+    assert engine.given == given + 1
+
+
+def test_runs_of_its_stacks_are_audited_and_the_report_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    audited: list[str] = []
+
+    def audit(jobs: Sequence[Job], spec: SearchSpec, **more: Any) -> list[Audit]:
+        audited.extend(job.fingerprint for job in jobs)
+        found = Audit(variant="a", seed=0, fingerprint="f", steps=50, difference=2e-8)
+        return [found] if spec.run.audit else []
+
+    monkeypatch.setattr("search.search.audit", audit)
+    found = searched(SHORT, tmp_path)
+    store = pg.RunStore(tmp_path / "runs")
+    assert len(set(audited)) == 2 * (12 + 3)
+    assert {store.status(name) for name in audited} == {"ok"}
+    said = "Of 1 runs of stacks trained again alone, 1 agree within 1e-05"
+    assert said in found.summary()[-1]
+    assert "24 candidates: 12 of nsga2 and 12 of random" in found.summary()[0]
 
 
 def test_what_is_confirmed_was_best_before_with_other_seeds(tmp_path: Path):
