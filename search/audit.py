@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -41,17 +42,16 @@ def chosen(jobs: Sequence[Job], store: pg.RunStore, part: float) -> list[Job]:
     `part` is 0; always the same ones."""
 
     def stacked(job: Job) -> bool:
-        result = store.run(job.fingerprint).result()
+        result = None if job.stack is None else store.run(job.fingerprint).result()
         return result is not None and result.ok and result.replicas > 1
 
     unique = {job.fingerprint: job for job in jobs}
-    drawn = [job for name, job in unique.items() if int(name[:8], 16) < part * 2**32]
-    found = [job for job in drawn if stacked(job)]
+    drawn = {name for name in unique if int(name[:8], 16) < part * 2**32}
+    found = [job for name, job in unique.items() if name in drawn and stacked(job)]
     if found or not part:
         return found
-    others = (unique[name] for name in sorted(unique) if unique[name] not in drawn)
-    first = next((job for job in others if stacked(job)), None)
-    return [] if first is None else [first]
+    others = (unique[name] for name in sorted(unique.keys() - drawn))
+    return list(islice(filter(stacked, others), 1))
 
 
 def train_alone(order: Any, shown: Callable[[Any], None]) -> tuple[str, str]:

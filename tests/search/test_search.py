@@ -16,16 +16,15 @@ from playground.cli import searching
 from playground.errors import SpecError
 from playground.report.searched import Searched, load_search
 from playground.spec import BaseSpec, RangeSpec, RungSpec, SamplerSpec, SearchSpec
-from search import static
 from search.arm import Arm
 from search.audit import Audit
 from search.engine import Order, Said, Team
 from search.front import best, ranks
 from search.job import Job
 from search.search import Search, budget
-from search.static import Rejected, Static, check_sound, tokens_per_s
+from search.static import Static
 from search.suites import at_rung
-from tests.train.small import MEMORY, RUN, TASK, TRAIN
+from tests.train.small import MEMORY, TASK, TRAIN
 
 pytest.importorskip("optuna", reason="optuna is an extra")
 
@@ -345,74 +344,6 @@ def test_the_score_of_a_task_is_its_accuracy_or_else_minus_its_loss():
     assert math.isnan(pg.scored({"val/loss": 2.0}, "val/accuracy"))
     assert math.isnan(pg.scored({}, "test/score"))
     assert pg.direction("val/score") == pg.direction("test/accuracy@128x8") == 1
-
-
-LOOK = Static.costs  # before `free` takes its place
-
-
-def test_limits_hold_as_they_are_now_not_as_they_were(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(Static, "costs", LOOK)
-    seen: list[int] = []
-    monkeypatch.setattr(static, "tokens_per_s", lambda run: float(seen.append(1) or 100))
-    file, small = tmp_path / "static.json", {"params": (0.0, 10.0)}
-    wide = replace(PLANTED, limits={"params": (0.0, 1e9)})
-    with pytest.raises(Rejected, match="params outside"):
-        Static(replace(PLANTED, limits=small), file).costs(RUN)
-    assert Static(wide, file).costs(RUN)["tokens_per_s"] == 100
-    assert Static(wide, file).costs(RUN)["params"] > 10
-    assert len(seen) == 1
-    with pytest.raises(Rejected, match="params outside"):
-        Static(replace(PLANTED, limits=small), file).costs(RUN)
-    with pytest.raises(Rejected, match="tokens_per_s outside"):
-        Static(replace(PLANTED, limits={"tokens_per_s": (1e3, 1e9)}), file).costs(RUN)
-
-
-def test_a_sound_model_passes_and_is_timed():
-    check_sound(RUN)
-    assert tokens_per_s(RUN) > 0
-
-
-def test_a_model_whose_forms_differ_is_rejected(monkeypatch: pytest.MonkeyPatch):
-    compiled, seen = pg.compile, []
-
-    def other(*args: Any, **more: Any) -> Any:
-        seen.append(1)
-        return compiled(*args, **more, seed=len(seen))
-
-    monkeypatch.setattr(static.pg, "compile", other)
-    with pytest.raises(Rejected, match="not the recurrence"):
-        check_sound(RUN)
-
-
-@pytest.mark.parametrize("at", [0, 64])
-def test_a_leak_behind_the_first_chunk_is_found_too(monkeypatch: pytest.MonkeyPatch, at: int):
-    compiled = pg.compile
-
-    class Leaks(torch.nn.Module):
-        """From a token on, every output knows the last one."""
-
-        def __init__(self, model: Any) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-            logits = self.model(tokens).clone()
-            if tokens.shape[1] > at:
-                logits[:, at:] += 1e-12 * tokens[:, at:].sum()
-            return logits
-
-    monkeypatch.setattr(static.pg, "compile", lambda *a, **more: Leaks(compiled(*a, **more)))
-    run = pg.override(replace(RUN, model=MEMORY), {"block.memory.chunk_size": 64})
-    with pytest.raises(Rejected, match="not causal"):
-        check_sound(run)
-
-
-def test_two_keys_of_one_field_are_no_space():
-    space = {"block.memory.conv": (0, 2), "memory.conv": (3, 4)}
-    with pytest.raises(SpecError, match=r"space\.memory\.conv: overlaps 'block.memory.conv'"):
-        replace(SHORT, space=space).first()
 
 
 def test_candidates_are_timed_here_so_the_device_has_to_be_here(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Candidates: whatever a sampler draws, the child can be built."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ import playground as pg
 from playground.errors import SpecError
 from playground.spec import RangeSpec
 from search.space import Space, mended, pattern
+from tests.search.test_search import SHORT
 
 pytest.importorskip("optuna", reason="optuna is an extra")
 
@@ -77,3 +79,9 @@ def test_a_range_that_has_no_values_is_refused(fields: dict, path: str):
 
 def test_the_names_are_public():
     assert pg.RangeSpec is RangeSpec
+
+
+def test_two_keys_of_one_field_are_no_space():
+    space = {"block.memory.conv": (0, 2), "memory.conv": (3, 4)}
+    with pytest.raises(SpecError, match=r"space\.memory\.conv: overlaps 'block.memory.conv'"):
+        replace(SHORT, space=space).first()
