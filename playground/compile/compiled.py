@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from playground.compile import products
+
 Method = Callable[..., tuple[Tensor, Any]]
 Shapes = tuple[torch.Size, ...]
 
@@ -35,7 +37,9 @@ class CompiledBody:
             replayed: whether kernels are recorded and replayed where shapes come again.
         """
         self.method, self.only, self.symbolic = method, only, symbolic
-        self.compiled = torch.compile(method, fullgraph=True, dynamic=False)
+        self.compiled = torch.compile(
+            method, fullgraph=True, dynamic=False, options=products.options()
+        )
         self.replay = Replay(method) if replayed else None
         self._first: list[int] | None = None  # the lengths of the first call
 

@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from blocks.init import Fill
 from blocks.model import AbstractModel
 from blocks.modules import BLOCK_MODULES
+from playground.compile import products
 from playground.spec import ModelSpec
 
 Weights = Mapping[str, Tensor]
@@ -185,7 +186,7 @@ class Stacked:
             return vmap(one, in_dims=axes)(weights, *args)
 
         if self.compiled and use == "begin" and block.bodies == WHOLE:
-            return torch.compile(every, fullgraph=True, dynamic=False)
+            return torch.compile(every, fullgraph=True, dynamic=False, options=products.options())
         return every
 
 

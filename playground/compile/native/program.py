@@ -17,6 +17,7 @@ from playground.compile.toolchain import compiler_command
 from playground.errors import LoweringError
 
 HERE = Path(__file__).parent
+_SAID = ("vendor_id", "flags", "Features", "model name")
 FLAGS = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-shared", "-fopenmp", "-ffp-contract=fast")
 FLAGS += ("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-w")
 TYPES = {torch.float32: "float", torch.float64: "double"}
@@ -90,6 +91,4 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
-    return "\n".join(
-        sorted({n for n in lines if n.startswith(("flags", "Features", "model name"))})
-    )
+    return "\n".join(sorted({n for n in lines if n.startswith(_SAID)}))
