@@ -53,7 +53,8 @@ class Series:
     stride: int = 8  # values from patch to patch
     normalise: Literal["window", "last", "none"] = "window"
     forecast: Literal["last", "all"] = "last"  # the patches the forecast is read from
-    skip: Literal["none", "linear"] = "none"  # a linear map of the window, beside the blocks
+    # a linear map of the window, beside the blocks; fitted: a run begins it at the least squares
+    skip: Literal["none", "linear", "fitted"] = "none"
 
     def __post_init__(self) -> None:
         _require_sizes(self, "lookback", "horizon", "patch", "stride")

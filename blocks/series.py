@@ -52,7 +52,26 @@ class SeriesModel(AbstractModel):
         super().__init__(embedding, blocks, make_norm(norm, dim), head, dropout)
         self.spec, self.length, self.read = spec, spec.patches, read
         self.lookback = spec.lookback
-        self.skip = Direct(spec.lookback, spec.horizon) if spec.skip == "linear" else None
+        self.skip = Direct(spec.lookback, spec.horizon) if spec.skip != "none" else None
+
+    def begin_at(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the linear map beside the blocks to one of windows without their last value.
+
+        Under `normalise: window` a constant cannot be added to every forecast, and is left out.
+
+        Args:
+            weight: [lookback, horizon], of the window less its last value.
+            bias: [horizon], added to it and to the last value.
+
+        Raises:
+            ValueError: there is no such map.
+        """
+        if self.skip is None:
+            raise ValueError("reads.skip: none, so there is no linear map to set.")
+        with torch.no_grad():
+            self.skip.weight.copy_(weight.T)
+            self.skip.weight[:, -1] += 1.0 - weight.sum(0).to(self.skip.weight)
+            self.skip.bias.copy_(bias * (self.spec.normalise != "window"))
 
     def enter(self, inputs: Tensor) -> Tensor:
         """[B, lookback] -> a linear map of each normalised patch, [B, patches, M]."""

@@ -91,7 +91,7 @@ def _ends(model: ModelSpec) -> dict[str, dict[str, float]]:
     horizon, lookback = reads.horizon or 0, reads.lookback or 0
     read = reads.patches if reads.forecast == "all" else 1
     head = {"map": 2.0 * read * dim * horizon / reads.patches}
-    if reads.skip == "linear":
+    if reads.skip != "none":
         head["skip"] = 2.0 * lookback * horizon / reads.patches
     return {"embedding": {"map": 2.0 * reads.patch * dim}, "head": head}
 

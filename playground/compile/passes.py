@@ -94,7 +94,7 @@ def _ends(model: ModelSpec) -> dict[str, str]:
     reads, dim = model.reads, model.dim
     if isinstance(reads, Series):
         read = reads.patches if reads.forecast == "all" else 1
-        beside = f", and {reads.lookback} x {reads.horizon}" if reads.skip == "linear" else ""
+        beside = f", and {reads.lookback} x {reads.horizon}" if reads.skip != "none" else ""
         return {
             "embedding": f"{reads.patches} patches: {reads.patch} x {dim}",
             "head": f"{read * dim} x {reads.horizon}{beside}",

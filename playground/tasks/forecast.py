@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from torch import Tensor
 
 from playground.errors import DataError
 from playground.spec.tasks import Forecast
 from playground.tasks.base import SPLITS, Ask, Batch, Scoring, check_split
 from playground.tasks.counter import order
-from playground.tasks.linear_floor import linear_scores, persistence_scores
+from playground.tasks.linear_floor import linear_map, linear_scores, persistence_scores
 from playground.tasks.losses import Distance
 from playground.tasks.series_data import load_table
 
@@ -51,6 +52,7 @@ class ForecastTask:
 
     def __init__(self, spec: Forecast) -> None:
         self.spec, self.table = spec, load_table(spec.source)
+        self._map: tuple[NDArray[np.floating], NDArray[np.floating]] | None = None
         self.loss = Distance(spec.loss)
         self.rule = _rule(spec)
         self.borders = _borders(self.rule, len(self.table.values))
@@ -136,6 +138,13 @@ class ForecastTask:
         values = float(most * self.spec.horizon)
         loss, mse, mae = (sums / values).tolist()
         return {"loss": loss, "mse": mse, "mae": mae, "tokens": values}
+
+    def closed_form(self) -> tuple[Tensor, Tensor]:
+        """The floor's `linear_map`, of the windows of train: [lookback, horizon] and [horizon]."""
+        if self._map is None:
+            self._map = linear_map(self.parts["train"], self.spec.lookback, self.spec.horizon)
+        weight, bias = self._map
+        return torch.from_numpy(weight), torch.from_numpy(bias)
 
     def floors(self) -> dict[str, float]:
         """On test, of one linear map for all channels and of the last value: MSE and MAE.

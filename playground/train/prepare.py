@@ -1,12 +1,16 @@
 """The model that a run asks for, built and lowered."""
 
+from typing import cast
+
 import torch
 from torch import nn
 
+from blocks.reads import Series
+from blocks.series import SeriesModel
 from playground.compile import compile as compile_model
 from playground.errors import SpecError
 from playground.spec import ModelSpec, RunSpec
-from playground.tasks import Task
+from playground.tasks import ForecastTask, Task
 
 
 def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
@@ -22,7 +26,11 @@ def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
             f"{spec.model.vocab} is fewer than the {task.vocab} symbols of the task.",
             fix=f"Write model.vocab: {task.vocab}.",
         )
-    return lowered(spec.model, spec, device)
+    model = lowered(spec.model, spec, device)
+    if isinstance(spec.model.reads, Series) and spec.model.reads.skip == "fitted":
+        assert isinstance(task, ForecastTask)  # no other task has series
+        cast(SeriesModel, model).begin_at(*task.closed_form())
+    return model
 
 
 def lowered(model: ModelSpec, run: RunSpec, device: torch.device) -> nn.Module:

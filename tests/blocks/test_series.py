@@ -80,6 +80,26 @@ def test_with_a_silent_head_the_linear_map_is_the_forecast(normalise) -> None:
         torch.testing.assert_close(model(x)[:, 0], (x - shift) @ weight.T + shift)
 
 
+@pytest.mark.parametrize("normalise", ["window", "last", "none"])
+def test_the_linear_map_begins_at_one_of_windows_without_their_last_value(normalise) -> None:
+    model = make_model(replace(SPEC, normalise=normalise, skip="fitted"))
+    generator = torch.Generator().manual_seed(3)
+    weight, bias = torch.randn(20, 6, generator=generator), torch.randn(6, generator=generator)
+    model.begin_at(weight.double(), bias.double())
+    x = windows()
+    with torch.no_grad():
+        model.head.weight.zero_()
+        said = model(x)[:, 0]
+    last = x[:, -1:]
+    wanted = (x - last) @ weight.double() + last + (0.0 if normalise == "window" else bias)
+    torch.testing.assert_close(said, wanted)
+
+
+def test_without_a_linear_map_none_can_be_set() -> None:
+    with pytest.raises(ValueError, match="no linear map"):
+        make_model().begin_at(torch.zeros(20, 6), torch.zeros(6))
+
+
 def test_a_constant_window_is_forecast_and_has_gradients() -> None:
     model = make_model()
     x = torch.full((2, 20), 4.0).double().requires_grad_()

@@ -13,8 +13,11 @@ from playground.compile import Target, build, make_plan
 from playground.compile.flops import flops_per_token
 from playground.errors import PlaygroundError, SpecError
 from playground.spec import Forecast, ModelSpec, Music, OptimSpec, RunSpec, TrainSpec, load_model
+from playground.tasks import evaluate as evaluated
+from playground.tasks import make_task
 from playground.train import evaluate, export, generate, restore, stored_run, train
 from playground.train.costs import costs_of_spec
+from playground.train.prepare import prepare_model
 from playground.train.run import train_together
 from tests.train.small import losses, run_with, trained
 
@@ -59,6 +62,18 @@ def test_a_run_learns_and_its_scores_are_those_of_its_weights(spec: RunSpec, tmp
     again = evaluate(folder.path, spec=stored_run(folder.path))
     assert again["loss"] == pytest.approx(result.metrics["test/loss"], rel=1e-6)
     assert result.params == costs_of_spec(spec.model).params
+
+
+def test_a_fitted_map_begins_at_the_floor(tmp_path: Path):
+    reads = replace(SERIES.reads, normalise="last", skip="fitted")  # pyright: ignore
+    spec = replace(SERIES_RUN, model=replace(SERIES, reads=reads), seed=5)
+    task = make_task(spec.task)
+    model = prepare_model(spec, task, torch.device("cpu"))
+    with torch.no_grad():
+        model.head.weight.zero_()  # pyright: ignore
+    scores, floors = evaluated(task, model, "test"), task.floors()
+    assert scores["mse"] == pytest.approx(floors["linear_mse"], rel=1e-5)
+    assert scores["mae"] == pytest.approx(floors["linear_mae"], rel=1e-5)
 
 
 @RUNS
