@@ -11,6 +11,7 @@ import logging
 import types
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -21,6 +22,7 @@ from playground.compile.native import Program, Unsupported, make_program
 Function = Callable[..., Sequence[Tensor]]
 Run = Callable[..., None]
 Call = tuple[Sequence[Tensor], Sequence[Tensor]]  # inputs, and the buffers of outputs
+Form = Literal["eager", "program", "graph"]  # a program, or else eager; a program, or else a graph
 _fresh = count()
 _log = logging.getLogger(__name__)
 
@@ -53,25 +55,22 @@ class Body:
     Args:
         function: positional tensors -> tensors, without side effects; it treats all sequences and
             heads, the first two axes of every tensor, alike and by themselves.
-        compiled: false runs eagerly.
         lower: input -> shift of a matrix that is zero where column > row + shift.
     """
 
-    def __init__(
-        self, function: Function, *, compiled: bool, lower: Mapping[int, int] | None = None
-    ) -> None:
-        self.function, self.compiled, self.lower = function, compiled, lower
+    def __init__(self, function: Function, *, lower: Mapping[int, int] | None = None) -> None:
+        self.function, self.lower = function, lower
         self._programs: dict[object, Program | None] = {}
         self._graphs: dict[object, Run] = {}
 
-    def run(self, calls: Sequence[Call]) -> None:
+    def run(self, calls: Sequence[Call], form: Form = "graph") -> None:
         """outputs[i].copy_(function(*inputs)[i]) for calls of one layout, in order."""
         inputs, outputs = calls[0]
-        program = self._program(inputs, outputs) if self.compiled else None
+        program = None if form == "eager" else self._program(inputs, outputs)
         if program is not None:
             program([[*given, *found] for given, found in calls])
             return
-        graph = self._graph(inputs, outputs) if self.compiled else None
+        graph = self._graph(inputs, outputs) if form == "graph" else None
         run = _writing(self.function, len(inputs)) if graph is None else graph
         for given, found in calls:
             run(*given, *found)

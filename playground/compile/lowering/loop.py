@@ -12,7 +12,7 @@ from itertools import cycle
 import torch
 from torch import Tensor
 
-from playground.compile.lowering.bodies import Body
+from playground.compile.lowering.bodies import Body, Form
 from playground.compile.lowering.chunk import chunk, opened
 from playground.compile.lowering.feed import (
     AbstractFeed,
@@ -69,29 +69,20 @@ class Loop:
         lanes = len(lanes_of(wire))
         self.groups = Groups(carry, opens, len(wire.starts) + len(wire.slow), lanes)
         self.filters, self.gates = FilterFeed(wire), GateFeed(wire)
-        own = not self.rule.chunked  # calls then end in the same part of a chunk, at any position
-        whole = {kind: compiled and kind == "whole" for kind in KINDS}
-        again = {kind: compiled and (own or kind == "whole") for kind in KINDS}
-        self.bodies = {kind: self._made(self._body, kind, whole[kind]) for kind in KINDS}
-        self.training = {kind: self._made(self._body, kind, again[kind]) for kind in KINDS}
-        self.single = {kind: self._made(self._body, kind, compiled) for kind in KINDS}
-        self.pulls = {kind: self._made(self._pull, kind, again[kind]) for kind in KINDS}
+        self.bodies = {kind: self._made(self._body, kind) for kind in KINDS}
+        self.pulls = {kind: self._made(self._pull, kind) for kind in KINDS}
 
-    def _made(
-        self, function: Callable[..., Tensors], kind: Kind, compiled: bool
-    ) -> dict[AbstractFeed, Body]:
+    def _made(self, function: Callable[..., Tensors], kind: Kind) -> dict[AbstractFeed, Body]:
         """A function of one chunk, for every way to give it its tokens."""
         first = self.groups.carry + self.groups.fixed + (kind != "whole") * self.groups.open
         return {
-            feed: Body(
-                partial(function, kind, feed), compiled=compiled, lower=feed.triangles(first)
-            )
+            feed: Body(partial(function, kind, feed), lower=feed.triangles(first))
             for feed in (self.filters, self.gates)
         }
 
-    def _feed(self, kind: Kind, device: torch.device) -> AbstractFeed:
-        """A program makes the filters of whole chunks by itself."""
-        program = self.compiled and kind == "whole" and device.type == "cpu"
+    def _feed(self, form: Form, device: torch.device) -> AbstractFeed:
+        """A program makes the filters by itself."""
+        program = form != "eager" and device.type == "cpu"
         return self.gates if program and not self.wire.masked else self.filters
 
     # one chunk, or a part of one, as functions of flat tensors
@@ -150,21 +141,33 @@ class Loop:
         said = [carry[0].new_empty(whole, batch, heads, self.size, width) for width in widths]
         return [*(t.new_empty(runs, *t.shape) for t in carry), *said]
 
-    def _plan(self, tokens: Tensors, position: Tensor) -> list[Segment]:
+    def _plan(self, tokens: Tensors, position: Tensor, *, keep: bool) -> list[tuple[Segment, Form]]:
+        """The segments of a call, and the form of each."""
         at = int(position[0]) if len(position) and self.rule.chunked else 0
         batch, length, heads = tokens[0].shape[:3]
         width = tokens[0].shape[3] if self.gating.channelwise else 1
         most = max(1, FILTER_NUMBERS // (batch * heads * width * self.size**2))
         found = []
         for segment in segments(length, at, self.size):
-            ahead = self._feed(segment.kind, tokens[0].device) is self.filters
-            found += runs_of(segment, most) if ahead else [segment]
+            form = self._form(segment, keep=keep)
+            ahead = self._feed(form, tokens[0].device) is self.filters
+            found += [(s, form) for s in (runs_of(segment, most) if ahead else [segment])]
         return found
 
-    def _body_of(self, segment: Segment, *, keep: bool) -> dict[AbstractFeed, Body]:
-        """A part of a chunk is worth a program where it comes again: one token, or in training."""
-        single = segment.size == 1 and segment.kind != "whole"
-        return (self.training if keep else self.single if single else self.bodies)[segment.kind]
+    def _form(self, segment: Segment, *, keep: bool) -> Form:
+        """What is worth compiling: whole chunks, and parts whose sizes come again.
+
+        These are single tokens, and in training what the ends of all calls have in common. Of a
+        rule with chunks of its own they depend on where in a stream a call begins, so there a part
+        gets a program, which takes a second, but no graph.
+        """
+        if not self.compiled:
+            return "eager"
+        if segment.kind == "whole" or (segment.size == 1 and not keep):
+            return "graph"
+        if keep:
+            return "program" if self.rule.chunked else "graph"
+        return "eager"
 
     # forward
 
@@ -176,15 +179,15 @@ class Loop:
         carry, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
         y = torch.empty_like(tokens[2][:, : tokens[0].shape[1]])
-        plan = self._plan(tokens, tensors[-1])
+        plan = self._plan(tokens, tensors[-1], keep=keep)
         kept = self.kept(tensors) if keep else []
         carries, said = self._room(tensors, kept, plan)
         for buffer, t in zip(carries[0], carry, strict=True):
             if buffer is not t:
                 buffer.copy_(t)
         row, spoken = 0, iter(said)
-        for segment in plan:
-            feed = self._feed(segment.kind, y.device)
+        for segment, form in plan:
+            feed = self._feed(form, y.device)
             fed, calls = feed.feed(tokens, segment), []
             for y_run, block in zip(Lane(1).views(y, segment), fed.runs, strict=True):
                 at = [] if segment.kind == "whole" else [t.contiguous() for t in opens]
@@ -193,14 +196,14 @@ class Loop:
                 inputs = [*carries[row], *at, *fixed, *block]
                 calls.append((inputs, [y_run, *carries[row + 1], *opens, *says]))
                 row += 1
-            self._body_of(segment, keep=keep)[feed].run(calls)
+            self.bodies[segment.kind][feed].run(calls, form)
             if segment.kind != "part":
                 opens = self._opened(carries[row])
         opens = [t.clone() for t in opens]  # they may be views of the carry
         return y, [*carries[row], *opens], kept
 
     def _room(
-        self, tensors: Sequence[Tensor], kept: Tensors, plan: list[Segment]
+        self, tensors: Sequence[Tensor], kept: Tensors, plan: list[tuple[Segment, Form]]
     ) -> tuple[PerRun, PerRun]:
         """Where carries lie, from the first run's to the one after the last; where chunks speak.
 
@@ -208,8 +211,8 @@ class Loop:
         into one buffer.
         """
         carry, count = tensors[: self.groups.carry], self.groups.carry
-        runs = sum(segment.count for segment in plan)
-        whole = sum(segment.count for segment in plan if segment.kind == "whole")
+        runs = sum(segment.count for segment, _ in plan)
+        whole = sum(segment.count for segment, _ in plan if segment.kind == "whole")
         after = [t.new_empty(t.shape) for t in carry]
         if kept:
             return [*_by_row(kept[:count])[:runs], after], _by_row(kept[count:])[:whole]
@@ -234,17 +237,17 @@ class Loop:
         """
         _, opens, fixed, tokens = self.groups.split(tensors)
         fixed = [t.contiguous() for t in fixed]
-        plan, count = self._plan(tokens, tensors[-1]), self.groups.carry
+        plan, count = self._plan(tokens, tensors[-1], keep=True), self.groups.carry
         carries, said = (list(t) for t in self._room(tensors, kept, plan))
         g_carry, g_open, row = list(g_after[:count]), list(g_after[count:]), len(carries) - 1
-        g_open = g_open or [torch.zeros_like(t) for t in opens if plan[-1].kind == "part"]
+        g_open = g_open or [torch.zeros_like(t) for t in opens if plan[-1][0].kind == "part"]
         g_fixed = [torch.zeros_like(t) for t in fixed]
         g_tokens = [t.new_zeros(t.shape) for t in tokens if t.is_floating_point()]
         rooms = _taking_turns([*carries[0], *fixed])
-        for segment in reversed(plan):
+        for segment, form in reversed(plan):
             if segment.kind != "part":  # the next chunk opened at this segment's end
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
-            feed = self._feed(segment.kind, gy.device)
+            feed = self._feed(form, gy.device)
             fed, calls = feed.feed(tokens, segment, g_tokens), []
             runs = zip(Lane(1).views(gy, segment), fed.runs, fed.into or (), strict=True)
             for g_y, block, into in reversed(list(runs)):
@@ -259,7 +262,7 @@ class Loop:
                 g_carry, g_fixed = room[:count], room[count:]
                 g_open = [torch.empty_like(t) for t in at]
                 calls.append((inputs, [*g_carry, *g_open, *g_fixed, *into]))
-            self.pulls[segment.kind][feed].run(calls)
+            self.pulls[segment.kind][feed].run(calls, form)
             if row:  # the chunk opened here: its anchor is this carry
                 g_carry, g_open = self._fold_open(g_carry, g_open), []
             fed.give(g_tokens)
