@@ -22,6 +22,7 @@ from playground.compile import products
 from playground.spec import ModelSpec
 
 Weights = Mapping[str, Tensor]
+Summed = Callable[[Tensor, Tensor], Tensor]  # outputs and targets of all models -> [R]
 WHOLE = ("forward",)  # the bodies of a block without a loop
 
 
@@ -124,6 +125,7 @@ class Stacked:
         self, spec: ModelSpec, weights: StackedWeights, model: AbstractModel, *, compiled: bool
     ) -> None:
         self.weights, self.model, self.compiled = weights, model, compiled
+        self._scored: dict[Summed, Callable[..., Tensor]] = {}
         self._runs: dict[tuple[str, int], Callable[..., Any]] = {}
         blocks = spec.blocks()
         self._first = [blocks.index(block) for block in blocks]  # the block whose graph it shares
@@ -145,9 +147,39 @@ class Stacked:
     ) -> Any:
         """As a model's forward, with the axis R in front of everything; state: from `start`."""
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no vmap
-            return self._forward(tokens, state, positions)
+            x, after = self._through(tokens, state, positions)
+            outputs = self._end(lambda model, x, inputs: model.leave(x, inputs), x, tokens)
+        return outputs if after is None else (outputs, after)
 
-    def _forward(self, tokens: Tensor, state: TensorDict | None, positions: Tensor | None) -> Any:
+    def losses(
+        self, tokens: Tensor, targets: Tensor, summed: Summed, *, positions: Tensor | None = None
+    ) -> Tensor:
+        """`summed(outputs, targets)`, [R]; in the compiled form one graph with the head.
+
+        A graph is for one number of positions; where they are given, their number may change.
+        """
+        with sdpa_kernel(SDPBackend.MATH):
+            x, _ = self._through(tokens, None, positions)
+            if summed not in self._scored:
+                whole = self.compiled and positions is None
+                self._scored[summed] = self._compiled(self._scoring(summed), whole)
+            return self._scored[summed](self._around(), x, tokens, targets)
+
+    def _scoring(self, summed: Summed) -> Callable[..., Tensor]:
+        call = _Call(self.model, lambda model, x, inputs: model.leave(x, inputs))
+
+        def one(weights: Weights, *args: Tensor) -> Tensor:
+            return functional_call(call, dict(weights), args)
+
+        def every(weights: Weights, x: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
+            return summed(vmap(one)(weights, x, tokens), targets)
+
+        return every
+
+    def _through(
+        self, tokens: Tensor, state: TensorDict | None, positions: Tensor | None
+    ) -> tuple[Tensor, TensorDict | None]:
+        """What enters the head, and the states after the last token."""
         x = self._end(lambda model, inputs: model.enter(inputs), tokens)
         after: dict[str, Any] = {}
         for i in range(len(self._first)):
@@ -158,15 +190,17 @@ class Stacked:
                 x, after[str(i)] = self._run("carry on", i)(weights, x, state[str(i)])
         if positions is not None:
             x = x.gather(2, positions[..., None].expand(-1, -1, -1, x.shape[-1]))
-        outputs = self._end(lambda model, x, inputs: model.leave(x, inputs), x, tokens)
-        return outputs if state is None else (outputs, TensorDict(after, state.batch_size))
+        return x, None if state is None else TensorDict(after, state.batch_size)
 
     def _end(self, use: Callable[..., Tensor], *args: Tensor) -> Tensor:
         """One use of what lies around the blocks for all members at once."""
         end = _Call(self.model, use)
+        return vmap(lambda w, *a: functional_call(end, w, a))(self._around(), *args)
+
+    def _around(self) -> dict[str, Tensor]:
+        """The weights of what lies around the blocks, by what `_Call` calls them."""
         every = self.weights.all.items()
-        weights = {f"inner.{n}": w for n, w in every if not n.startswith("blocks.")}
-        return vmap(lambda w, *a: functional_call(end, w, a))(weights, *args)
+        return {f"inner.{n}": w for n, w in every if not n.startswith("blocks.")}
 
     def _run(self, use: str, index: int) -> Callable[..., Any]:
         """One use of the block at `index` for all members at once."""
@@ -185,9 +219,13 @@ class Stacked:
             axes = (0, *(0 if isinstance(a, Tensor) or use == "carry on" else None for a in args))
             return vmap(one, in_dims=axes)(weights, *args)
 
-        if self.compiled and use == "begin" and block.bodies == WHOLE:
-            return torch.compile(every, fullgraph=True, dynamic=False, options=products.options())
-        return every
+        whole = self.compiled and use == "begin" and block.bodies == WHOLE
+        return self._compiled(every, whole)
+
+    def _compiled(self, function: Callable[..., Any], whole: bool) -> Callable[..., Any]:
+        if not whole:
+            return function
+        return torch.compile(function, fullgraph=True, dynamic=False, options=products.options())
 
 
 def _begin(block: Any, x: Tensor) -> Tensor:

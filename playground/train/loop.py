@@ -93,7 +93,8 @@ def _update(program: Program) -> tuple[list[float], int]:
     for member in members:
         if not member.model.training:  # going through all modules takes a hundredth of a small step
             member.model.train()
-        member.optimizer.zero_grad(set_to_none=True)
+        for weight in member.weights:
+            weight.grad = None
     for number, part in enumerate(parts):
         torch.manual_seed(stream(members[0].spec.seed, "dropout", step, number))
         found = program.gradients(part, counts)
@@ -119,7 +120,7 @@ def _step(member: Member, loss: float) -> None:
         RunFailed: a number is not finite; with the step and the first bad tensor.
     """
     optim, step = member.spec.train.optim, member.step
-    weights = [p for p in member.model.parameters() if p.grad is not None]
+    weights = [p for p in member.weights if p.grad is not None]
     norm = torch.nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
     member.grad_norm = norm.item()
     health.check(member.model, loss=loss, grad_norm=member.grad_norm, step=step + 1)

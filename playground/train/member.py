@@ -52,6 +52,7 @@ class Member:
         self.spec, self.task, self.model, self.folder = spec, task, model, folder
         self.device, self.began = device, began
         self.optimizer = make_optimizer(spec.train.optim, model)
+        self.weights = list(model.parameters())  # to walk through all modules takes a while
         self.step = 0  # optimizer steps done
         self.tokens = 0  # read in training
         self.grad_norm = 0.0  # of the last step, before clipping

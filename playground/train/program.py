@@ -1,6 +1,7 @@
 """How the members of a stack are computed: one by itself, or all of them as one program."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol, cast
 
 import torch
@@ -79,6 +80,7 @@ class Together:
         self, members: Sequence[Member], weights: StackedWeights, stacked: Stacked
     ) -> None:
         self.members, self.weights, self.stacked = list(members), weights, stacked
+        self._summed = partial(members[0].task.loss.summed, stacked=True)
 
     def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
         """See `Program`."""
@@ -86,8 +88,8 @@ class Together:
         batch = _stack(parts).to(first.device)
         counts = torch.tensor(scored, device=first.device)
         with first.autocast():
-            found = first.task.loss.summed(
-                _logits(self.stacked, batch), batch.targets, stacked=True
+            found = self.stacked.losses(
+                batch.tokens, batch.targets, self._summed, positions=batch.positions
             )
             losses = found / counts
         losses.sum().backward()

@@ -50,10 +50,9 @@ INLINE void turn(float* __restrict to, long stride, const float* __restrict from
 #endif
 #endif
 
-// Columns 0 .. width of B [K, N], as [K, PANEL]; what lies beyond them is zero.
-template <typename T>
+// Columns 0 .. width of B [K, N], as [K, P]; what lies beyond them is zero.
+template <typename T, int P>
 INLINE void pack(T* __restrict to, const T* __restrict from, int K, int width, long row, long column) {
-  constexpr int P = PANEL<T>;
   if (width < P) std::memset(to, 0, sizeof(T) * K * P);
   int k = 0;
   if (column == 1 && width == P)
@@ -68,83 +67,95 @@ INLINE void pack(T* __restrict to, const T* __restrict from, int K, int width, l
     for (int j = 0; j < width; ++j) to[k * P + j] = from[k * row + j * column];
 }
 
-// C [R, PANEL] = A [R, K] @ a panel; with a sign, C += sign * it
-template <typename T, int R>
+// C [R, P] = A [R, K] @ a panel; with a sign, C += sign * it
+template <typename T, int P, int R>
 INLINE void panel(const T* __restrict a, long row, long column, const T* __restrict b, int K,
                   T* __restrict c, long stride, int width, int sign) {
   using V = typename Vec<T>::type;
-  constexpr int L = LANES<T>, P = PANEL<T>;
-  V sum[R][2];
-  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = V{} ;
+  constexpr int L = LANES<T>, W = P / L;
+  V sum[R][W];
+  for (int r = 0; r < R; ++r)
+    for (int w = 0; w < W; ++w) sum[r][w] = V{};
   for (int k = 0; k < K; ++k) {
-    const V b0 = *(const V*)(b + (long)k * P), b1 = *(const V*)(b + (long)k * P + L);
+    V row_of_b[W];
+    for (int w = 0; w < W; ++w) row_of_b[w] = *(const V*)(b + (long)k * P + w * L);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const T x = a[r * row + k * column];
-      sum[r][0] += x * b0;
-      sum[r][1] += x * b1;
+#pragma GCC unroll 2
+      for (int w = 0; w < W; ++w) sum[r][w] += x * row_of_b[w];
     }
   }
   if (width == P && sign) {
     const T s = sign;
-    for (int r = 0; r < R; ++r) {
-      *(V*)(c + r * stride) += s * sum[r][0];
-      *(V*)(c + r * stride + L) += s * sum[r][1];
-    }
+    for (int r = 0; r < R; ++r)
+      for (int w = 0; w < W; ++w) *(V*)(c + r * stride + w * L) += s * sum[r][w];
   } else if (width == P) {
-    for (int r = 0; r < R; ++r) {
-      *(V*)(c + r * stride) = sum[r][0];
-      *(V*)(c + r * stride + L) = sum[r][1];
-    }
+    for (int r = 0; r < R; ++r)
+      for (int w = 0; w < W; ++w) *(V*)(c + r * stride + w * L) = sum[r][w];
   } else {
     for (int r = 0; r < R; ++r) {
       T line[P];
-      *(V*)line = sum[r][0];
-      *(V*)(line + L) = sum[r][1];
+      for (int w = 0; w < W; ++w) *(V*)(line + w * L) = sum[r][w];
       for (int j = 0; j < width; ++j)
         c[r * stride + j] = sign ? c[r * stride + j] + sign * line[j] : line[j];
     }
   }
 }
 
-template <typename T, int R>
+template <typename T, int P, int R>
 INLINE void rest(int left, const T* a, long row, long column, const T* b, int K, T* c, long stride,
                  int width, int sign) {
   if constexpr (R > 0) {
-    if (left == R) panel<T, R>(a, row, column, b, K, c, stride, width, sign);
-    else rest<T, R - 1>(left, a, row, column, b, K, c, stride, width, sign);
+    if (left == R) panel<T, P, R>(a, row, column, b, K, c, stride, width, sign);
+    else rest<T, P, R - 1>(left, a, row, column, b, K, c, stride, width, sign);
   }
 }
 
 constexpr int ALL = 1 << 30;
+
+// As `product`, columns n .. n + width of at most P.
+template <typename T, int P>
+static __attribute__((noinline)) void columns(T* c, const T* a, const T* b, int n, int width, int M,
+                                              int N, int K, long a_row, long a_column, long b_row,
+                                              long b_column, T* room, int lower, int upper,
+                                              int asked, int sign) {
+  pack<T, P>(room, b + n * b_column, K, width, b_row, b_column);
+  for (int m = 0; m < M; m += ROWS) {
+    const int count = std::min(ROWS, M - m);
+    T* y = c + (long)m * N + n;
+    if (asked != ALL && n >= m + count + asked) {
+      for (int r = 0; r < count; ++r) std::memset(y + (long)r * N, 0, sizeof(T) * width);
+      continue;
+    }
+    const int last = lower == ALL ? K : std::max(0, std::min(K, m + count + lower));
+    const int first = upper == ALL ? 0 : std::max(0, std::min(last, m - upper));
+    const T* x = a + m * a_row + first * a_column;
+    const T* z = room + (long)first * P;
+    if (count == ROWS)
+      panel<T, P, ROWS>(x, a_row, a_column, z, last - first, y, N, width, sign);
+    else
+      rest<T, P, ROWS - 1>(count, x, a_row, a_column, z, last - first, y, N, width, sign);
+  }
+}
 
 // C [M, N] = A [M, K] @ B [K, N]; A, B by strides; room for a panel of B, which stays in the nearest
 // cache while all rows meet it. A is zero where its column is beyond row + `lower`, or its row beyond
 // column + `upper`; C is asked where column <= row + `asked`. With a sign, +1 or -1, the product is
 // added to C so.
 template <typename T>
-static __attribute__((noinline)) void product(T* c, const T* a, const T* b, int M, int N, int K,
-                                              long a_row, long a_column, long b_row, long b_column,
-                                              T* room, int lower = ALL, int upper = ALL,
-                                              int asked = ALL, int sign = 0) {
-  constexpr int P = PANEL<T>;
+static void product(T* c, const T* a, const T* b, int M, int N, int K, long a_row, long a_column,
+                    long b_row, long b_column, T* room, int lower = ALL, int upper = ALL,
+                    int asked = ALL, int sign = 0) {
+  constexpr int P = PANEL<T>, L = LANES<T>;
   for (int n = 0; n < N; n += P) {
     const int width = std::min(P, N - n);
-    pack<T>(room, b + n * b_column, K, width, b_row, b_column);
-    for (int m = 0; m < M; m += ROWS) {
-      const int count = std::min(ROWS, M - m);
-      T* y = c + (long)m * N + n;
-      if (asked != ALL && n >= m + count + asked) {
-        for (int r = 0; r < count; ++r) std::memset(y + (long)r * N, 0, sizeof(T) * width);
-        continue;
-      }
-      const int last = lower == ALL ? K : std::max(0, std::min(K, m + count + lower));
-      const int first = upper == ALL ? 0 : std::max(0, std::min(last, m - upper));
-      const T* x = a + m * a_row + first * a_column;
-      const T* z = room + (long)first * P;
-      if (count == ROWS) panel<T, ROWS>(x, a_row, a_column, z, last - first, y, N, width, sign);
-      else rest<T, ROWS - 1>(count, x, a_row, a_column, z, last - first, y, N, width, sign);
-    }
+    if (width <= L)  // half a panel
+      columns<T, L>(c, a, b, n, width, M, N, K, a_row, a_column, b_row, b_column, room, lower,
+                    upper, asked, sign);
+    else
+      columns<T, P>(c, a, b, n, width, M, N, K, a_row, a_column, b_row, b_column, room, lower,
+                    upper, asked, sign);
   }
 }
 

@@ -8,15 +8,16 @@ constexpr int DEPTH = 192;  // rows of B at once: a panel of them stays in the n
 template <typename T>
 static void strip(T* c, const T* a, const T* b, int M, int width, int K, int N, const std::int64_t* s,
                   T* room) {
+  constexpr int P = PANEL<T>;
   for (int k = 0; k < K; k += DEPTH) {
     const int depth = std::min(DEPTH, K - k);
-    pack<T>(room, b + k * s[4], depth, width, s[4], s[5]);
+    pack<T, P>(room, b + k * s[4], depth, width, s[4], s[5]);
     for (int m = 0; m < M; m += ROWS) {
       const int count = std::min(ROWS, M - m);
       const T* x = a + m * s[1] + k * s[2];
       T* y = c + (long)m * N;
-      if (count == ROWS) panel<T, ROWS>(x, s[1], s[2], room, depth, y, N, width, k > 0);
-      else rest<T, ROWS - 1>(count, x, s[1], s[2], room, depth, y, N, width, k > 0);
+      if (count == ROWS) panel<T, P, ROWS>(x, s[1], s[2], room, depth, y, N, width, k > 0);
+      else rest<T, P, ROWS - 1>(count, x, s[1], s[2], room, depth, y, N, width, k > 0);
     }
   }
 }
