@@ -27,9 +27,8 @@ def operators(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         seen.extend(str(node.target) for node in graph.graph.nodes)
         return graph.forward
 
-    monkeypatch.setattr(
-        torch, "compile", lambda f, **given: compiled(f, **given | {"backend": keeping})
-    )
+    own: dict[str, Any] = {"backend": keeping, "options": None}  # options are Inductor's
+    monkeypatch.setattr(torch, "compile", lambda f, **given: compiled(f, **given | own))
     torch.compiler.reset()
     counters.clear()
     return seen
