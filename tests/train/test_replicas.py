@@ -275,11 +275,12 @@ def test_the_compiled_form_ends_where_the_eager_one_does(
 ):
     monkeypatch.setattr(replicas, "COMPILING_S", 0.0)
     spec = replace(BASE, compile=True, train=replace(BASE.train, steps=120, eval_every=60))
+    spec = with_optim(spec, lr=1e-3)  # at 1e-2 rounding grows to 3 % of the loss in 120 steps
     specs = [spec, replace(spec, seed=1)]
     found = train_together(specs, tmp_path)
     assert all(result.ok for result in found)
     alone = train(replace(spec, compile=False), tmp_path)
-    assert found[0].metrics["test/loss"] == pytest.approx(alone.metrics["test/loss"], rel=0.02)
+    assert found[0].metrics["test/loss"] == pytest.approx(alone.metrics["test/loss"], rel=1e-4)
 
 
 @pytest.fixture
