@@ -121,6 +121,20 @@ def test_compiled_graphs_have_them_forward_and_backward() -> None:
         torch.testing.assert_close(ours, eager, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.usefixtures("everywhere")
+def test_bodies_with_them_share_their_graphs() -> None:
+    counted = torch._dynamo.utils.counters["stats"]
+    torch.compiler.reset()
+    counted.clear()
+
+    def product(a: Tensor) -> Tensor:
+        return a @ a
+
+    for _ in range(3):
+        torch.compile(product, fullgraph=True, options=products.options())(draw(16, 16))
+    assert counted["unique_graphs"] == 1
+
+
 @pytest.mark.slow  # half a minute of compiling
 @pytest.mark.usefixtures("everywhere")
 def test_a_compiled_stack_computes_with_them_what_it_did() -> None:
