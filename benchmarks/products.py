@@ -29,6 +29,7 @@ SIZES = [  # matrices, rows, depth, columns
     (1, 2048, 256, 256),
     (1, 2048, 256, 680),
     (1, 4096, 1024, 1024),
+    (1, 32768, 512, 512),
 ]
 TIMED_S = 0.05  # at least so long is one timing
 

@@ -53,7 +53,8 @@ class Series:
     stride: int = 8  # values from patch to patch
     normalise: Literal["window", "last", "none"] = "window"
     forecast: Literal["last", "all"] = "last"  # the patches the forecast is read from
-    # a linear map of the window, beside the blocks; fitted: a run begins it at the least squares
+    # a linear map of the window, beside the blocks; fitted: a run begins it at the least squares of
+    # the training windows, less a constant that `normalise: window` has no place for
     skip: Literal["none", "linear", "fitted"] = "none"
 
     def __post_init__(self) -> None:

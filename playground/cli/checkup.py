@@ -81,7 +81,7 @@ def _processor() -> Iterator[Finding]:
     flushed = bool((torch.tensor([SMALLEST_NORMAL]) * 0.5 == 0).all())
     says = "flushed to zero" if flushed else "not flushed: decaying memories may run slowly here"
     yield Finding(what="denormals", state="ok" if flushed else "missing", says=says)
-    ours = "our own, which use 512-bit units that torch's library leaves idle on this processor"
+    ours = "in compiled graphs large ones are our own: torch's library leaves half of a core idle"
     yield Finding(what="products", state="ok", says=ours if products.pays() else "torch's")
 
 

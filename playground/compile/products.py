@@ -1,8 +1,9 @@
 """Large products of compiled graphs on those CPUs where torch's library leaves half of a core idle.
 
 MKL, which multiplies for torch on x86, uses 512-bit units on Intel's processors alone. On AMD's
-cores with full 512-bit units `native/products.cpp` is twice as fast at every size that was measured
-(docs/log.md), so there a pass over the graph puts it in the place of torch's products.
+cores with full 512-bit units `native/products.cpp` is about twice as fast
+(docs/results/products-2026-11-28.json), so there a pass over the graph puts it in the place of
+torch's products.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ from playground.compile.native.program import HERE, TYPES, library, processor
 
 LEAST = 1 << 23  # multiplications of a product that repays a call through Python
 REPLACED = (torch.ops.aten.mm.default, torch.ops.aten.bmm.default)
-ROWS = 12  # of a block in `native/prelude.h`: fewer rows would leave it idle
+SIDE = 12  # least rows and columns: thinner ones leave most of a vector block idle
 
 _LIBRARY = torch.library.Library("playground", "FRAGMENT")
 _LIBRARY.define("products(Tensor a, Tensor b) -> Tensor", tags=(torch.Tag.flexible_layout,))
@@ -59,7 +60,9 @@ def _is_large(a: Node, b: Node) -> bool:
     sizes = (*left.shape, right.shape[-1])
     if left.device.type != "cpu" or left.dtype not in TYPES:
         return False
-    if not all(isinstance(size, int) for size in sizes) or left.shape[-2] < ROWS:
+    if not all(isinstance(size, int) for size in sizes):
+        return False
+    if min(left.shape[-2], right.shape[-1]) < SIDE:
         return False
     return torch.Size(sizes).numel() >= LEAST
 

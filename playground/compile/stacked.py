@@ -125,7 +125,7 @@ class Stacked:
         self, spec: ModelSpec, weights: StackedWeights, model: AbstractModel, *, compiled: bool
     ) -> None:
         self.weights, self.model, self.compiled = weights, model, compiled
-        self._scored: dict[Summed, Callable[..., Tensor]] = {}
+        self._scored: dict[tuple[Summed, bool], Callable[..., Tensor]] = {}
         self._runs: dict[tuple[str, int], Callable[..., Any]] = {}
         blocks = spec.blocks()
         self._first = [blocks.index(block) for block in blocks]  # the block whose graph it shares
@@ -148,7 +148,7 @@ class Stacked:
         """As a model's forward, with the axis R in front of everything; state: from `start`."""
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no vmap
             x, after = self._through(tokens, state, positions)
-            outputs = self._end(lambda model, x, inputs: model.leave(x, inputs), x, tokens)
+            outputs = self._end(_leave)(self._around(), x, tokens)
         return outputs if after is None else (outputs, after)
 
     def losses(
@@ -156,31 +156,29 @@ class Stacked:
     ) -> Tensor:
         """`summed(outputs, targets)`, [R]; in the compiled form one graph with the head.
 
-        A graph is for one number of positions; where they are given, their number may change.
+        A graph is for one number of positions, so where they are given it is eager.
         """
         with sdpa_kernel(SDPBackend.MATH):
             x, _ = self._through(tokens, None, positions)
-            if summed not in self._scored:
-                whole = self.compiled and positions is None
-                self._scored[summed] = self._compiled(self._scoring(summed), whole)
-            return self._scored[summed](self._around(), x, tokens, targets)
+            score = self._scoring(summed, self.compiled and positions is None)
+            return score(self._around(), x, tokens, targets)
 
-    def _scoring(self, summed: Summed) -> Callable[..., Tensor]:
-        call = _Call(self.model, lambda model, x, inputs: model.leave(x, inputs))
+    def _scoring(self, summed: Summed, whole: bool) -> Callable[..., Tensor]:
+        """Head and loss."""
+        if (summed, whole) not in self._scored:
+            leave = self._end(_leave)
 
-        def one(weights: Weights, *args: Tensor) -> Tensor:
-            return functional_call(call, dict(weights), args)
+            def score(weights: Weights, x: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
+                return summed(leave(weights, x, tokens), targets)
 
-        def every(weights: Weights, x: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
-            return summed(vmap(one)(weights, x, tokens), targets)
-
-        return every
+            self._scored[summed, whole] = self._compiled(score, whole)
+        return self._scored[summed, whole]
 
     def _through(
         self, tokens: Tensor, state: TensorDict | None, positions: Tensor | None
     ) -> tuple[Tensor, TensorDict | None]:
         """What enters the head, and the states after the last token."""
-        x = self._end(lambda model, inputs: model.enter(inputs), tokens)
+        x = self._end(_enter)(self._around(), tokens)
         after: dict[str, Any] = {}
         for i in range(len(self._first)):
             weights = self.weights.under(f"blocks.{i}")
@@ -192,10 +190,10 @@ class Stacked:
             x = x.gather(2, positions[..., None].expand(-1, -1, -1, x.shape[-1]))
         return x, None if state is None else TensorDict(after, state.batch_size)
 
-    def _end(self, use: Callable[..., Tensor], *args: Tensor) -> Tensor:
-        """One use of what lies around the blocks for all members at once."""
-        end = _Call(self.model, use)
-        return vmap(lambda w, *a: functional_call(end, w, a))(self._around(), *args)
+    def _end(self, use: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """One use of what lies around the blocks for all members: of their weights and tensors."""
+        call = _Call(self.model, use)
+        return vmap(lambda weights, *args: functional_call(call, weights, args))
 
     def _around(self) -> dict[str, Tensor]:
         """The weights of what lies around the blocks, by what `_Call` calls them."""
@@ -226,6 +224,14 @@ class Stacked:
         if not whole:
             return function
         return torch.compile(function, fullgraph=True, dynamic=False, options=products.options())
+
+
+def _enter(model: Any, inputs: Tensor) -> Tensor:
+    return model.enter(inputs)
+
+
+def _leave(model: Any, x: Tensor, inputs: Tensor) -> Tensor:
+    return model.leave(x, inputs)
 
 
 def _begin(block: Any, x: Tensor) -> Tensor:

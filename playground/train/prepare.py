@@ -17,7 +17,7 @@ def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
     """The run's model with its initial weights, lowered and on the device.
 
     Raises:
-        SpecError: the task has more symbols than the model.
+        SpecError: the task has more symbols than the model, or no windows to fit a map to.
         LoweringError: nothing can run it as asked.
     """
     if task.vocab > spec.model.vocab:
@@ -28,7 +28,9 @@ def prepare_model(spec: RunSpec, task: Task, device: torch.device) -> nn.Module:
         )
     model = lowered(spec.model, spec, device)
     if isinstance(spec.model.reads, Series) and spec.model.reads.skip == "fitted":
-        assert isinstance(task, ForecastTask)  # no other task has series
+        if not isinstance(task, ForecastTask):  # one of somebody's own
+            problem = "fitted needs the windows of the task forecast."
+            raise SpecError("model.reads.skip", problem, fix="Write linear.")
         cast(SeriesModel, model).begin_at(*task.closed_form())
     return model
 

@@ -74,6 +74,8 @@ def test_a_fitted_map_begins_at_the_floor(tmp_path: Path):
     scores, floors = evaluated(task, model, "test"), task.floors()
     assert scores["mse"] == pytest.approx(floors["linear_mse"], rel=1e-5)
     assert scores["mae"] == pytest.approx(floors["linear_mae"], rel=1e-5)
+    with pytest.raises(SpecError, match="needs the windows of the task forecast"):
+        prepare_model(spec, make_task(Music(length=8)), torch.device("cpu"))
 
 
 @RUNS

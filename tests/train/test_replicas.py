@@ -3,19 +3,21 @@
 import signal
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from blocks.spec import Attention, AttentionSpec, FeedForwardSpec, Lmm, MemorySpec
+from blocks.spec import Attention, AttentionSpec, FeedForwardSpec, Identity, Lmm, MemorySpec
 from memory_rules import RULES
 from playground.compile import build, stack
 from playground.compile.lowering import bodies
 from playground.compile.masks import GATES, LEARNED, host_of
 from playground.errors import SpecError
 from playground.spec import ModelSpec, RunSpec, Text
+from playground.tasks.losses import CROSS_ENTROPY
 from playground.train import Event, RunInterrupted, RunStore, replicas, train
 from playground.train.replicas import Faster, stack_key
 from playground.train.run import train_together
@@ -266,6 +268,35 @@ def test_loops_of_a_stack_are_programs(
     assert len(made) == programs
     for eager, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, eager, rtol=1e-9, atol=1e-9 * float(eager.abs().max()))
+
+
+@pytest.mark.compile
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "own"])
+def test_head_and_loss_are_one_graph_of_the_same_numbers(tied: bool) -> None:
+    spec = replace(MEMORY, block=Identity(), tie_embeddings=tied)
+    models = [build(spec, seed=seed).double() for seed in (0, 1)]
+    tokens = torch.arange(36).view(2, 2, 9) % spec.vocab
+    targets = tokens.roll(1, -1).masked_fill(tokens == 3, -100)
+    weights, forms = stack(spec, models)
+    summed = partial(CROSS_ENTROPY.summed, stacked=True)
+    found = []
+    for form in forms:
+        losses = form.losses(tokens, targets, summed)
+        grads = torch.autograd.grad(losses.sum(), list(weights.all.values()), allow_unused=True)
+        found.append([losses.detach(), *(g for g in grads if g is not None)])
+    alone = [CROSS_ENTROPY.summed(m(x), y) for m, x, y in zip(models, tokens, targets, strict=True)]
+    torch.testing.assert_close(found[0][0], torch.stack(alone).detach())
+    for compiled, eager in zip(found[1], found[0], strict=True):
+        torch.testing.assert_close(compiled, eager)
+    places = torch.tensor([[[0, 4], [1, 2]], [[3, 5], [6, 8]]])  # an eager head, in every form
+    some = targets.gather(2, places)
+    given = [form.losses(tokens, some, summed, positions=places) for form in forms]
+    wanted = [
+        CROSS_ENTROPY.summed(m(x, positions=p), y)
+        for m, x, y, p in zip(models, tokens, some, places, strict=True)
+    ]
+    for each in given:
+        torch.testing.assert_close(each, torch.stack(wanted))
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ class Body:
             try:
                 self._programs[key] = make_program(self.function, inputs, outputs, self.lower)
             except Unsupported as reason:
-                _log.info("torch.compile instead of a program of our own: %s", reason)
+                _log.info("no program of our own: %s", reason)
                 self._programs[key] = None
         return self._programs[key]
 
