@@ -43,7 +43,16 @@ def layouts(rows: int, columns: int, seed: int) -> list[Tensor]:
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize(
-    "sizes", [(1, 1, 1), (12, 16, 32), (13, 17, 33), (25, 500, 7), (3, 193, 70), (60, 385, 16)]
+    "sizes",
+    [
+        (1, 1, 1),
+        (12, 16, 32),
+        (13, 17, 33),
+        (25, 500, 7),
+        (3, 193, 70),
+        (60, 385, 16),
+        (1600, 5, 70),
+    ],
 )
 def test_products_are_torchs(sizes: tuple[int, int, int], threads: int) -> None:
     rows, depth, columns = sizes
