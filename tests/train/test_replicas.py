@@ -299,6 +299,18 @@ def test_head_and_loss_are_one_graph_of_the_same_numbers(tied: bool) -> None:
         torch.testing.assert_close(each, torch.stack(wanted))
 
 
+@pytest.mark.compile
+def test_stacks_of_one_shape_share_their_graphs() -> None:
+    torch.compiler.reset()
+    spec, graphs = replace(MEMORY, block=Identity()), []
+    tokens = torch.arange(36).view(2, 2, 9) % spec.vocab
+    for seed in range(3):
+        form = stack(spec, [build(spec, seed=seed), build(spec, seed=seed + 1)])[1][1]
+        form.losses(tokens, tokens, partial(CROSS_ENTROPY.summed, stacked=True))
+        graphs.append(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert graphs[0] == graphs[1] == graphs[2] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.compile
 def test_the_compiled_form_ends_where_the_eager_one_does(
