@@ -26,6 +26,7 @@ Add = Annotated[
 ]
 
 PAGE, RECORDS, DESCRIPTION = "docs/results.md", "docs/results/runs", "docs/results/page.yaml"
+FIGURES = "docs/results"  # the page shows them
 
 
 @verb("results")
@@ -33,7 +34,7 @@ def results(stores: Stores = None, add: Add = None, root: Root = Here, json: Jso
     """Collect finished runs and write docs/results.md.
 
     The page names its experiments in docs/results/page.yaml. Runs and sweeps of theirs that lie in
-    the stores become records, in docs/results/runs; the page is made from the records alone.
+    the stores become records, in docs/results/runs; page and figures are made from records alone.
     """
     from playground.report.collect import collect
     from playground.report.page import load_page
@@ -48,6 +49,7 @@ def results(stores: Stores = None, add: Add = None, root: Root = Here, json: Jso
     for name in changed:
         (folder / f"{name}.json").write_text(new[name].to_json(), encoding="utf-8")
     (root / PAGE).write_text(page_of(root), encoding="utf-8")
+    draw_figures(root, root / FIGURES)
     notes = [*found.notes, *(f"{name}: no experiment of the page" for name in _strays(page, old))]
     if json:
         print_json({"changed": changed, "notes": notes, "page": str(root / PAGE)})
@@ -64,6 +66,20 @@ def page_of(root: Path) -> str:
     from playground.report.results import render
 
     return render(load_page(root / DESCRIPTION), read_records(root / RECORDS))
+
+
+def draw_figures(root: Path, folder: Path) -> list[Path]:
+    """Draw the figures of the page from what is committed: NAME.svg in a folder."""
+    from playground.report.draw import save
+    from playground.report.figures import figures_of
+    from playground.report.page import load_page
+    from playground.report.records import read_records
+
+    drawn = figures_of(load_page(root / DESCRIPTION), read_records(root / RECORDS))
+    files = [folder / f"{name}.svg" for name in drawn]
+    for file, figure in zip(files, drawn.values(), strict=True):
+        save(figure, file, "svg", salt=file.stem)
+    return files
 
 
 def _added(page: "Page", words: Sequence[str]) -> "dict[str, Record]":

@@ -163,6 +163,7 @@ def _sweep_entry(plan: Json, runs: Path) -> Json | None:
     shown = plan["report"]
     kept = {"baseline": plan["baseline"], "metrics": shown["metrics"], "test": shown["test"]}
     kept |= {"correct": shown["correct"], "select": plan.get("select") or ""}
+    kept |= {"x": shown["x"]} if shown.get("x", "auto") != "auto" else {}
     kept |= {"matched": plan.get("matched") or {}, "audits": plan.get("audits") or []}
     return {**kept, "variants": variants}
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
@@ -112,6 +113,18 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """A figure: depth over length of needles, quality over a cost, or marks of a long stream.
+
+    `depths` takes experiments of one run each, `cost` one sweep, `stream` one command.
+    """
+
+    kind: Literal["depths", "cost", "stream"]
+    of: tuple[str, ...]  # experiments of the section
+    title: str  # what it shows, for who cannot see it
+
+
+@dataclass(frozen=True, kw_only=True)
 class Section:
     """A task or study of the page."""
 
@@ -121,14 +134,17 @@ class Section:
     shown: tuple[Shown, ...] = ()
     beside: tuple[Beside, ...] = ()
     asked: tuple[Asked, ...] = ()
+    figures: Mapping[str, Drawn] = field(default_factory=dict[str, Drawn])  # by name of the file
     published: str = ""  # Markdown, where published numbers have columns of their own
     notes: str = ""  # Markdown below all
 
     def __post_init__(self) -> None:
-        for i, bar in enumerate(self.asked):
-            if bar.of not in self.experiments:
-                problem = f"{bar.of!r} is none of the experiments."
-                raise SpecError(f"asked.{i}.of", problem, self.experiments, bar.of)
+        named = [(f"asked.{i}.of", bar.of) for i, bar in enumerate(self.asked)]
+        named += [(f"figures.{name}.of", of) for name, one in self.figures.items() for of in one.of]
+        for path, name in named:
+            if name not in self.experiments:
+                problem = f"{name!r} is none of the experiments."
+                raise SpecError(path, problem, self.experiments, name)
 
 
 @dataclass(frozen=True, kw_only=True)

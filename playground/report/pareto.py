@@ -11,6 +11,7 @@ from playground.report.load import Run, Sweep
 from playground.report.stats import direction, interval, summarize
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SPEED, WORK, STATE = "tokens_per_s", "flops_per_token", "state_bytes"
@@ -66,6 +67,7 @@ def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
     }
     states = {v.name: _mean(_known(v.runs, "state_bytes")) for v in shown}
     shown = [v for v in shown if costs[v.name] > 0 and not math.isnan(states[v.name])]
+    families = [*dict.fromkeys(map(family, names))]
     quality, less = -direction(sweep.primary), -1 if cost == SPEED else 1
     points = [
         (quality * _mean(v.values(sweep.primary).values()), less * costs[v.name], states[v.name])
@@ -73,15 +75,29 @@ def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
     ]
     return cost, [
         Place(
-            label=f"{v.name} ({text.memory(states[v.name])})",
+            label=family(v.name) if of_a_grid(names) else _with_state(v.name, states[v.name]),
             scores=v.values(sweep.primary),
             cost=costs[v.name],
             state=states[v.name],
-            color=color_of(names.index(v.name), palette),
+            color=color_of(families.index(family(v.name)), palette),
             front=front,
         )
         for v, front in zip(shown, undominated(points), strict=True)
     ]
+
+
+def family(name: str) -> str:
+    """A variant's own name, without its place in the sweep's grid (`delta, dim=64`)."""
+    return name.partition(", ")[0]
+
+
+def of_a_grid(names: Sequence[str]) -> bool:
+    """Whether some variants are the same one at several places of a grid."""
+    return len(set(map(family, names))) < len(names)
+
+
+def _with_state(name: str, state: float) -> str:
+    return f"{name} ({text.memory(state)})"
 
 
 def _known(runs: Iterable[Run], name: str) -> list[float]:
@@ -102,12 +118,15 @@ def pareto(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     if direction(sweep.primary) == 0:
         return None
     cost, found = places(sweep, palette)
-    return scatter(found, cost, sweep.primary, palette) if len(found) > 1 else None
+    lines = of_a_grid([variant.name for variant in sweep.variants])
+    return scatter(found, cost, sweep.primary, palette, lines=lines) if len(found) > 1 else None
 
 
-def scatter(found: Sequence[Place], cost: str, metric: str, palette: Palette) -> "Figure":
+def scatter(
+    found: Sequence[Place], cost: str, metric: str, palette: Palette, *, lines: bool = False
+) -> "Figure":
     """Means with their 95 % intervals over a cost, a name of TITLES; the larger the dot the larger
-    the state; a ring: front.
+    the state; a ring: front; lines: through the places of one label.
     """
     from matplotlib.ticker import FuncFormatter
 
@@ -115,18 +134,13 @@ def scatter(found: Sequence[Place], cost: str, metric: str, palette: Palette) ->
     first = [label not in labels[:i] for i, label in enumerate(labels)]
     with style(palette):
         figure, axes = frame(WIDTH, 3.3 + 0.2 * -(-sum(first) // 2))
+        states = [place.state for place in found]
         for place, new in zip(found, first, strict=True):
-            spread = interval(place.scores)
-            assert spread is not None
-            size = _size(place.state, [one.state for one in found])
-            label = place.label if new else None
-            axes.plot(place.cost, spread.mean, "o", color=place.color, ms=size, mew=0, label=label)
-            if spread.low is not None and spread.high is not None:
-                ends = [spread.low, spread.high]
-                axes.plot([place.cost, place.cost], ends, color=place.color, lw=1.5)
-            if place.front:
-                ring = {"mfc": "none", "color": palette.ink, "ms": size + 6}
-                axes.plot(place.cost, spread.mean, "o", **ring)
+            _dot(axes, place, _size(place.state, states), palette, place.label if new else None)
+        for label in dict.fromkeys(labels) if lines else ():
+            mine = sorted((one for one in found if one.label == label), key=lambda one: one.cost)
+            means = [_mean(one.scores.values()) for one in mine]
+            axes.plot([one.cost for one in mine], means, color=mine[0].color, lw=1, zorder=1)
         costs = [place.cost for place in found]
         if max(costs) > 4 * min(costs) > 0:
             axes.set_xscale("log")
@@ -137,6 +151,19 @@ def scatter(found: Sequence[Place], cost: str, metric: str, palette: Palette) ->
         handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower left", ncols=2, markerscale=0.8)
     return figure
+
+
+def _dot(axes: "Axes", place: Place, size: float, palette: Palette, label: str | None) -> None:
+    """Mean, interval and ring of one place."""
+    spread = interval(place.scores)
+    assert spread is not None
+    axes.plot(place.cost, spread.mean, "o", color=place.color, ms=size, mew=0, label=label)
+    if spread.low is not None and spread.high is not None:
+        ends = [spread.low, spread.high]
+        axes.plot([place.cost, place.cost], ends, color=place.color, lw=1.5)
+    if place.front:
+        ring = {"mfc": "none", "color": palette.ink, "ms": size + 6}
+        axes.plot(place.cost, spread.mean, "o", **ring)
 
 
 def _size(state: float, states: Sequence[float]) -> float:

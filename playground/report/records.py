@@ -205,6 +205,7 @@ def sweep_of(record: Record) -> Sweep:
         tuned={n: _tuned(one["tuned"]) for n, one in raw["variants"].items() if "tuned" in one},
         audits=tuple(raw.get("audits", ())),
         select=raw.get("select", ""),
+        x=raw.get("x", "auto"),
     )
 
 

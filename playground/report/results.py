@@ -7,6 +7,7 @@ from statistics import mean
 from typing import Any
 
 from playground.report import text
+from playground.report.figures import drawable
 from playground.report.page import Asked, Beside, Experiment, Page, Section, Shown
 from playground.report.records import Json, Record, run_of, sweep_of
 from playground.report.rows import comparison
@@ -91,6 +92,9 @@ def _section(section: Section, records: Mapping[str, Record]) -> Iterator[str]:
             yield _sweep(section.experiments[name].title or name, record)
         if record.rows:
             yield _output(section.experiments[name], record)
+    for name, one in section.figures.items():
+        if drawable(one, records):
+            yield f"![{one.title}](results/{name}.svg)"
     yield section.published.strip()
     yield section.notes.strip()
     lines = (_provenance(n, e, found.get(n)) for n, e in section.experiments.items())

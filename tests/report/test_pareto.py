@@ -87,3 +87,22 @@ def test_one_place_is_no_figure(empty: Any) -> None:
     empty.plan("other", 0, depth=3)
     empty.save()
     assert pareto(build(empty.sweep, empty.runs).sweep) is None
+
+
+def test_a_variant_at_the_places_of_a_grid_is_one_line(empty: Any) -> None:
+    numbers = {
+        "full": (2.0, 100.0, 4096.0),
+        "full, heads=4": (2.1, 100.0, 1024.0),
+        "gla": (2.2, 100.0, 4096.0),
+        "gla, heads=4": (2.4, 100.0, 1024.0),
+    }
+    report = {"metrics": ["test/loss"], "formats": ["md"], "x": "state_bytes"}
+    sweep = fill(empty, numbers, report=report)
+    assert [place.label for place in places(sweep, PAPER)[1]] == ["full", "full", "gla", "gla"]
+    figure = pareto(sweep)
+    assert figure is not None
+    joined = [line for line in figure.axes[0].lines if list(line.get_xdata()) == [1024.0, 4096.0]]
+    assert [list(line.get_ydata()) for line in joined] == [
+        pytest.approx([2.105, 2.005]),
+        pytest.approx([2.405, 2.205]),
+    ]
