@@ -96,6 +96,8 @@ class Beside:
 class Asked:
     """What was asked of a mean over seeds: at most or at least so much, of one metric or a ratio.
 
+    Of a command it is asked of the last row of its output.
+
     Raises:
         SpecError: not one of `most` and `least`.
     """
@@ -103,6 +105,7 @@ class Asked:
     of: str  # the experiment
     metric: str
     over: str = ""  # the metric it is divided by
+    against: str = ""  # the experiment by whose value of this metric it is divided
     most: float | None = None
     least: float | None = None
     why: str = ""
@@ -110,6 +113,8 @@ class Asked:
     def __post_init__(self) -> None:
         one = (self.most is None) != (self.least is None)
         require(one, "most", "a bar has one of most and least.", "Write most: 1.6.")
+        one = not (self.over and self.against)
+        require(one, "over", "a bar has one of over and against.", "Keep one of the two.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +145,7 @@ class Section:
 
     def __post_init__(self) -> None:
         named = [(f"asked.{i}.of", bar.of) for i, bar in enumerate(self.asked)]
+        named += [(f"asked.{i}.against", b.against) for i, b in enumerate(self.asked) if b.against]
         named += [(f"figures.{name}.of", of) for name, one in self.figures.items() for of in one.of]
         for path, name in named:
             if name not in self.experiments:

@@ -197,20 +197,33 @@ def _verdict(bar: Asked, section: Section, records: Mapping[str, Record]) -> tup
     """What was reached, and whether that is enough; of how many seeds and folds, if some lack."""
     record = records.get(bar.of)
     row = rows_of(bar.of, section.experiments[bar.of], record)[-1]
-    samples = row.samples(bar.metric)
+    samples = _samples(bar.of, bar.metric, section, records)
     if not samples:
         return "", NOT_RUN
     found = mean(samples)
-    if bar.over:
-        below = row.samples(bar.over)
+    if bar.over or bar.against:
+        below = _samples(bar.against or bar.of, bar.over or bar.metric, section, records)
         if not below or not mean(below):
             return "", NOT_RUN
         found /= mean(below)
     met = found >= bar.least if bar.least is not None else found <= (bar.most or 0.0)
     said = "met" if met else "not met"
-    short = f", {len(samples)} of {row.wanted}" if len(samples) < row.wanted else ""
-    inside = ", inside the 95 % interval" if not bar.over and _unclear(bar, samples) else ""
+    few = section.experiments[bar.of].spec and len(samples) < row.wanted
+    short = f", {len(samples)} of {row.wanted}" if few else ""
+    plain = not (bar.over or bar.against)
+    inside = ", inside the 95 % interval" if plain and _unclear(bar, samples) else ""
     return _number(bar, section, found), said + short + inside
+
+
+def _samples(
+    name: str, metric: str, section: Section, records: Mapping[str, Record]
+) -> list[float]:
+    """A value per seed and fold; of a command that of its last row."""
+    record = records.get(name)
+    if record is not None and record.rows:
+        value = record.rows[-1].get(metric)
+        return [float(value)] if isinstance(value, int | float) else []
+    return rows_of(name, section.experiments[name], record)[-1].samples(metric)
 
 
 def _unclear(bar: Asked, samples: Sequence[float]) -> bool:
@@ -234,13 +247,15 @@ def _bar_text(bar: Asked, section: Section) -> str:
     titles = {one.metric: one.title or one.metric for one in section.shown}
     names = [titles.get(metric, metric) for metric in (bar.metric, bar.over) if metric]
     of = section.experiments[bar.of].title or bar.of
+    if bar.against:
+        of += f" / {section.experiments[bar.against].title or bar.against}"
     why = f" ({bar.why})" if bar.why else ""
     return f"{of}, {' / '.join(names)} {way} {_number(bar, section, limit or 0.0)}{why}"
 
 
 def _number(bar: Asked, section: Section, value: float) -> str:
     """In the unit of the metric's column; a ratio as it is."""
-    if bar.over:
+    if bar.over or bar.against:
         return f"{value:.3f}"
     if bar.metric == "wall_s":
         return minutes(value)

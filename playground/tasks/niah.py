@@ -110,8 +110,13 @@ class NiahTask:
         self, split: str, seed: int, first: int, count: int, length: int, needles: int = 1
     ) -> Examples:
         raw = draws(GENERATOR, seed, split, first, count, 1 + needles * _PER_NEEDLE)
-        rows = [self._example(split, first + i, raw[i], length, needles) for i in range(count)]
-        tokens, answers = np.stack([row for row, _, _ in rows]), [spans for _, spans, _ in rows]
+        # filled row by row: two million tokens are not held twice
+        tokens = np.empty((count, length), self._haystacks[split].tokens.dtype)
+        answers, depths = list[list[tuple[int, int]]](), list[int | None]()
+        for i in range(count):
+            tokens[i], spans, depth = self._example(split, first + i, raw[i], length, needles)
+            answers.append(spans)
+            depths.append(depth)
         # one width for all batches, so that runs of several seeds can be stacked
         most = needles * (len(value_of(self.spec.value, raw[0, :2])) + (not self._spaced))
         width = max(most, *(sum(stop - start for start, stop in spans) for spans in answers))
@@ -120,7 +125,7 @@ class NiahTask:
         for i, spans in enumerate(answers):
             at = np.concatenate([np.arange(start, stop) for start, stop in spans])
             positions[i, : len(at)], targets[i, : len(at)] = at - 1, tokens[i, at]
-        groups = ["" if depth is None else f"d{depth}" for _, _, depth in rows]
+        groups = ["" if depth is None else f"d{depth}" for depth in depths]
         return Examples(tokens=tokens, positions=positions, targets=targets, groups=groups)
 
     def _example(

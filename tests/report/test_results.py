@@ -105,6 +105,21 @@ def test_a_bar_says_how_many_of_its_seeds_and_folds_there_are() -> None:
     assert "**not met, 1 of 2**, 40.0" in render(made, record(run(0, 0.4, at={"task.fold": 0})))
 
 
+def test_a_bar_of_a_command_is_of_its_last_row_beside_that_of_another() -> None:
+    command = {"command": "playground eval x", "columns": {"peak_bytes": "peak"}}
+    both = {n: command | {"title": n.title()} for n in ("long", "short")}
+    bar = {"of": "long", "metric": "peak_bytes", "against": "short", "most": 1.05}
+    made = page(experiments=both, asked=[bar])
+    rows = {"long": ({"peak_bytes": 1}, {"peak_bytes": 210}), "short": ({"peak_bytes": 200},)}
+    found = {n: Record(name=n, command="x", rows=r) for n, r in rows.items()}
+    asked = "asked: Long / Short, peak_bytes at most 1.050: "
+    assert f"{asked}**met**, 1.050" in render(made, found)
+    del found["short"]
+    assert f"{asked}**not run yet**" in render(made, found)
+    with pytest.raises(SpecError, match=r"asked\.0\.against"):
+        page(experiments=both, asked=[bar | {"against": "other"}])
+
+
 def test_some_of_the_parts_are_no_mean_of_them() -> None:
     one = {"spec": "specs/tasks/one.yaml", "parts": {"task.horizon": [96, 192]}, "title": "Ours"}
     bars = [{"of": "one", "metric": "test/accuracy", "least": 0.1}]
