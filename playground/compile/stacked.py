@@ -70,15 +70,13 @@ class StackedWeights:
                 if parameter is not None:
                     parameter.data = part
 
-    def take_gradients(self) -> None:
-        """Hand the weights' gradients over to the members' parameters, which add them up."""
+    def show_gradients(self) -> None:
+        """Let the models' own parameters have their gradients too, as views."""
         for name, weight in self.all.items():
-            if (grads := weight.grad) is None:
-                continue
-            for own, grad in zip(self.own[name], grads.unbind(0), strict=True):
+            grads = [None] * self.count if weight.grad is None else weight.grad.unbind(0)
+            for own, grad in zip(self.own[name], grads, strict=True):
                 if own is not None:
-                    own.grad = grad if own.grad is None else own.grad.add_(grad)
-            weight.grad = None
+                    own.grad = grad
 
     def under(self, part: str) -> Weights:
         """Those of a part of the model, by what `_Call` calls them."""

@@ -93,17 +93,20 @@ def _update(program: Program) -> tuple[list[float], int]:
     for member in members:
         if not member.model.training:  # going through all modules takes a hundredth of a small step
             member.model.train()
-        for weight in member.weights:
-            weight.grad = None
+    program.clear()
     for number, part in enumerate(parts):
         torch.manual_seed(stream(members[0].spec.seed, "dropout", step, number))
         found = program.gradients(part, counts)
         losses = [total + loss for total, loss in zip(losses, found, strict=True)]
-    for member, loss in zip(members, losses, strict=True):
+    for member, loss, norm in zip(members, losses, program.norms(), strict=True):
         if member.active:
             with _failing(member):
-                _step(member, loss)
-                member.tokens += read
+                _ready(member, loss, norm)
+    program.step()
+    for member in members:
+        if member.active:
+            member.step += 1
+            member.tokens += read
     return losses, read
 
 
@@ -113,22 +116,16 @@ def _part(member: Member, step: int, number: int) -> Batch:
     return member.task.batch("train", member.spec.seed, index, train.batch)
 
 
-def _step(member: Member, loss: float) -> None:
-    """Clip the member's gradients and move its weights.
+def _ready(member: Member, loss: float, norm: float) -> None:
+    """Before the step of a member's weights: its numbers are looked at, its rate is set.
 
     Raises:
         RunFailed: a number is not finite; with the step and the first bad tensor.
     """
-    optim, step = member.spec.train.optim, member.step
-    weights = [p for p in member.weights if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-    member.grad_norm = norm.item()
-    health.check(member.model, loss=loss, grad_norm=member.grad_norm, step=step + 1)
-    if optim.clip > 0:
-        torch.nn.utils.clip_grads_with_norm_(weights, optim.clip, norm)
-    set_lr(member.optimizer, scheduled_lr(optim, step, member.steps))
-    member.optimizer.step()
-    member.step += 1
+    member.grad_norm = norm
+    health.check(member.model, loss=loss, grad_norm=norm, step=member.step + 1)
+    rate = scheduled_lr(member.spec.train.optim, member.step, member.steps)
+    set_lr(member.optimizer, rate)
 
 
 def _record(member: Member, loss: float, progress: Progress) -> None:

@@ -47,6 +47,14 @@ def make_optimizer(spec: OptimSpec, model: nn.Module) -> torch.optim.AdamW:
     )
 
 
+def clipping(norm: float, most: float) -> float:
+    """What gradients of a norm are multiplied by so that it is at most `most`; 0 for no limit.
+
+    As `torch.nn.utils.clip_grads_with_norm_`.
+    """
+    return min(1.0, most / (norm + 1e-6)) if most > 0 else 1.0
+
+
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group the learning rate of the next step."""
     for group in optimizer.param_groups:

@@ -1,5 +1,6 @@
 """How the members of a stack are computed: one by itself, or all of them as one program."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Protocol, cast
@@ -8,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from blocks.sampled import draw, sampled_loss
-from playground.compile.stacked import Stacked, StackedWeights
+from playground.compile.stacked import Stacked
 from playground.tasks import IGNORE, Ask, Batch, Progress, Scores, evaluate, score
 from playground.tasks import Model as Scored
 from playground.train.member import Member
+from playground.train.optim import clipping
+from playground.train.optims import StackedOptimizers
 
 
 class Program(Protocol):
@@ -27,8 +30,20 @@ class Program(Protocol):
         """Whether the next step says nothing of the speed of later ones."""
         ...
 
+    def clear(self) -> None:
+        """Forget all gradients."""
+        ...
+
     def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
         """Add every member's gradients of one batch each; the losses, over `scored` targets."""
+        ...
+
+    def norms(self) -> list[float]:
+        """Of every member's gradients; where one is not finite, its model has them to look at."""
+        ...
+
+    def step(self) -> None:
+        """Clip the gradients of the members that are active, and move their weights."""
         ...
 
     def evaluate(
@@ -45,6 +60,12 @@ class Alone:
 
     def __init__(self, member: Member) -> None:
         self.members: Sequence[Member] = [member]
+        self._norm = torch.zeros(())
+
+    def clear(self) -> None:
+        """See `Program`."""
+        for weight in self.members[0].weights:
+            weight.grad = None
 
     def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
         """See `Program`."""
@@ -54,6 +75,22 @@ class Alone:
             loss = _loss(member, batch) / count
         loss.backward()
         return [loss.item()]
+
+    def norms(self) -> list[float]:
+        """See `Program`."""
+        grads = [p.grad for p in self.members[0].weights if p.grad is not None]
+        self._norm = torch.nn.utils.get_total_norm(grads)
+        return [self._norm.item()]
+
+    def step(self) -> None:
+        """See `Program`."""
+        (member,), weights = self.members, self.members[0].weights
+        if not member.active:
+            return
+        if (most := member.spec.train.optim.clip) > 0:
+            weights = [p for p in weights if p.grad is not None]
+            torch.nn.utils.clip_grads_with_norm_(weights, most, self._norm)
+        member.optimizer.step()
 
     def evaluate(
         self, split: str, *, batches: int | None = None, progress: Progress | None = None
@@ -70,17 +107,23 @@ class Together:
 
     Args:
         members: with models of one spec, without torch.compile around their blocks.
-        weights: those of the members' models.
+        optimizers: theirs, over the weights of their models.
         stacked: what they run as.
     """
 
     settling = False
 
     def __init__(
-        self, members: Sequence[Member], weights: StackedWeights, stacked: Stacked
+        self, members: Sequence[Member], optimizers: StackedOptimizers, stacked: Stacked
     ) -> None:
-        self.members, self.weights, self.stacked = list(members), weights, stacked
+        self.members, self.optimizers, self.stacked = list(members), optimizers, stacked
+        self.weights, self._norms = optimizers.weights, [0.0] * len(members)
         self._summed = partial(members[0].task.loss.summed, stacked=True)
+
+    def clear(self) -> None:
+        """See `Program`."""
+        for weight in self.weights.all.values():
+            weight.grad = None
 
     def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
         """See `Program`."""
@@ -93,8 +136,21 @@ class Together:
             )
             losses = found / counts
         losses.sum().backward()
-        self.weights.take_gradients()
         return losses.tolist()
+
+    def norms(self) -> list[float]:
+        """See `Program`."""
+        self._norms = self.optimizers.norms().tolist()
+        if not all(map(math.isfinite, self._norms)):
+            self.weights.show_gradients()
+        return self._norms
+
+    def step(self) -> None:
+        """See `Program`."""
+        clips = [member.spec.train.optim.clip for member in self.members]
+        pairs = zip(self._norms, clips, strict=True)
+        self.optimizers.scale([clipping(norm, most) for norm, most in pairs])
+        self.optimizers.step([i for i, one in enumerate(self.members) if one.active])
 
     def evaluate(
         self, split: str, *, batches: int | None = None, progress: Progress | None = None

@@ -16,6 +16,7 @@ from playground.spec import OptimSpec, RunSpec, canonical_json
 from playground.tasks import Batch, Scores
 from playground.tasks import Progress as Told
 from playground.train.member import Member
+from playground.train.optims import StackedOptimizers
 from playground.train.program import Alone, Program, Together
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ def make_program(members: Sequence[Member]) -> Program:
         lowering=first.spec.lowering,
         compile=first.spec.compile,
     )
-    programs = [Together(members, weights, form) for form in forms]
+    optimizers = StackedOptimizers([member.optimizer for member in members], weights)
+    programs = [Together(members, optimizers, form) for form in forms]
     if len(programs) == 1:
         return programs[0]
     shape = (stack_key(first.spec), canonical_json(host), len(members))
@@ -111,6 +113,18 @@ class Faster:
     def settling(self) -> bool:
         """See `Program`: while forms are tried."""
         return self._kept is None
+
+    def clear(self) -> None:
+        """See `Program`; gradients and optimizers are those of both forms."""
+        self._eager.clear()
+
+    def norms(self) -> list[float]:
+        """See `Program`."""
+        return self._eager.norms()
+
+    def step(self) -> None:
+        """See `Program`."""
+        self._eager.step()
 
     def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
         """See `Program`."""

@@ -1,0 +1,110 @@
+"""The optimizers of a stack do what each member's own would."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+
+from blocks.init import constant
+from playground.compile.stacked import StackedWeights
+from playground.spec.run import OptimSpec
+from playground.train.optim import clipping, make_optimizer, optimizer_tensors
+from playground.train.optims import StackedOptimizers
+
+NUMBERS = (
+    OptimSpec(lr=1e-2, weight_decay=0.5),
+    OptimSpec(lr=1e-2, weight_decay=0.5),
+    OptimSpec(lr=3e-3, betas=(0.8, 0.9), eps=1e-6, clip=0.1),
+)
+
+
+class Full(nn.Module):
+    """A matrix, a vector, a number, and a matrix that no loss sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix = nn.Parameter(torch.randn(4, 3))
+        self.gain = nn.Parameter(torch.randn(3))
+        self.number = nn.Parameter(torch.randn(()))
+        self.unseen = nn.Parameter(torch.randn(2, 2))
+
+    def neutral(self) -> dict[str, object]:
+        return {"gain": constant(1.0)}
+
+
+class Bare(Full):
+    """The same without the vector."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.gain
+
+
+def stacked() -> tuple[list[nn.Module], list[nn.Module], StackedOptimizers]:
+    """Models, copies of them that train alone, and the optimizers of the stack."""
+    torch.manual_seed(0)
+    models = [Full(), Bare(), Full()]
+    alone = deepcopy(models)
+    weights = StackedWeights(models, Full())
+    optimizers = [make_optimizer(s, m) for s, m in zip(NUMBERS, models, strict=True)]
+    return list(models), list(alone), StackedOptimizers(optimizers, weights)
+
+
+def give(optimizers: StackedOptimizers, alone: list[nn.Module], step: int) -> None:
+    """The same gradients to the stack and to the models alone."""
+    torch.manual_seed(step)
+    for name, weight in optimizers.weights.all.items():
+        if name == "unseen":
+            continue
+        weight.grad = torch.randn_like(weight)
+        for model, grad in zip(alone, weight.grad.clone(), strict=True):
+            if hasattr(model, name):
+                model.get_parameter(name).grad = grad
+
+
+def test_a_stack_steps_as_its_members_would_alone() -> None:
+    models, alone, optimizers = stacked()
+    own = [make_optimizer(s, m) for s, m in zip(NUMBERS, alone, strict=True)]
+    for step in range(4):
+        give(optimizers, alone, step)
+        norms = optimizers.norms().tolist()
+        for model, spec, optimizer, norm in zip(alone, NUMBERS, own, norms, strict=True):
+            grads = [p for p in model.parameters() if p.grad is not None]
+            found = torch.nn.utils.clip_grad_norm_(grads, spec.clip)
+            assert norm == pytest.approx(found.item(), rel=1e-6)
+            optimizer.step()
+        factors = [clipping(norm, spec.clip) for norm, spec in zip(norms, NUMBERS, strict=True)]
+        assert factors[2] < 1
+        optimizers.scale(factors)
+        optimizers.step(range(3))
+    for model, other in zip(models, alone, strict=True):
+        for name, weight in other.named_parameters():
+            torch.testing.assert_close(model.get_parameter(name), weight, rtol=1e-6, atol=1e-7)
+    assert torch.equal(optimizers.weights.all["gain"][1], torch.ones(3))  # what it has not stays
+    for optimizer, model, one, other in zip(optimizers.optimizers, models, own, alone, strict=True):
+        ours, theirs = optimizer_tensors(optimizer, model), optimizer_tensors(one, other)
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            torch.testing.assert_close(value, theirs[name], rtol=1e-6, atol=1e-7)
+
+
+def test_members_that_are_over_do_not_move() -> None:
+    models, alone, optimizers = stacked()
+    give(optimizers, alone, 0)
+    before = [deepcopy(model.state_dict()) for model in models]
+    optimizers.step([0, 2])
+    moved = [
+        not torch.equal(m.matrix.data, b["matrix"]) for m, b in zip(models, before, strict=True)
+    ]  # type: ignore[union-attr]
+    assert moved == [True, False, True]
+    assert not optimizers.optimizers[1].state
+
+
+def test_clipping_is_that_of_torch() -> None:
+    for norm, most in ((0.5, 1.0), (2.0, 1.0), (7.0, 0.3)):
+        (weight,) = weights = [nn.Parameter(torch.zeros(1))]
+        weight.grad = torch.tensor([norm])
+        torch.nn.utils.clip_grads_with_norm_(weights, most, torch.tensor(norm))
+        assert norm * clipping(norm, most) == pytest.approx(weight.grad.item(), rel=1e-6)
+    assert clipping(5.0, 0.0) == 1.0
