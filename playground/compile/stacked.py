@@ -127,6 +127,7 @@ class Stacked:
         self._runs: dict[tuple[str, int], Callable[..., Any]] = {}
         blocks = spec.blocks()
         self._first = [blocks.index(block) for block in blocks]  # the block whose graph it shares
+        self._enter, self._leave = self._end(_enter), self._end(_leave)
 
     def start(self, batch: int) -> TensorDict:
         """The states of all blocks before the first token, by index as text: [R, batch]."""
@@ -146,7 +147,7 @@ class Stacked:
         """As a model's forward, with the axis R in front of everything; state: from `start`."""
         with sdpa_kernel(SDPBackend.MATH):  # the fused kernels have no vmap
             x, after = self._through(tokens, state, positions)
-            outputs = self._end(_leave)(self._around(), x, tokens)
+            outputs = self._leave(self._around(), x, tokens)
         return outputs if after is None else (outputs, after)
 
     def losses(
@@ -164,7 +165,7 @@ class Stacked:
     def _scoring(self, summed: Summed, whole: bool) -> Callable[..., Tensor]:
         """Head and loss."""
         if (summed, whole) not in self._scored:
-            leave = self._end(_leave)
+            leave = self._leave
 
             def score(weights: Weights, x: Tensor, tokens: Tensor, targets: Tensor) -> Tensor:
                 return summed(leave(weights, x, tokens), targets)
@@ -176,7 +177,7 @@ class Stacked:
         self, tokens: Tensor, state: TensorDict | None, positions: Tensor | None
     ) -> tuple[Tensor, TensorDict | None]:
         """What enters the head, and the states after the last token."""
-        x = self._end(_enter)(self._around(), tokens)
+        x = self._enter(self._around(), tokens)
         after: dict[str, Any] = {}
         for i in range(len(self._first)):
             weights = self.weights.under(f"blocks.{i}")
