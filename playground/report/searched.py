@@ -137,9 +137,10 @@ class Searched:
         if gain is not None:
             pair = f"{self.arms[0]} minus {self.arms[1]}"
             verdict = gain.verdict(self.tested)
+            better = "higher" if self._sign > 0 else "lower"
             lines.append(
                 f"Gain over an equal budget of chance: {pair} in {self.tested} "
-                f"{difference_text(gain)} over {gain.n} seeds ({verdict})."
+                f"{difference_text(gain)} over {gain.n} seeds ({verdict}; {better} is better)."
             )
         lines += [one.sentence() for one in self.agreement()]
         return [*lines, audit_line(self.audits)] if self.audits else lines

@@ -359,3 +359,10 @@ def test_what_the_model_of_a_variant_has_not_of_the_base_is_said(empty: Any) -> 
     found = build(empty.sweep, empty.runs)
     assert "its model has no block.memory.conv" in found.markdown()
     assert "its model has no block.memory.conv" in found.html()
+
+
+def test_a_metric_that_no_run_has_is_named_with_the_nearest_one(empty: Any) -> None:
+    empty.finish(empty.plan("full", 0), 2.0)
+    empty.save(report={"metrics": ["test/lss"], "formats": ["md"]})
+    said = " ".join(build(empty.sweep, empty.runs).summary())
+    assert "No run has test/lss, the first of report.metrics; did you mean test/loss?" in said

@@ -38,6 +38,17 @@ def test_every_variant_has_the_same_seeds_and_the_baseline_comes_first(tmp_path)
     assert len({fingerprint(run.spec) for run in runs}) == 6
 
 
+def test_a_pattern_that_gives_the_same_layers_is_no_variant(tmp_path):
+    attention = {"kind": "attention", "attention": {"heads": 2}}
+    layers = {"pattern": "3I 1A", "I": {"kind": "conv"}, "A": attention}
+    base = {"vocab": 128, "dim": 8, "depth": 4, "layers": layers}
+    for same in ({"layers.B": {"kind": "conv"}}, {"layers.at.3": attention}):
+        with pytest.raises(SpecError, match="is equal to its baseline"):
+            sweep(tmp_path, base=base, variants={"same": same}).expand()
+    other = {"other": {"layers.at.2": attention}}
+    assert len(sweep(tmp_path, base=base, variants=other).expand()) == 4
+
+
 def test_seeds_may_be_listed(tmp_path):
     assert [run.seed for run in sweep(tmp_path, seeds=[7, 3]).expand()] == [7, 3] * 3
 
