@@ -135,10 +135,12 @@ class Report:
     def _baseline(self) -> str:
         sweep = self.sweep
         found = summarize(sweep.base.values(sweep.primary).values())
-        measured = sorted({name for run in sweep.runs() for name in run.metrics})
+        measured = sorted(
+            {name for run in sweep.runs() if run.status == "ok" for name in run.metrics}
+        )
         if measured and sweep.primary not in measured:
             near = difflib.get_close_matches(sweep.primary, measured, 1)
-            hint = f"did you mean {near[0]}?" if near else f"they have {', '.join(measured)}."
+            hint = f"did you mean {near[0]}?" if near else f"they have {', '.join(measured[:10])}."
             return f"No run has {sweep.primary}, the first of report.metrics; {hint}"
         if found is None:
             return f"No run of the baseline {sweep.baseline} counts, so nothing can be compared."

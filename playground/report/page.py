@@ -121,7 +121,8 @@ class Asked:
 class Drawn:
     """A figure: depth over length of needles, quality over a cost, or marks of a long stream.
 
-    `depths` takes experiments of one run each, `cost` one sweep, `stream` one command.
+    `depths` takes experiments of one spec (the mean over runs), `cost` one sweep, `stream` one
+    command.
     """
 
     kind: Literal["depths", "cost", "stream"]

@@ -67,7 +67,7 @@ def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
     }
     states = {v.name: _mean(_known(v.runs, "state_bytes")) for v in shown}
     shown = [v for v in shown if costs[v.name] > 0 and not math.isnan(states[v.name])]
-    families = [*dict.fromkeys(map(family, names))]
+    families = [*dict.fromkeys(family(name, names) for name in names)]
     quality, less = -direction(sweep.primary), -1 if cost == SPEED else 1
     points = [
         (quality * _mean(v.values(sweep.primary).values()), less * costs[v.name], states[v.name])
@@ -75,25 +75,28 @@ def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
     ]
     return cost, [
         Place(
-            label=family(v.name) if of_a_grid(names) else _with_state(v.name, states[v.name]),
+            label=family(v.name, names)
+            if of_a_grid(names)
+            else _with_state(v.name, states[v.name]),
             scores=v.values(sweep.primary),
             cost=costs[v.name],
             state=states[v.name],
-            color=color_of(families.index(family(v.name)), palette),
+            color=color_of(families.index(family(v.name, names)), palette),
             front=front,
         )
         for v, front in zip(shown, undominated(points), strict=True)
     ]
 
 
-def family(name: str) -> str:
-    """A variant's own name, without its place in the sweep's grid (`delta, dim=64`)."""
-    return name.partition(", ")[0]
+def family(name: str, names: Sequence[str]) -> str:
+    """A variant's own name, without its place in a grid (`delta, dim=64` beside `delta`)."""
+    own, _, place = name.partition(", ")
+    return own if own in names and "=" in place else name
 
 
 def of_a_grid(names: Sequence[str]) -> bool:
     """Whether some variants are the same one at several places of a grid."""
-    return len(set(map(family, names))) < len(names)
+    return len({family(name, names) for name in names}) < len(names)
 
 
 def _with_state(name: str, state: float) -> str:

@@ -48,7 +48,7 @@ def make_optimizer(spec: OptimSpec, model: nn.Module) -> torch.optim.AdamW:
 
 
 def clipping(norm: float, most: float) -> float:
-    """What gradients of a norm are multiplied by so that it is at most `most`; 0 for no limit.
+    """What gradients of a norm are multiplied by so that it is at most `most`; `most` 0: no limit.
 
     As `torch.nn.utils.clip_grads_with_norm_`.
     """

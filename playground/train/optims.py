@@ -30,6 +30,8 @@ class _Moved(NamedTuple):
 class StackedOptimizers:
     """AdamW of every member, over gradients that lie stacked.
 
+    States that are loaded have to be there before the first step.
+
     Args:
         optimizers: from `make_optimizer`, in the order of the members.
         weights: those of the members' models.
@@ -70,7 +72,8 @@ class StackedOptimizers:
         for row in rows:
             for number, group in enumerate(self.optimizers[row].param_groups):
                 numbers = (group["lr"], *group["betas"], group["eps"], group["weight_decay"])
-                calls[numbers] += self._of(row, number, grads)
+                if moved := self._of(row, number, grads):
+                    calls[numbers] += moved
         for (lr, beta1, beta2, eps, decay), moved in calls.items():
             names, places, *lists = (list(each) for each in zip(*moved, strict=True))
             weights, means, squares, steps = lists

@@ -18,7 +18,7 @@ from playground.train.optims import StackedOptimizers
 
 
 class Program(Protocol):
-    """Forward and backward of a stack."""
+    """Forward, backward and optimizer of a stack."""
 
     @property
     def members(self) -> Sequence[Member]:
@@ -141,7 +141,8 @@ class Together:
     def norms(self) -> list[float]:
         """See `Program`."""
         self._norms = self.optimizers.norms().tolist()
-        if not all(map(math.isfinite, self._norms)):
+        pairs = zip(self.members, self._norms, strict=True)
+        if any(member.active and not math.isfinite(norm) for member, norm in pairs):
             self.weights.show_gradients()
         return self._norms
 

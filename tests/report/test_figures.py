@@ -21,6 +21,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 def parts(svg: str) -> tuple[list[str], list[float]]:
     """A drawing as its words and its numbers: coordinates may differ in the last digits, and with
     them the names of markers and clips, which are hashes of them."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)  # names a version
     svg = re.sub(r"(?<=[\"#])[a-z]+[0-9a-f]{10}\b", "hashed", svg)
     return _NUMBER.split(svg), [float(number) for number in _NUMBER.findall(svg)]
 
