@@ -56,7 +56,7 @@ class StackedWeights:
     """
 
     def __init__(self, models: Sequence[nn.Module], host: nn.Module) -> None:
-        self.count = len(models)
+        self.count, self._shown = len(models), False
         every, neutral = [dict(model.named_parameters()) for model in models], _neutral(host)
         if unknown := {name for own in every for name in own} - neutral.keys():
             raise ValueError(f"the host has no {', '.join(sorted(unknown))}.")
@@ -71,12 +71,22 @@ class StackedWeights:
                     parameter.data = part
 
     def show_gradients(self) -> None:
-        """Let the models' own parameters have their gradients too, as views."""
+        """Let the models' own parameters have their gradients too, as views, until `clear`."""
         for name, weight in self.all.items():
             grads = [None] * self.count if weight.grad is None else weight.grad.unbind(0)
             for own, grad in zip(self.own[name], grads, strict=True):
                 if own is not None:
                     own.grad = grad
+        self._shown = True
+
+    def clear(self) -> None:
+        """Forget all gradients."""
+        for weight in self.all.values():
+            weight.grad = None
+        if self._shown:
+            for own in (own for each in self.own.values() for own in each if own is not None):
+                own.grad = None
+        self._shown = False
 
     def under(self, part: str) -> Weights:
         """Those of a part of the model, by what `_Call` calls them."""

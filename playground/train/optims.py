@@ -59,9 +59,10 @@ class StackedOptimizers:
         """Multiply the gradients of every member by a factor."""
         if set(factors) == {1.0}:
             return
+        first = next(iter(self.weights.all.values()))  # all are on one device, of one type
+        by = torch.tensor(factors, dtype=first.dtype, device=first.device)
         for weight in self.weights.all.values():
             if weight.grad is not None:
-                by = torch.tensor(factors, dtype=weight.dtype, device=weight.device)
                 weight.grad.mul_(by.view(-1, *[1] * (weight.ndim - 1)))
 
     def step(self, rows: Sequence[int]) -> None:

@@ -122,8 +122,7 @@ class Together:
 
     def clear(self) -> None:
         """See `Program`."""
-        for weight in self.weights.all.values():
-            weight.grad = None
+        self.weights.clear()
 
     def gradients(self, parts: Sequence[Batch], scored: Sequence[int]) -> list[float]:
         """See `Program`."""

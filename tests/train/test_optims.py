@@ -101,6 +101,19 @@ def test_members_that_are_over_do_not_move() -> None:
     assert not optimizers.optimizers[1].state
 
 
+def test_gradients_that_were_shown_are_forgotten_with_the_others() -> None:
+    models, alone, optimizers = stacked()
+    give(optimizers, alone, 0)
+    assert models[0].get_parameter("matrix").grad is None
+    optimizers.weights.show_gradients()
+    shown = models[1].get_parameter("matrix").grad
+    assert shown is not None
+    assert torch.equal(shown, optimizers.weights.all["matrix"].grad[1])  # pyright: ignore
+    optimizers.weights.clear()
+    every = [p for model in models for p in model.parameters()]
+    assert all(p.grad is None for p in [*every, *optimizers.weights.all.values()])
+
+
 def test_clipping_is_that_of_torch() -> None:
     for norm, most in ((0.5, 1.0), (2.0, 1.0), (7.0, 0.3)):
         (weight,) = weights = [nn.Parameter(torch.zeros(1))]
