@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def figures_of(page: Page, records: Mapping[str, Record]) -> "dict[str, Figure]":
-    """Figures by the name of their file; those whose records are not there are left out."""
+    """Figures by the name of their file; those that cannot be drawn yet are left out."""
     return {
         name: drawn
         for section in page.sections
@@ -25,20 +25,15 @@ def figures_of(page: Page, records: Mapping[str, Record]) -> "dict[str, Figure]"
     }
 
 
-def drawable(one: Drawn, records: Mapping[str, Record]) -> bool:
-    """Whether there is something to draw: all of one experiment, or some of several."""
-    return any(name in records for name in one.of)
-
-
 def _figure(one: Drawn, records: Mapping[str, Record]) -> "Figure | None":
-    if not drawable(one, records):
-        return None
     if one.kind == "depths":
         return _depths(one, records)
-    record = records[one.of[0]]
+    (record,) = (records.get(name) for name in one.of)
+    if record is None:
+        return None
     if one.kind == "stream":
         return figure(record.rows, {}, PAPER)
-    return pareto(sweep_of(record), PAPER)
+    return pareto(sweep_of(record), PAPER) if record.sweep else None
 
 
 def _depths(one: Drawn, records: Mapping[str, Record]) -> "Figure | None":

@@ -129,6 +129,11 @@ class Drawn:
     of: tuple[str, ...]  # experiments of the section
     title: str  # what it shows, for who cannot see it
 
+    def __post_init__(self) -> None:
+        good = len(self.of) == 1 or (self.kind == "depths" and bool(self.of))
+        problem = f"{self.kind} cannot be drawn of {len(self.of)} experiments."
+        require(good, "of", problem, "Write of: [NAME]; depths take several.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Section:

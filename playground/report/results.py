@@ -1,13 +1,13 @@
 """The page of results: Markdown from the page's description and the records, and nothing else."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
 from playground.report import text
-from playground.report.figures import drawable
+from playground.report.figures import figures_of
 from playground.report.page import Asked, Beside, Experiment, Page, Section, Shown
 from playground.report.records import Json, Record, run_of, sweep_of
 from playground.report.rows import comparison
@@ -61,10 +61,11 @@ def render(page: Page, records: Mapping[str, Record]) -> str:
         page: from `load_page`.
         records: from `read_records`.
     """
+    drawn = figures_of(page, records).keys()
     parts = [f"# {page.title}", page.about.strip(), _overview(page, records)]
     for section in page.sections:
         parts += [f"## {section.title}", section.about.strip()]
-        parts += _section(section, records)
+        parts += _section(section, records, drawn)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -81,7 +82,9 @@ def _overview(page: Page, records: Mapping[str, Record]) -> str:
     return Table(title="", columns=columns, rows=tuple(rows)).to_markdown().rstrip()
 
 
-def _section(section: Section, records: Mapping[str, Record]) -> Iterator[str]:
+def _section(
+    section: Section, records: Mapping[str, Record], drawn: Container[str]
+) -> Iterator[str]:
     found = {n: records[n] for n in section.experiments if n in records}
     plain = {n: e for n, e in section.experiments.items() if e.verb == "train"}
     if plain and section.shown:
@@ -93,7 +96,7 @@ def _section(section: Section, records: Mapping[str, Record]) -> Iterator[str]:
         if record.rows:
             yield _output(section.experiments[name], record)
     for name, one in section.figures.items():
-        if drawable(one, records):
+        if name in drawn:
             yield f"![{one.title}](results/{name}.svg)"
     yield section.published.strip()
     yield section.notes.strip()

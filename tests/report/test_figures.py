@@ -98,6 +98,23 @@ def test_a_stream_has_speed_and_memory() -> None:
     assert titles == ["tokens/s", "peak memory, MiB"]
 
 
+def test_what_cannot_be_drawn_is_not_on_the_page() -> None:
+    one = {"kind": "depths", "of": ["one"], "title": "Found"}
+    runs = ({"seed": 0, "metrics": {"test/loss": 1.0}},)
+    records = {"one": Record(name="one", command="playground train x", runs=runs)}
+    for kind in ("depths", "cost", "stream"):
+        made = page(figures={"x": one | {"kind": kind}})
+        assert figures_of(made, records) == {}
+        assert "x.svg" not in render(made, records)
+
+
+def test_a_figure_of_one_experiment_takes_one() -> None:
+    with pytest.raises(SpecError, match="cannot be drawn of 2 experiments"):
+        page(figures={"x": {"kind": "cost", "of": ["one", "two"], "title": "T"}})
+    with pytest.raises(SpecError, match="cannot be drawn of 0 experiments"):
+        page(figures={"x": {"kind": "depths", "of": [], "title": "T"}})
+
+
 def test_a_figure_of_no_experiment_is_refused() -> None:
     with pytest.raises(SpecError, match="none of the experiments"):
         page(figures={"x": {"kind": "cost", "of": ["three"], "title": "T"}})
