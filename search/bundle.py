@@ -56,6 +56,9 @@ def bundles(jobs: Sequence[Job], vectorize: bool | int | str, workers: int) -> l
     for job in unique:
         key = None if vectorize is False else job.stack
         groups.setdefault(key or job.fingerprint, []).append(job)
+    for group in groups.values():  # equal numbers side by side: the optimizer moves them in one
+        first = list(dict.fromkeys(job.spec.train.optim for job in group))
+        group.sort(key=lambda job: first.index(job.spec.train.optim))
     parts = {
         key: -(-len(group) // _most(group[0].spec, vectorize)) for key, group in groups.items()
     }

@@ -1,6 +1,7 @@
 """Which runs are trained together, and sweeps whose runs are."""
 
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,14 @@ def test_there_is_work_for_every_worker_where_runs_can_be_parted():
     assert sizes(bundles(jobs, 2, workers=2)) == [1, 2, 1, 2, 1, 2]  # five would leave one waiting
     every = [job.fingerprint for b in bundles(jobs, "auto", workers=4) for job in b.jobs]
     assert sorted(every) == sorted(job.fingerprint for job in jobs)
+
+
+def test_runs_with_equal_numbers_are_side_by_side():
+    mixed = sorted(jobs_of(STACKED), key=lambda job: job.seed)  # variant after variant, in turns
+    (first, *_) = bundles(mixed, "auto", workers=1)
+    rates = [job.spec.train.optim.lr for job in first.jobs]
+    assert len(set(rates)) > 1
+    assert len(list(groupby(rates))) == len(set(rates))
 
 
 def test_runs_with_dropout_and_large_ones_stay_alone():

@@ -9,7 +9,12 @@ from torch import nn
 from blocks.init import constant
 from playground.compile.stacked import StackedWeights
 from playground.spec.run import OptimSpec
-from playground.train.optim import clipping, make_optimizer, optimizer_tensors
+from playground.train.optim import (
+    clipping,
+    load_optimizer_tensors,
+    make_optimizer,
+    optimizer_tensors,
+)
 from playground.train.optims import StackedOptimizers
 
 NUMBERS = (
@@ -89,14 +94,41 @@ def test_a_stack_steps_as_its_members_would_alone() -> None:
             torch.testing.assert_close(value, theirs[name], rtol=1e-6, atol=1e-7)
 
 
+def test_states_that_were_loaded_go_on_from_their_own_counts() -> None:
+    models, alone, optimizers = stacked()
+    give(optimizers, alone, 0)
+    own = [make_optimizer(NUMBERS[0], m) for m in alone]
+    for optimizer in own[1:]:
+        optimizer.step()  # two members have been trained for a step, the first has not
+    for i, (optimizer, model, one, other) in enumerate(
+        zip(optimizers.optimizers, models, own, alone, strict=True)
+    ):
+        optimizers.optimizers[i] = make_optimizer(NUMBERS[0], model)
+        model.load_state_dict(other.state_dict())
+        tensors = optimizer_tensors(one, other)
+        load_optimizer_tensors(optimizers.optimizers[i], model, tensors)
+        assert (len(optimizer.state), bool(tensors)) == (0, i > 0)
+    for step in (1, 2):
+        give(optimizers, alone, step)
+        optimizers.step(range(3))
+        for optimizer in own:
+            optimizer.step()
+    for optimizer, model, one, other in zip(optimizers.optimizers, models, own, alone, strict=True):
+        ours, theirs = optimizer_tensors(optimizer, model), optimizer_tensors(one, other)
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            torch.testing.assert_close(value, theirs[name], rtol=1e-6, atol=1e-7)
+        for name, weight in other.named_parameters():
+            torch.testing.assert_close(model.get_parameter(name), weight, rtol=1e-6, atol=1e-7)
+
+
 def test_members_that_are_over_do_not_move() -> None:
     models, alone, optimizers = stacked()
     give(optimizers, alone, 0)
     before = [deepcopy(model.state_dict()) for model in models]
     optimizers.step([0, 2])
-    moved = [
-        not torch.equal(m.matrix.data, b["matrix"]) for m, b in zip(models, before, strict=True)
-    ]  # type: ignore[union-attr]
+    pairs = zip(models, before, strict=True)
+    moved = [not torch.equal(m.get_parameter("matrix"), b["matrix"]) for m, b in pairs]
     assert moved == [True, False, True]
     assert not optimizers.optimizers[1].state
 

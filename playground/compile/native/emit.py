@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import cast
 
-from playground.compile.native.schedule import Access, Item, Pass, Plan, Store, access
+from playground.compile.native.schedule import Access, Item, Pass, Plan, Statement, Store, access
 from playground.compile.native.values import (
     Call,
     Const,
@@ -43,6 +44,7 @@ OPS = {
 RESULTS = {"tables": 4, "tables_back": 3, "solve": 1}  # of the functions in rows.h and prelude.h
 FIRST = {"sum": "0", "max": "-INFINITY"}
 OPERATION = {"sum": "+", "max": "largest"}
+BLOCK, NEAR = 16, 16384  # rows that loops take together, and the bytes that they may keep
 
 
 def emit(plan: Plan, inputs: int, dtype: str) -> str:
@@ -135,27 +137,41 @@ def _number(number: Number) -> str:
 
 
 class _Rows:
-    """A pass as a function: for every row, what stands before a loop over columns, and the loop."""
+    """A pass as a function: block of rows after block, loop after loop.
+
+    A loop goes over the rows of a block, and in each over columns; what has one column goes over
+    rows only, many at once. So sums of one row wait for no other's, and roots and quotients of rows
+    are taken together. Between loops rows and numbers of a block lie in the nearest cache.
+    """
 
     def __init__(self, step: Pass, plan: Plan, names: dict[Value, str]) -> None:
         self.step, self.plan, self.names = step, plan, names
         self.used: dict[Value, bool] = {}  # and whether it is written
-        self.starts: dict[tuple[Value, Access], str] = {}
+        self.starts: dict[tuple[Value, Access], str] = {}  # of the loop that is being written
         self.locals: dict[Value, str] = {}
         self.kept = dict.fromkeys(self._across())
+        bytes_of_row = 8 * sum(1 if self._single(v) else step.width(v) for v in self.kept)
+        fit = max(1, NEAR // bytes_of_row) if self.kept else step.rows
+        self.block = min(step.rows, BLOCK, fit) if self.kept else step.rows
 
     def _across(self) -> Iterator[Value]:
-        """Rows that a later loop reads, and that lie nowhere else."""
+        """Rows and numbers that a later loop reads, and that lie nowhere else."""
         for item in self.step.items.values():
             for view in item.statement.reads:
                 maker = self.step.maker(view.base)
-                if maker is None or maker.columns == 1 or isinstance(view.base, Fold):
+                if maker is None or not self._outside_loop(maker, item):
                     continue
-                if self._outside_loop(maker, item) and view.base not in self.plan.places:
+                if self._single(view.base) or view.base not in self.plan.places:
                     yield view.base
 
+    def _single(self, value: Value) -> bool:
+        """Whether it is one number a row."""
+        return isinstance(value, Fold) or self.step.items[cast("Statement", value)].columns == 1
+
     def _outside_loop(self, maker: Item, item: Item) -> bool:
-        return maker.phase != item.phase or maker.columns != item.columns
+        """Whether a loop reads what another has made; sums are there when their loop is over."""
+        later = isinstance(maker.statement, Fold)
+        return later or maker.phase != item.phase or maker.columns != item.columns
 
     def function(self, name: str) -> tuple[str, list[Value]]:
         """Its text, and the values whose addresses it is given."""
@@ -163,37 +179,58 @@ class _Rows:
         body: list[str] = []
         for _, phase in groupby(items, key=lambda i: i.phase):
             members = list(phase)
-            for item in members:
-                if item.columns == 1:
-                    body += self._line(item, "0")
-            wide = [i for i in members if i.columns > 1]
-            for columns in dict.fromkeys(i.columns for i in wide):
-                body += self._loop([i for i in wide if i.columns == columns], columns)
-        rows = [f"T row{self._id(v)}[{self.step.width(v)}];" for v in self.kept]
-        starts = [f"const long {name} = {_start(a)};" for (_, a), name in self.starts.items()]
+            for columns in sorted({i.columns for i in members}):  # single numbers first
+                body += self._rows([i for i in members if i.columns == columns], columns)
+        rooms = [f"T {self._name(v)}[{self._numbers(v)}];" for v in self.kept]
         parameters = ", ".join(
             f"{'T' if written else 'const T'}* __restrict {self.names[value]}"
             for value, written in self.used.items()
         )
         lines = [
             f"static __attribute__((noinline)) void {name}({parameters}) {{",
-            f"  for (long r = 0; r < {self.step.rows}; ++r) {{",
-            *(f"    {line}" for line in [*starts, *rows, *body]),
-            "  }",
+            *(f"  {line}" for line in [*rooms, *self._blocks(body)]),
             "}",
         ]
         return "\n".join(lines), list(self.used)
 
+    def _blocks(self, body: list[str]) -> list[str]:
+        rows, block = self.step.rows, self.block
+        if block == rows:
+            return ["const long b = 0, count = " + f"{rows};", *body]
+        count = f"std::min<long>({block}, {rows} - b)" if rows % block else str(block)
+        head = f"for (long b = 0; b < {rows}; b += {block}) {{"
+        return [head, f"  const long count = {count};", *(f"  {line}" for line in body), "}"]
+
+    def _rows(self, items: Sequence[Item], columns: int) -> list[str]:
+        """A loop over the rows of a block."""
+        self.starts = {}
+        if columns == 1:
+            inside = [line for item in items for line in self._line(item, "0")]
+        else:
+            inside = self._loop(items, columns)
+        starts = [f"const long {name} = {_start(a)};" for (_, a), name in self.starts.items()]
+        return [
+            *(["#pragma omp simd"] if columns == 1 else []),
+            "for (long q = 0; q < count; ++q) {",
+            *(f"  {line}" for line in ["const long r = b + q;", *starts, *inside]),
+            "}",
+        ]
+
     def _id(self, value: Value) -> str:
         return self.locals.setdefault(value, str(len(self.locals)))
+
+    def _name(self, value: Value) -> str:
+        return f"row{self._id(value)}"
+
+    def _numbers(self, value: Value) -> int:
+        return self.block * (1 if self._single(value) else self.step.width(value))
 
     def _loop(self, items: Sequence[Item], columns: int) -> list[str]:
         folds = [i.statement for i in items if isinstance(i.statement, Fold)]
         before = [f"T v{self._id(f)} = {FIRST[f.op]};" for f in folds]
         clauses = [f"reduction({OPERATION[f.op]}:v{self._id(f)})" for f in folds]
         inside = [line for item in items for line in self._line(item, "j")]
-        after = [f"{self._place(f, Access(0, self._own(f), 0), '0', True)} = v{self._id(f)};"
-                 for f in folds if f in self.plan.places]  # fmt: skip
+        after = [line for f in folds for line in self._laid(f, "0")]
         return [
             *before,
             f"#pragma omp simd {' '.join(clauses)}",
@@ -202,6 +239,20 @@ class _Rows:
             "}",
             *after,
         ]
+
+    def _laid(self, value: Map | Fold, j: str) -> Iterator[str]:
+        """Where a number that is made goes, if another loop or step reads it."""
+        if value in self.kept:
+            yield f"{self._kept(value, j)} = v{self._id(value)};"
+        if value in self.plan.places:
+            column = 0 if j == "0" else 1
+            place = self._place(value, Access(0, self._own(value), column), j, True)
+            yield f"{place} = v{self._id(value)};"
+
+    def _kept(self, value: Value, column: str) -> str:
+        width = 1 if self._single(value) else self.step.width(value)
+        at = "q" if width == 1 else f"q * {width}"
+        return f"{self._name(value)}[{at}{'' if column == '0' else f' + {column}'}]"
 
     def _own(self, value: Value) -> tuple[tuple[int, int], ...]:
         return ((self.step.rows, self.step.width(value)),) if self.step.rows > 1 else ()
@@ -220,14 +271,7 @@ class _Rows:
             return [f"{name} = greatest<T>({name}, {found});"]
         args = [self._read(view, item) for view in statement.args]
         found = OPS[statement.op].format(*args, place=f"r * {item.columns} + {j}")
-        lines = [f"const T {name} = {found};"]
-        if statement in self.kept:
-            lines.append(f"row{self._id(statement)}[{j}] = {name};")
-        if statement in self.plan.places:
-            column = 0 if item.columns == 1 else 1
-            place = self._place(statement, Access(0, self._own(statement), column), j, True)
-            lines.append(f"{place} = {name};")
-        return lines
+        return [f"const T {name} = {found};", *self._laid(statement, j)]
 
     def _read(self, view: View, item: Item) -> str:
         """An element of a view, at the row and column of a statement."""
@@ -238,14 +282,13 @@ class _Rows:
         at = access(view, item.columns)
         if maker is None:
             return self._place(view.base, at, j, False)
-        name = self._id(view.base)
-        if maker.columns == 1 or isinstance(view.base, Fold):
-            return f"v{name}"
         if not self._outside_loop(maker, item):
-            return f"v{name}"
+            return f"v{self._id(view.base)}"
+        if self._single(view.base):
+            return self._kept(view.base, "0")
         if view.base in self.plan.places:
             return self._place(view.base, at, j, False)
-        return f"row{name}[{_column(at, j)}]"
+        return self._kept(view.base, _column(at, j))
 
     def _place(self, value: Value, at: Access, j: str, written: bool) -> str:
         """An element of memory."""

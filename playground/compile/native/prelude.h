@@ -67,10 +67,10 @@ INLINE void pack(T* __restrict to, const T* __restrict from, int K, int width, l
     for (int j = 0; j < width; ++j) to[k * P + j] = from[k * row + j * column];
 }
 
-// C [R, P] = A [R, K] @ a panel; with a sign, C += sign * it
+// C [R, P] = A [R, K] @ a panel, its rows `next` apart; with a sign, C += sign * it
 template <typename T, int P, int R>
-INLINE void panel(const T* __restrict a, long row, long column, const T* __restrict b, int K,
-                  T* __restrict c, long stride, int width, int sign) {
+INLINE void panel(const T* __restrict a, long row, long column, const T* __restrict b, long next,
+                  int K, T* __restrict c, long stride, int width, int sign) {
   using V = typename Vec<T>::type;
   constexpr int L = LANES<T>, W = P / L;
   V sum[R][W];
@@ -78,7 +78,7 @@ INLINE void panel(const T* __restrict a, long row, long column, const T* __restr
     for (int w = 0; w < W; ++w) sum[r][w] = V{};
   for (int k = 0; k < K; ++k) {
     V row_of_b[W];
-    for (int w = 0; w < W; ++w) row_of_b[w] = *(const V*)(b + (long)k * P + w * L);
+    for (int w = 0; w < W; ++w) row_of_b[w] = *(const V*)(b + k * next + w * L);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const T x = a[r * row + k * column];
@@ -104,15 +104,16 @@ INLINE void panel(const T* __restrict a, long row, long column, const T* __restr
 }
 
 template <typename T, int P, int R>
-INLINE void rest(int left, const T* a, long row, long column, const T* b, int K, T* c, long stride,
-                 int width, int sign) {
+INLINE void rest(int left, const T* a, long row, long column, const T* b, long next, int K, T* c,
+                 long stride, int width, int sign) {
   if constexpr (R > 0) {
-    if (left == R) panel<T, P, R>(a, row, column, b, K, c, stride, width, sign);
-    else rest<T, P, R - 1>(left, a, row, column, b, K, c, stride, width, sign);
+    if (left == R) panel<T, P, R>(a, row, column, b, next, K, c, stride, width, sign);
+    else rest<T, P, R - 1>(left, a, row, column, b, next, K, c, stride, width, sign);
   }
 }
 
 constexpr int ALL = 1 << 30;
+constexpr int FEW = 64;  // rows of A for which packing a panel costs more than it saves
 
 // As `product`, columns n .. n + width of at most P.
 template <typename T, int P>
@@ -120,7 +121,10 @@ static __attribute__((noinline)) void columns(T* c, const T* a, const T* b, int 
                                               int N, int K, long a_row, long a_column, long b_row,
                                               long b_column, T* room, int lower, int upper,
                                               int asked, int sign) {
-  pack<T, P>(room, b + n * b_column, K, width, b_row, b_column);
+  const bool lies = b_column == 1 && width == P && M <= FEW;  // as packed rows would
+  if (!lies) pack<T, P>(room, b + n * b_column, K, width, b_row, b_column);
+  const long next = lies ? b_row : P;
+  const T* rows = lies ? b + n : room;
   for (int m = 0; m < M; m += ROWS) {
     const int count = std::min(ROWS, M - m);
     T* y = c + (long)m * N + n;
@@ -131,11 +135,11 @@ static __attribute__((noinline)) void columns(T* c, const T* a, const T* b, int 
     const int last = lower == ALL ? K : std::max(0, std::min(K, m + count + lower));
     const int first = upper == ALL ? 0 : std::max(0, std::min(last, m - upper));
     const T* x = a + m * a_row + first * a_column;
-    const T* z = room + (long)first * P;
+    const T* z = rows + first * next;
     if (count == ROWS)
-      panel<T, P, ROWS>(x, a_row, a_column, z, last - first, y, N, width, sign);
+      panel<T, P, ROWS>(x, a_row, a_column, z, next, last - first, y, N, width, sign);
     else
-      rest<T, P, ROWS - 1>(count, x, a_row, a_column, z, last - first, y, N, width, sign);
+      rest<T, P, ROWS - 1>(count, x, a_row, a_column, z, next, last - first, y, N, width, sign);
   }
 }
 

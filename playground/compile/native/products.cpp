@@ -7,19 +7,18 @@ constexpr int HEIGHT = 768;    // rows of A at once: with DEPTH columns they sta
 constexpr int TURNS_EACH = 4;  // tiles a thread gets at least, so that all end at about one time
 
 // Some rows of one panel of C, over at most DEPTH; `first` begins their sums.
-template <typename T>
+template <typename T, int P>
 static __attribute__((noinline)) void strip(T* c, const T* a, const T* b, int M, int width,
                                             int depth, int N, const std::int64_t* s, T* room,
                                             bool first) {
-  constexpr int P = PANEL<T>;
   const long row = s[1], column = s[2];
   pack<T, P>(room, b, depth, width, s[4], s[5]);
   for (int m = 0; m < M; m += ROWS) {
     const int count = std::min(ROWS, M - m);
     const T* x = a + m * row;
     T* y = c + (long)m * N;
-    if (count == ROWS) panel<T, P, ROWS>(x, row, column, room, depth, y, N, width, !first);
-    else rest<T, P, ROWS - 1>(count, x, row, column, room, depth, y, N, width, !first);
+    if (count == ROWS) panel<T, P, ROWS>(x, row, column, room, P, depth, y, N, width, !first);
+    else rest<T, P, ROWS - 1>(count, x, row, column, room, P, depth, y, N, width, !first);
   }
 }
 
@@ -27,11 +26,14 @@ static __attribute__((noinline)) void strip(T* c, const T* a, const T* b, int M,
 template <typename T>
 static void tile(T* c, const T* a, const T* b, int M, int columns, int K, int N,
                  const std::int64_t* s, T* room) {
-  constexpr int P = PANEL<T>;
+  constexpr int P = PANEL<T>, L = LANES<T>;
   for (int k = 0; k < K; k += DEPTH)
-    for (int n = 0; n < columns; n += P)
-      strip<T>(c + n, a + k * s[2], b + k * s[4] + n * s[5], M, std::min(P, columns - n),
-               std::min(DEPTH, K - k), N, s, room, k == 0);
+    for (int n = 0; n < columns; n += P) {
+      const int width = std::min(P, columns - n), depth = std::min(DEPTH, K - k);
+      const T *x = a + k * s[2], *z = b + k * s[4] + n * s[5];
+      if (width <= L) strip<T, L>(c + n, x, z, M, width, depth, N, s, room, k == 0);
+      else strip<T, P>(c + n, x, z, M, width, depth, N, s, room, k == 0);
+    }
 }
 
 static long parts(long size, long of) { return (size + of - 1) / of; }

@@ -40,7 +40,15 @@ def both(
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_products_of_any_size_and_layout(dtype: torch.dtype) -> None:
-    sizes = [(1, 1, 1), (3, 5, 2), (17, 33, 9), (64, 64, 64), (7, 70, 40), (13, 16, 129)]
+    sizes = [
+        (1, 1, 1),
+        (3, 5, 2),
+        (17, 33, 9),
+        (64, 64, 64),
+        (7, 70, 40),
+        (13, 16, 129),
+        (70, 32, 20),
+    ]
     inputs = []
     for m, n, k in sizes:
         inputs += [draw(2, 3, m, k, dtype=dtype), draw(2, 3, k, n, dtype=dtype)]
@@ -139,6 +147,22 @@ def test_rows_sums_joins_and_cuts() -> None:
         ]
 
     for found, wanted in both(function, x, gate):
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1, 5), (16, 16), (37, 8), (33, 300), (5, 3000)])
+def test_rows_whose_loops_read_what_others_kept(rows: int, columns: int) -> None:
+    """Blocks of rows: as many as one holds, more, a last one with fewer, and rows of any width."""
+    x, gain = draw(2, 3, rows, columns), draw(2, 3, rows, 1)
+
+    def function(x: Tensor, gain: Tensor) -> list[Tensor]:
+        moved = x - x.sum(-1, keepdim=True) / columns
+        spread = (moved * moved).sum(-1, keepdim=True) / columns
+        normed = gain * moved * (spread + 1e-5).rsqrt()
+        shares = (normed - normed.amax(-1, keepdim=True)).exp()
+        return [normed, shares / shares.sum(-1, keepdim=True), spread.squeeze(-1)]
+
+    for found, wanted in both(function, x, gain):
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-12)
 
 
