@@ -84,7 +84,7 @@ def text(value: object) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "-"}[value]
     if isinstance(value, float):
-        if 0 < abs(value) < 1e-3:
+        if value and not 1e-3 <= abs(value) < 1e9:
             return f"{value:.4g}"
         return f"{value:,.4f}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int):

@@ -18,6 +18,7 @@ from torch.fx import Graph, Node
 from playground.compile.native.program import HERE, TYPES, library, processor
 
 LEAST = 1 << 23  # multiplications of a product that repays a call through Python
+THIN, LEAST_THIN = 16, 1 << 21  # the same with so few rows, columns or terms, where MKL is slower
 REPLACED = (torch.ops.aten.mm.default, torch.ops.aten.bmm.default)
 SIDE = 12  # least rows and columns: thinner ones leave most of a vector block idle
 
@@ -49,7 +50,7 @@ class WideProducts(CustomGraphPass):
 
     def uuid(self) -> Any:
         """Says whose compiled graphs may be taken for this pass's."""
-        return get_hash_for_files((__file__,))
+        return get_hash_for_files((__file__,), extra=f"{LEAST} {LEAST_THIN} {SIDE}")
 
 
 _PASS = WideProducts()  # one for all: bodies whose options are equal share their graphs
@@ -64,7 +65,8 @@ def _is_large(a: Node, b: Node) -> bool:
         return False
     if min(left.shape[-2], right.shape[-1]) < SIDE:
         return False
-    return torch.Size(sizes).numel() >= LEAST
+    least = LEAST_THIN if min(sizes[-3:]) <= THIN else LEAST
+    return torch.Size(sizes).numel() >= least
 
 
 @cache

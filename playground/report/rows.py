@@ -32,11 +32,7 @@ def comparison(sweep: Sweep) -> Table:
         )
         for metric in shown
     ]
-    about = f"{sweep.primary} minus that of {sweep.baseline}, paired by seed"
-    columns += [
-        Column(title=f"{_DELTA} {sweep.primary} [95 %]", about=about),
-        *_test_columns(sweep),
-    ]
+    columns += [_difference_column(sweep), *_test_columns(sweep)]
     if found := sweep.floor:
         name, value = found
         about = "runs with a loss below what counting reaches"
@@ -63,13 +59,20 @@ def comparison(sweep: Sweep) -> Table:
     )
 
 
+def _difference_column(sweep: Sweep) -> Column:
+    about = f"{sweep.primary} minus that of {sweep.baseline}, paired by seed"
+    if sweep.test != "none" and sweep.correct == "holm":
+        about += "; an interval is of one difference alone, tests are corrected for their number"
+    return Column(title=f"{_DELTA} {sweep.primary} [95 %]", about=about)
+
+
 def _test_columns(sweep: Sweep) -> list[Column]:
     if sweep.test == "none":
         return []
     how, name = "corrected for the number of variants (Holm)", "p (Holm)"
     if sweep.correct == "none":
         how, name = "not corrected for the number of variants", "p"
-    about = f"exact sign-flip test of the same, {how}"
+    about = f"exact sign-flip test of the same, {how}, where n lets it speak for so many"
     return [
         Column(title=name, about=f"paired t test, {how}", optional=True),
         Column(title="sign flip", about=about, optional=True),

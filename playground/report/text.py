@@ -2,11 +2,14 @@
 
 PLUS_MINUS = "\u00b1"
 NONE = "-"
+HUGE = 1e9
 
 
 def number(value: float, signed: bool = False) -> str:
-    """About four significant decimals; thousands are grouped."""
+    """About four significant decimals; thousands are grouped, what is huge has an exponent."""
     size = abs(value)
+    if size >= HUGE:
+        return f"{value:{'+' if signed else ''}.4g}"
     decimals = 4 if size < 10 else 2 if size < 1000 else 0
     return f"{value:{'+' if signed else ''},.{decimals}f}"
 
@@ -17,7 +20,8 @@ def spread(mean: float, sd: float | None) -> str:
     if sd is None:
         return shown
     decimals = len(shown.partition(".")[2])
-    return f"{shown} {PLUS_MINUS} {sd:,.{decimals}f}"
+    width = number(sd) if max(abs(mean), sd) >= HUGE else f"{sd:,.{decimals}f}"
+    return f"{shown} {PLUS_MINUS} {width}"
 
 
 def count(value: float) -> str:

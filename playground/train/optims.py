@@ -51,14 +51,17 @@ class StackedOptimizers:
         self._lacking = {
             name: torch.tensor([own is None for own in each]) for name, each in weights.own.items()
         }
+        self._lacks: dict[frozenset[str], Tensor] = {}  # by the weights that have gradients
         self._plans: dict[object, tuple[list[_Call], Tensor]] = {}
 
     def norms(self) -> Tensor:
         """The norm of each member's gradients [R], of the weights that it has; on the CPU."""
         grads = {n: w.grad for n, w in self.weights.all.items() if w.grad is not None}
         each = [torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in grads.values()]
-        lacking = torch.stack([self._lacking[name] for name in grads])
-        found = torch.stack(each).to("cpu", torch.float64).masked_fill(lacking, 0.0)
+        names = frozenset(grads)
+        if names not in self._lacks:
+            self._lacks[names] = torch.stack([self._lacking[name] for name in grads])
+        found = torch.stack(each).to("cpu", torch.float64).masked_fill(self._lacks[names], 0.0)
         return torch.linalg.vector_norm(found, dim=0)
 
     def scale(self, factors: Sequence[float]) -> None:

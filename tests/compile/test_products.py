@@ -25,6 +25,7 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """On any processor, and for the small products of a test."""
     monkeypatch.setattr(products, "pays", lambda: True)
     monkeypatch.setattr(products, "LEAST", 1 << 12)
+    monkeypatch.setattr(products, "LEAST_THIN", 1 << 12)
 
 
 def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -98,6 +99,18 @@ def replaced(a: Tensor, b: Tensor, *, symbolic: bool = False) -> bool:
     graph.recompile()
     torch.testing.assert_close(graph(a, b), wanted)
     return any(node.target is OURS for node in graph.graph.nodes)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_thin_products_are_replaced_from_fewer_multiplications_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(products, "LEAST_THIN", 1 << 10)
+    assert replaced(draw(16, 8), draw(8, 16))
+    assert not replaced(draw(20, 17), draw(17, 11))
+    assert not replaced(draw(17, 4), draw(4, 12))  # fewer still
+    monkeypatch.setattr(products, "LEAST_THIN", 1 << 12)
+    assert not replaced(draw(16, 8), draw(8, 16))
 
 
 @pytest.mark.usefixtures("everywhere")

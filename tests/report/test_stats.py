@@ -94,18 +94,41 @@ def test_a_summary_of_one_value_has_no_spread() -> None:
 
 
 def test_holm_by_hand() -> None:
-    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1; never below the one before
+    # sorted 0.01, 0.02, 0.03, 0.04 times 4, 3, 2, 1; never below the one before (Holm 1979)
     found = holm({"a": 0.04, "b": 0.01, "c": 0.03, "d": 0.02})
     assert found == pytest.approx({"b": 0.04, "d": 0.06, "c": 0.06, "a": 0.06})
     assert holm({"a": 0.9, "b": 0.8}) == {"b": 1.0, "a": 1.0}
     assert holm({}) == {}
 
 
-def test_the_sign_flip_test_on_darwins_maize() -> None:
-    # Fisher, The Design of Experiments (1935), section 21: 15 pairs of plants, eighths of an inch;
+# Darwin's maize, 15 pairs of plants, crossed less self-fertilised, eighths of an inch: Fisher, The
+# Design of Experiments (1935), sections 17 and 21
+MAIZE = [49.0, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+# hours of sleep that ten patients gained by two drugs: Student, The probable error of a mean (1908)
+SLEEP = (
+    [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0],
+    [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4],
+)
+
+
+def test_the_paired_t_test_on_darwins_maize_and_students_sleep() -> None:
+    maize = paired(dict(enumerate(MAIZE)), dict.fromkeys(range(15), 0.0))
+    assert maize is not None and maize.p == pytest.approx(0.0497, abs=5e-5)  # t = 2.148
+    half = maize.mean - maize.low if maize.low is not None else 0.0
+    assert maize.mean / (half / 2.145) == pytest.approx(2.148, abs=1e-3)  # 2.145: t of 14 at 5 %
+    sleep = paired(*(dict(enumerate(hours)) for hours in SLEEP))
+    assert sleep is not None and sleep.p == pytest.approx(0.002833, abs=5e-7)  # t = -4.0621
+    found = (sleep.mean, sleep.low, sleep.high)
+    assert found == pytest.approx((-1.58, -2.459886, -0.7001142), abs=5e-7)
+
+
+def test_the_sign_flip_test_on_darwins_maize_and_students_sleep() -> None:
     # 1,726 of the 2^15 ways to choose signs give a sum as far from zero: p = 0.05267
-    maize = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
-    assert sign_flips([maize]) == pytest.approx([1726 / 2**15], abs=1e-9)
+    assert sign_flips([MAIZE]) == pytest.approx([1726 / 2**15], abs=1e-9)
+    # no patient slept longer by the first drug, one as long: 2 x 2 of the 2^10 ways
+    pairs_of = zip(*SLEEP, strict=True)
+    flipped = sign_flips([[one - other for one, other in pairs_of]])
+    assert flipped == pytest.approx([4 / 2**10], abs=1e-9)
 
 
 def test_the_sign_flip_test_speaks_only_where_it_could_be_heard() -> None:
@@ -118,33 +141,33 @@ def test_the_sign_flip_test_speaks_only_where_it_could_be_heard() -> None:
     assert all(test.flip is None and test.p is not None for test in found.values())
 
 
-def test_without_effects_false_findings_in_a_sweep_stay_rare() -> None:
+def simulated(rng: np.random.Generator, effect: float) -> dict[str, float]:
+    """The p of a sweep of ten variants and ten seeds, corrected; the first has an effect.
+
+    Runs of one seed share something, as in a sweep, and all differences share the baseline's noise.
+    effect: in standard deviations of a difference.
+    """
+    shared = rng.standard_normal(10)
+    values = shared + 0.5 * rng.standard_normal((11, 10))
+    values[1] += effect * 0.5 * 2**0.5
+    base, *variants = [dict(enumerate(row.tolist())) for row in values]
+    family = {str(i): paired(variant, base) for i, variant in enumerate(variants)}
+    tests = corrected({name: pair for name, pair in family.items() if pair is not None})
+    return {name: test.p for name, test in tests.items() if test.p is not None}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_without_effects_false_findings_in_a_sweep_stay_rare(seed: int) -> None:
     """200 sweeps of ten variants and ten pairs, no effect: at most 8.5 % have any finding."""
-    rng, wrong = np.random.default_rng(0), 0
-    for _ in range(200):
-        base = rng.standard_normal(10)
-        family = {}
-        for variant in range(10):
-            values = base + 0.5 * rng.standard_normal(10)
-            pair = paired(dict(enumerate(values.tolist())), dict(enumerate(base.tolist())))
-            assert pair is not None
-            family[str(variant)] = pair
-        p = holm({name: pair.p for name, pair in family.items() if pair.p is not None})
-        wrong += min(p.values()) < 0.05
+    rng = np.random.default_rng(seed)
+    wrong = sum(min(simulated(rng, 0.0).values()) < 0.05 for _ in range(200))
     assert wrong <= 0.085 * 200, wrong
 
 
-def test_a_paired_effect_of_two_sd_is_found() -> None:
-    rng, found = np.random.default_rng(1), 0
-    for _ in range(200):
-        family = {}
-        for variant in range(10):
-            differences = 0.5 * rng.standard_normal(10) + (1.0 if variant == 0 else 0.0)
-            pair = paired(dict(enumerate(differences.tolist())), dict.fromkeys(range(10), 0.0))
-            assert pair is not None
-            family[str(variant)] = pair
-        p = holm({name: pair.p for name, pair in family.items() if pair.p is not None})
-        found += p["0"] < 0.05
+@pytest.mark.parametrize("seed", range(5))
+def test_a_paired_effect_of_two_sd_is_found(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = sum(simulated(rng, 2.0)["0"] < 0.05 for _ in range(200))
     assert found >= 0.9 * 200, found
 
 

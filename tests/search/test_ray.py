@@ -41,7 +41,7 @@ def test_a_cluster_gives_what_this_machine_gives(tmp_path: Path, whole: Command,
     assert_same(command, whole)
 
 
-def test_actors_and_drivers_that_are_killed_lose_nothing(
+def test_thirty_kills_of_actors_drivers_and_both_lose_nothing(
     tmp_path: Path, whole: Command, words: list[str]
 ):
-    kill_often(10, tmp_path, whole, workers, words)
+    kill_often(30, tmp_path, whole, workers, words)

@@ -6,34 +6,65 @@ constexpr int DEPTH = 192;     // rows of B at once: a panel of them stays in th
 constexpr int HEIGHT = 768;    // rows of A at once: with DEPTH columns they stay in the next one
 constexpr int TURNS_EACH = 4;  // tiles a thread gets at least, so that all end at about one time
 
-// Some rows of one panel of C, over at most DEPTH; `first` begins their sums.
+// What memory still holds is asked for before it is needed: these products are too short for it to
+// come while they wait. Lines of `rows` rows of `length` numbers, `next` apart.
+template <typename T>
+INLINE void ask(const T* from, long rows, long next, int length) {
+  constexpr int LINE = 64 / sizeof(T);
+  for (long r = 0; r < rows; ++r)
+    for (int i = 0; i < length; i += LINE) __builtin_prefetch(from + r * next + i);
+}
+
+// Which rows of the factors that come after these are to be asked for; none where nothing does.
+template <typename T>
+struct Later {
+  const T *a, *b;
+  int from, to;
+};
+
+// Some rows of one panel of C, over at most DEPTH; `begin`: their sums begin here; `fresh`: A was not
+// read yet.
 template <typename T, int P>
 static __attribute__((noinline)) void strip(T* c, const T* a, const T* b, int M, int width,
                                             int depth, int N, const std::int64_t* s, T* room,
-                                            bool first) {
+                                            bool begin, bool fresh, Later<T> later) {
   const long row = s[1], column = s[2];
   pack<T, P>(room, b, depth, width, s[4], s[5]);
-  for (int m = 0; m < M; m += ROWS) {
-    const int count = std::min(ROWS, M - m);
+  const int blocks = (M + ROWS - 1) / ROWS, share = (later.to - later.from + blocks - 1) / blocks;
+  for (int m = 0, k = later.from; m < M; m += ROWS, k += share) {
+    const int count = std::min(ROWS, M - m), ahead = std::min(ROWS, M - m - ROWS);
     const T* x = a + m * row;
     T* y = c + (long)m * N;
-    if (count == ROWS) panel<T, P, ROWS>(x, row, column, room, P, depth, y, N, width, !first);
-    else rest<T, P, ROWS - 1>(count, x, row, column, room, P, depth, y, N, width, !first);
+    ask(y + (long)ROWS * N, ahead, N, width);
+    if (fresh && column == 1) ask(x + ROWS * row, ahead, row, depth);
+    const int rows = std::min(share, later.to - k);
+    if (row == 1) ask(later.a + k * column, rows, column, M);
+    if (s[5] == 1) ask(later.b + k * s[4], rows, s[4], N);
+    if (count == ROWS) panel<T, P, ROWS>(x, row, column, room, P, depth, y, N, width, !begin);
+    else rest<T, P, ROWS - 1>(count, x, row, column, room, P, depth, y, N, width, !begin);
   }
 }
 
 // Some rows and columns of C. Sums over more than DEPTH are sums of sums, which also rounds less.
 template <typename T>
 static void tile(T* c, const T* a, const T* b, int M, int columns, int K, int N,
-                 const std::int64_t* s, T* room) {
+                 const std::int64_t* s, T* room, const T* next_a, const T* next_b) {
   constexpr int P = PANEL<T>, L = LANES<T>;
-  for (int k = 0; k < K; k += DEPTH)
+  for (int k = 0; k < K; k += DEPTH) {
+    const int depth = std::min(DEPTH, K - k), left = K - k - depth;
+    const T* later_a = left ? a + (k + DEPTH) * s[2] : next_a;
+    const T* later_b = left ? b + (k + DEPTH) * s[4] : next_b;
+    const int rows = later_a ? std::min(DEPTH, left ? left : K) : 0;
     for (int n = 0; n < columns; n += P) {
-      const int width = std::min(P, columns - n), depth = std::min(DEPTH, K - k);
+      const int width = std::min(P, columns - n), end = std::min(columns, n + P);
       const T *x = a + k * s[2], *z = b + k * s[4] + n * s[5];
-      if (width <= L) strip<T, L>(c + n, x, z, M, width, depth, N, s, room, k == 0);
-      else strip<T, P>(c + n, x, z, M, width, depth, N, s, room, k == 0);
+      const Later<T> later{later_a, later_b, rows * n / columns, rows * end / columns};
+      if (width <= L)
+        strip<T, L>(c + n, x, z, M, width, depth, N, s, room, k == 0, n == 0, later);
+      else
+        strip<T, P>(c + n, x, z, M, width, depth, N, s, room, k == 0, n == 0, later);
     }
+  }
 }
 
 static long parts(long size, long of) { return (size + of - 1) / of; }
@@ -52,8 +83,13 @@ static void products(long count, int M, int N, int K, int threads, const T* a, c
     alignas(64) T room[DEPTH * P];
     const long i = l / across / more, m = l / across % more * rows, n = l % across * columns;
     if (m < M && n < N)
-      tile<T>(c + (i * M + m) * N + n, a + i * s[0] + m * s[1], b + i * s[3] + n * s[5],
-              (int)std::min(rows, M - m), (int)std::min(columns, N - n), K, N, s, room);
+{
+      const T *x = a + i * s[0] + m * s[1], *z = b + i * s[3] + n * s[5];
+      const bool last = i + 1 == count;
+      tile<T>(c + (i * M + m) * N + n, x, z, (int)std::min(rows, M - m),
+              (int)std::min(columns, N - n), K, N, s, room, last ? nullptr : x + s[0],
+              last ? nullptr : z + s[3]);
+    }
   }
 }
 
