@@ -12,7 +12,6 @@ from torch import Tensor
 
 from playground.compile.stacked import StackedWeights
 
-Numbers = tuple[float, ...]  # lr, beta1, beta2, eps, weight decay
 Part = tuple[str, int, int]  # a weight, and from which row to which
 
 
@@ -90,6 +89,8 @@ class StackedOptimizers:
         calls, moved = self._plans[key]
         self._counts += moved
         for (lr, beta1, beta2, eps, decay), call in zip(every, calls, strict=True):
+            if not call.parts:  # a group whose weights have no gradients
+                continue
             with torch.no_grad():
                 torch.ops.aten._fused_adamw_.default(
                     call.weights,

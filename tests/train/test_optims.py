@@ -122,6 +122,18 @@ def test_states_that_were_loaded_go_on_from_their_own_counts() -> None:
             torch.testing.assert_close(model.get_parameter(name), weight, rtol=1e-6, atol=1e-7)
 
 
+def test_a_group_without_gradients_stays() -> None:
+    models, alone, optimizers = stacked()
+    give(optimizers, alone, 0)
+    for name in ("gain", "number"):  # all that is not decayed
+        optimizers.weights.all[name].grad = None
+    before = [deepcopy(model.state_dict()) for model in models]
+    optimizers.step(range(3))
+    for model, was in zip(models, before, strict=True):
+        assert not torch.equal(model.get_parameter("matrix"), was["matrix"])
+        assert torch.equal(model.get_parameter("number"), was["number"])
+
+
 def test_members_that_are_over_do_not_move() -> None:
     models, alone, optimizers = stacked()
     give(optimizers, alone, 0)
