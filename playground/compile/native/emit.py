@@ -150,9 +150,8 @@ class _Rows:
         self.starts: dict[tuple[Value, Access], str] = {}  # of the loop that is being written
         self.locals: dict[Value, str] = {}
         self.kept = dict.fromkeys(self._across())
-        bytes_of_row = 8 * sum(1 if self._single(v) else step.width(v) for v in self.kept)
-        fit = max(1, NEAR // bytes_of_row) if self.kept else step.rows
-        self.block = min(step.rows, BLOCK, fit) if self.kept else step.rows
+        of_row = 8 * sum(map(self._width, self.kept))  # bytes, of the widest type
+        self.block = min(step.rows, BLOCK, max(1, NEAR // of_row)) if of_row else step.rows
 
     def _across(self) -> Iterator[Value]:
         """Rows and numbers that a later loop reads, and that lie nowhere else."""
@@ -168,6 +167,10 @@ class _Rows:
         """Whether it is one number a row."""
         return isinstance(value, Fold) or self.step.items[cast("Statement", value)].columns == 1
 
+    def _width(self, value: Value) -> int:
+        """Numbers of a row."""
+        return 1 if self._single(value) else self.step.width(value)
+
     def _outside_loop(self, maker: Item, item: Item) -> bool:
         """Whether a loop reads what another has made; sums are there when their loop is over."""
         later = isinstance(maker.statement, Fold)
@@ -181,7 +184,7 @@ class _Rows:
             members = list(phase)
             for columns in sorted({i.columns for i in members}):  # single numbers first
                 body += self._rows([i for i in members if i.columns == columns], columns)
-        rooms = [f"T {self._name(v)}[{self._numbers(v)}];" for v in self.kept]
+        rooms = [f"T {self._name(v)}[{self.block * self._width(v)}];" for v in self.kept]
         parameters = ", ".join(
             f"{'T' if written else 'const T'}* __restrict {self.names[value]}"
             for value, written in self.used.items()
@@ -196,7 +199,7 @@ class _Rows:
     def _blocks(self, body: list[str]) -> list[str]:
         rows, block = self.step.rows, self.block
         if block == rows:
-            return ["const long b = 0, count = " + f"{rows};", *body]
+            return [f"const long b = 0, count = {rows};", *body]
         count = f"std::min<long>({block}, {rows} - b)" if rows % block else str(block)
         head = f"for (long b = 0; b < {rows}; b += {block}) {{"
         return [head, f"  const long count = {count};", *(f"  {line}" for line in body), "}"]
@@ -221,9 +224,6 @@ class _Rows:
 
     def _name(self, value: Value) -> str:
         return f"row{self._id(value)}"
-
-    def _numbers(self, value: Value) -> int:
-        return self.block * (1 if self._single(value) else self.step.width(value))
 
     def _loop(self, items: Sequence[Item], columns: int) -> list[str]:
         folds = [i.statement for i in items if isinstance(i.statement, Fold)]
@@ -250,7 +250,7 @@ class _Rows:
             yield f"{place} = v{self._id(value)};"
 
     def _kept(self, value: Value, column: str) -> str:
-        width = 1 if self._single(value) else self.step.width(value)
+        width = self._width(value)
         at = "q" if width == 1 else f"q * {width}"
         return f"{self._name(value)}[{at}{'' if column == '0' else f' + {column}'}]"
 
