@@ -16,6 +16,7 @@ from search.queue import Queue
 log = logging.getLogger(__name__)
 
 BUSY_WAIT_S = 2.0  # between looks at a run that another process is training
+WHOLE_LOOKS = 10  # at a stack with such a run, before it is parted: a worker may outlive its driver
 LISTEN_S = 5.0  # between looks at workers that say nothing
 STILLBORN = 10  # workers in a row that died before they said anything: no run is to blame for that
 
@@ -82,6 +83,7 @@ class Pool:
         """
         self._queue = Queue(bundles)
         self._attempts: Counter[str] = Counter()  # by the first run of a bundle
+        self._looks: Counter[str] = Counter()  # of those that were busy, likewise
         self._reached: dict[str, int] = {}  # the furthest step at which its worker died
         self._later: list[tuple[float, Bundle]] = []
         self._seats: list[_Seat] = []
@@ -157,8 +159,12 @@ class Pool:
 
     def _ended(self, bundle: Bundle, kind: str, content: str) -> None:
         """What becomes of runs that a worker is done with."""
-        if kind in ("busy", "memory") and len(bundle.jobs) > 1:
-            for half in bundle.halves():  # so that one run does not hold the others up
+        first = bundle.jobs[0].fingerprint
+        self._looks[first] += kind == "busy"
+        # Elsewhere its last bits would be others, and so a stack waits as a whole at first.
+        held_up = kind == "busy" and self._looks[first] > WHOLE_LOOKS
+        if (held_up or kind == "memory") and len(bundle.jobs) > 1:
+            for half in bundle.halves():
                 self._queue.add(half)
             if kind == "memory":
                 self._tell("retried", bundle, text=f"{content}; tried again as two halves")

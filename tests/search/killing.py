@@ -33,8 +33,8 @@ dtype: fp64
 device: cpu
 compile: false
 report: {metrics: [test/loss, test/accuracy]}
-run: {workers: 2, threads: 1, vectorize: 4}
-"""
+run: {workers: 2, threads: 1, vectorize: 4, retries: 30}
+"""  # a stack whose worker dies more often than `retries` is parted, and in the last bit that shows
 WAIT_S = (0.2, 6.0)  # between two kills
 TARGETS = ("worker", "driver", "tree")
 

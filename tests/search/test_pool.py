@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import search.pool as pool_module
 from playground.errors import PlaygroundError, SpecError
 from playground.spec import EngineSpec, RunSpec, SweepSpec, VariantSpec, convert, fingerprint
 from playground.tasks import make_task
@@ -198,6 +199,55 @@ def test_a_stack_whose_workers_die_is_tried_in_halves(speaks: bool, tmp_path: Pa
     assert given == [8, 8, 4, 4, 2, 2, 1, 1]
     ends = [store.run(job.fingerprint).result() for job in jobs]
     assert [end.status for end in ends if end] == ["ok"] * 7 + ["failed"]
+
+
+def test_a_stack_with_a_run_of_another_driver_waits_whole_before_it_is_parted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """One run is held by a worker that outlives its driver for some looks, or by one that stays."""
+    monkeypatch.setattr(pool_module, "BUSY_WAIT_S", 0.0)
+    store = RunStore(tmp_path)
+    jobs = plan_sweep(SWEEP, "s").jobs[:4]
+    jobs = tuple(replace(job, stack="one", graph="one") for job in jobs)
+    held = jobs[-1].fingerprint
+
+    class Idle(Quiet):
+        order: Order | None = None
+
+        def give(self, order: Order) -> None:
+            self.order = order
+
+    class Shared(Quiet):
+        def __init__(self, looks: int) -> None:
+            self.looks, self.given = looks, list[int]()
+
+        def hire(self, threads: int) -> Idle:
+            return Idle()
+
+        def listen(self, workers: list[Idle], timeout_s: float) -> list:
+            heard = []
+            for worker in workers:
+                if (order := worker.order) is None:
+                    continue
+                worker.order = None
+                self.given.append(len(order.specs))
+                busy = held in {fingerprint_of(raw) for raw in order.specs} and self.looks > 0
+                self.looks -= busy
+                heard.append((worker, ("busy" if busy else "done", "")))
+            return heard
+
+    def given(looks: int) -> list[int]:
+        engine = Shared(looks)
+        Pool(store, engine, Team(workers=1, threads=1), EngineSpec()).run(  # pyright: ignore
+            [Bundle(jobs=jobs)]
+        )
+        return engine.given
+
+    most = pool_module.WHOLE_LOOKS
+    assert given(most) == [4] * (most + 1)
+    parted = given(most + 1)
+    assert parted[: most + 1] == [4] * (most + 1)
+    assert sorted(parted[most + 1 :]) == [2, 2]
 
 
 def test_a_full_disk_ends_the_sweep_and_fails_no_run(
