@@ -175,7 +175,7 @@ def states_bwd(
             store_tile(state + K * V, momentum, k, v, V, in_k, in_v)
             momentum_before = momentum * tl.load(ends + 2).to(ACC)
             momentum_before += tl.load(ends + 1).to(ACC) * memory
-        for i in range(tl.cdiv(C, PART_C)):
+        for i in tl.range(tl.cdiv(C, PART_C), disable_licm=True):
             c = i * PART_C + tl.arange(0, PART_C)
             in_c = c < C
             d = load_tile(g_signal_ptr + at * C * V, c, v, V, in_c, in_v, ACC)

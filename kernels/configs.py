@@ -104,3 +104,17 @@ def blocks_of(kernel: str, keys: int, values: int) -> Blocks:
         found |= BLOCKS.get((kernel, of_keys), {})
     how = Blocks(**found)
     return how._replace(K=min(how.K, keys), V=min(how.V, values))
+
+
+# kernel of a deep memory, sides of the tiles that hold a chunk and a head, major capability of the
+# GPU: what differs there from the rule that `kernels.deep_launch` has, because it spills registers
+DEEP: dict[tuple[str, int, int, int], dict[str, int]] = {
+    ("reads_fwd", 64, 128, 8): {"queries": 32},
+    ("keys_bwd", 64, 128, 8): {"queries": 32},
+    ("states_bwd", 32, 128, 8): {"hidden": 16},
+    ("states_bwd", 64, 128, 8): {"hidden": 16, "sums": 32},
+    ("queries_bwd", 32, 64, 9): {"hidden": 32},
+    ("states_bwd", 128, 128, 9): {"hidden": 32, "sums": 32},
+    ("keys_fwd", 32, 128, 10): {"warps": 4},
+    ("keys_fwd", 64, 64, 10): {"hidden": 16},
+}

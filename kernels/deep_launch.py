@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from kernels.configs import STAGES
-from kernels.launch import kind_of, tile
+from kernels.configs import DEEP, STAGES
+from kernels.launch import WIDEST, capability_of, kind_of, tile
 
-WIDEST, LONGEST = 128, 128  # channels of a head and tokens of a chunk that a program holds
+LONGEST = 128  # tokens of a chunk that a program holds
 SEQUENTIAL = ("keys_fwd", "states_bwd")  # a program per sequence and head
 STATES = 1 << 28  # numbers of states that are kept at once where nothing goes back
 
@@ -69,7 +69,7 @@ class Job:
     def start(self, kernel: Any, programs: int, *tensors: Tensor | None, **sizes: Any) -> None:
         """Start a kernel: tensors in its order, and of the sizes those it names."""
         name = kernel.__name__
-        how = settings(name, self.C, self.K, self.factors)
+        how = settings(name, self.C, self.K, self.factors, capability_of(self.device))
         told = self.told | how.tiles | sizes
         told = {size: told[size] for size in kernel.arg_names if size in told}
         second = -(-self.C // how.queries) if "BLOCK_Q" in told else 1
@@ -78,18 +78,31 @@ class Job:
         kernel[programs, second](*tensors, **told, num_warps=how.warps, num_stages=STAGES)
 
 
-def settings(kernel: str, chunk_size: int, width: int, factors: torch.dtype) -> Settings:
-    """How a kernel is started. Found by `python -m benchmarks.aot`: what spills no registers."""
+def settings(
+    kernel: str, chunk_size: int, width: int, factors: torch.dtype, capability: int
+) -> Settings:
+    """How a kernel is started. Found by `python -m benchmarks.aot`: what spills no registers.
+
+    Args:
+        kernel: its name.
+        chunk_size: tokens of a chunk.
+        width: channels of a head.
+        factors: the type of the factors of products.
+        capability: major, of the GPU.
+    """
     tokens, wide = tile(chunk_size), torch.finfo(factors).bits > 16
     large = tokens * tile(width) > 64 * 128
     short = tokens <= 32 and kernel not in SEQUENTIAL
     rows = min(32 if wide else 64, tokens)
-    return Settings(
+    found = Settings(
         hidden=16 if wide or large or short else 32,
         queries=rows,
         sums=rows if wide or large else tokens,
         warps=4 if short else 8,
     )
+    if wide:  # in the interpreter alone
+        return found
+    return found._replace(**DEEP.get((kernel, tokens, tile(width), capability), {}))
 
 
 def pieces(N: int, numbers: int) -> Iterator[slice]:

@@ -12,6 +12,7 @@ from kernels.assembler import HOPPER
 from kernels.configs import Config, config_of
 
 SMALLEST = 16  # side of a tile in a product
+WIDEST = 128  # channels of a head's keys that a program holds: wider ones spill registers
 AT_ONCE = 16  # BLOCK_P of the interpreter, which runs one program after another
 
 
@@ -35,7 +36,7 @@ def sides(C: int, K: int, factors: torch.dtype) -> dict[str, int]:
     block_c, block_k = tile(C), tile(K)
     part_c, part_k = block_c, 64
     if factors.itemsize >= 4:
-        part_c, part_k = (32 if block_k < 64 else 16), 32
+        part_c, part_k = (16 if block_k == 64 else 32), 32  # what spills no registers
     parts = {"PART_C": min(block_c, part_c), "PART_K": min(block_k, part_k)}
     return {"BLOCK_C": block_c, "BLOCK_K": block_k, **parts}
 
@@ -75,7 +76,11 @@ def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = F
         tensors: in its order; None for one that is not there.
         values: whether there is a program for every block of value channels.
         sizes: C among them, K and V where there is a head.
+
+    Raises:
+        ValueError: a head that is too wide for a program.
     """
+    check_width(kernel.__name__, sizes.get("K", 0))
     device = tensors[0].device  # pyright: ignore
     config = configured(kernel.__name__, sizes, capability_of(device))
     told = {name: sizes[name] for name in kernel.arg_names if name in sizes}
@@ -86,6 +91,16 @@ def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = F
         programs = -(-programs // told["BLOCK_P"])
     blocks = -(-sizes["V"] // config.block) if values else 1
     kernel[programs, blocks](*tensors, **told, num_warps=config.warps, num_stages=config.stages)
+
+
+def check_width(name: str, width: int) -> None:
+    """Refuse a head of more key channels than a program holds.
+
+    Raises:
+        ValueError: with what is there and what fits.
+    """
+    if width > WIDEST:
+        raise ValueError(f"{name}: no kernel for heads wider than {WIDEST}, this one has {width}")
 
 
 def configured(kernel: str, sizes: Mapping[str, Any], capability: int) -> Config:

@@ -54,6 +54,11 @@ class Job:
             wide = max(self.K, self.V)
             raise ValueError(f"no kernel for heads wider than {WIDEST}, this one has {wide}")
         self.device, self.G, self.N = q.device, self.B * self.H, -(-self.T // CHUNK)
+        if max(self.G, self.N) > MOST:
+            has = f"this call has {self.G} of {self.N} chunks"
+            raise ValueError(
+                f"no kernel for more than {MOST} sequences times heads or chunks, {has}"
+            )
 
     @property
     def told(self) -> dict[str, Any]:

@@ -57,27 +57,30 @@ def deep_chunk_cases(*, every: bool, capability: int) -> Iterator[Case]:
     widths, expansions = ((64, 128), (1, 2, 4)) if every else ((64,), (4,))
     for chunk, width, expand in product(chunks, widths, expansions):
         for kernel in (*SEQUENTIAL, *(PARALLEL if every else PARALLEL[:1])):
-            yield from _modes(kernel, chunk, width, expand)
+            yield from _modes(kernel, chunk, width, expand, capability)
     if every:
         for kernel in (*SEQUENTIAL, *PARALLEL):
-            yield from _modes(kernel, 64, 64, 4, momentum=False)
+            yield from _modes(kernel, 64, 64, 4, capability, momentum=False)
             if kernel not in (deep_reads.queries_bwd, deep_writes.keys_bwd):
-                yield from _modes(kernel, 64, 64, 1, deep=False)
+                yield from _modes(kernel, 64, 64, 1, capability, deep=False)
         told = {"SIZE": 64 * 256, "MOMENTUM": True, "ACC": kind_of(torch.float32), "BLOCK": 1024}
         kernel = deep_writes.ends_bwd
         yield Case(kernel=kernel, sizes="64 x 256", fixed=told, rows=0, warps=8)
 
 
-def _modes(kernel: Any, chunk: int, width: int, expand: int, **form: bool) -> Iterator[Case]:
+def _modes(
+    kernel: Any, chunk: int, width: int, expand: int, capability: int, **form: bool
+) -> Iterator[Case]:
     """Forward, and what backward runs again."""
+    sizes = (chunk, width, expand, capability)
     if kernel is deep_keys.keys_fwd:
-        yield _case(kernel, chunk, width, expand, ", carries", CARRY=True, **form)
-        yield _case(kernel, chunk, width, expand, ", again", CARRY=False, **form)
+        yield _case(kernel, *sizes, ", carries", CARRY=True, **form)
+        yield _case(kernel, *sizes, ", again", CARRY=False, **form)
     elif kernel is deep_reads.reads_fwd:
-        yield _case(kernel, chunk, width, expand, "", BACK=False, **form)
-        yield _case(kernel, chunk, width, expand, ", again", BACK=True, **form)
+        yield _case(kernel, *sizes, "", BACK=False, **form)
+        yield _case(kernel, *sizes, ", again", BACK=True, **form)
     else:
-        yield _case(kernel, chunk, width, expand, "", **form)
+        yield _case(kernel, *sizes, "", **form)
 
 
 def _case(
@@ -85,13 +88,14 @@ def _case(
     chunk: int,
     width: int,
     expand: int,
+    capability: int,
     note: str,
     *,
     momentum: bool = True,
     deep: bool = True,
     **mode: bool,
 ) -> Case:
-    how = settings(kernel.__name__, chunk, width, torch.bfloat16)
+    how = settings(kernel.__name__, chunk, width, torch.bfloat16, capability // 10)
     told: dict[str, Any] = mode | {
         "C": chunk, "K": width, "H": width * expand, "MOMENTUM": momentum, "DEEP": deep,
         "RESIDUAL": True, "NORM": True, "T": kind_of(torch.bfloat16),

@@ -116,6 +116,12 @@ def test_mixed_types_are_refused() -> None:
         chunk_scan(chunks, start.float())
 
 
+def test_a_head_that_would_spill_is_refused() -> None:
+    chunks, start = given((1, 1, 2, 129, 2), momentum=False, solved=False)
+    with pytest.raises(ValueError, match="wider than 128, this one has 129"):
+        chunk_scan(chunks, start)
+
+
 @pytest.mark.parametrize("sequences", [1, 2])
 @pytest.mark.parametrize("momentum", [False, True])
 def test_replicas_are_more_sequences(momentum: bool, sequences: int) -> None:

@@ -158,3 +158,11 @@ def test_rules_in_16_bits(kind: str, masked: bool) -> None:
     exact, plain = results(recurrent, case, True), results(recurrent, half, True)
     gate = judge(exact, plain, results(scan, half, True), torch.float16, times=2.0)
     assert gate.green, gate.reason
+
+
+def test_more_sequences_than_a_grid_has_are_refused() -> None:
+    """Before anything runs: replicas are merged into sequences where a lowering no longer looks."""
+    x, rate, start = torch.zeros(65_536, 1, 1, 1), torch.zeros(65_536, 1, 1), torch.zeros(1)
+    start = start.expand(65_536, 1, 1, 1)
+    with pytest.raises(ValueError, match="more than 65535 sequences times heads"):
+        decay_scan(x, x, x, rate, None, start)
