@@ -111,10 +111,17 @@ def blocks_of(kernel: str, keys: int, values: int) -> Blocks:
 DEEP: dict[tuple[str, int, int, int], dict[str, int]] = {
     ("reads_fwd", 64, 128, 8): {"queries": 32},
     ("keys_bwd", 64, 128, 8): {"queries": 32},
+    ("states_bwd", 64, 64, 8): {"hidden": 16},
     ("states_bwd", 32, 128, 8): {"hidden": 16},
     ("states_bwd", 64, 128, 8): {"hidden": 16, "sums": 32},
     ("queries_bwd", 32, 64, 9): {"hidden": 32},
     ("states_bwd", 128, 128, 9): {"hidden": 32, "sums": 32},
     ("keys_fwd", 32, 128, 10): {"warps": 4},
     ("keys_fwd", 64, 64, 10): {"hidden": 16},
+    ("keys_fwd", 128, 64, 10): {"warps": 4},
+    ("states_bwd", 16, 64, 10): {"hidden": 64},
+    ("memories_bwd", 32, 128, 10): {"hidden": 32},
+    ("hidden_bwd", 64, 64, 10): {"hidden": 16},
+    ("hidden_bwd", 128, 64, 10): {"hidden": 64},
+    ("queries_bwd", 128, 128, 10): {"hidden": 32},
 }
