@@ -1,4 +1,4 @@
-"""`TORCH_LOGS=graph_breaks` is empty: every model, compiled, forward and backward, in chunks.
+"""`TORCH_LOGS=graph_breaks` is empty: every model of `specs/`, compiled, forward and backward.
 
 What breaks a graph is Dynamo's affair, before any backend; so it need not be Inductor, which takes
 minutes. `aot_eager` traces the backward pass too.
@@ -11,10 +11,14 @@ from pathlib import Path
 
 import pytest
 
-SPECS = sorted((Path(__file__).parents[2] / "specs" / "models").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "specs"
+SPECS = sorted((FOLDER / "models").glob("*.yaml"))
+RUNS = sorted(
+    path for kind in ("runs", "tasks", "sweeps") for path in (FOLDER / kind).glob("*.yaml")
+)
 REPRESENTATIVES = ("gated_delta", "titans_mac", "attention")
 
-PROGRAM = """
+TRACED = """
 import sys, torch
 compiled = torch.compile
 def traced(function, **given):
@@ -25,17 +29,40 @@ torch.compile = traced
 import playground as pg
 from torch._dynamo.utils import counters
 
-for path in sys.argv[2:]:
+def trace(name, spec, x, **given):
     torch.compiler.reset()
     counters.clear()
-    spec = pg.load(path, "dim=16", "depth=2", "vocab=32")
     model = pg.compile(spec, lowering="auto")
-    x = torch.randint(0, spec.vocab, (2, 65))
-    model(x).square().mean().backward()
-    assert all(p.grad is not None for p in model.blocks[-1].feedforward.parameters())
+    model(x, **given).square().mean().backward()
     graphs, breaks = counters["stats"]["unique_graphs"], len(counters["graph_break"])
-    print(path, "graphs", graphs, "breaks", breaks)
+    print(name, "graphs", graphs, "breaks", breaks)
+    return model
 """
+
+PROGRAM = (
+    TRACED
+    + """
+for path in sys.argv[2:]:
+    spec = pg.load(path, "dim=16", "depth=2", "vocab=32")
+    model = trace(path, spec, torch.randint(0, spec.vocab, (2, 65)))
+    assert all(p.grad is not None for p in model.blocks[-1].feedforward.parameters())
+"""
+)
+
+# Every model of a run or a sweep, on examples of its own task.
+RUNNING = (
+    TRACED
+    + """
+from search.plan import plan_sweep
+
+spec = pg.load(sys.argv[2])
+runs = [job.spec for job in plan_sweep(spec, "s").jobs] if hasattr(spec, "seeds") else [spec]
+for run in {(run.model, run.task): run for run in runs}.values():
+    batch = pg.make_task(run.task).batch("train", 0, 0, 2)
+    given = {} if batch.positions is None else {"positions": batch.positions}
+    trace(sys.argv[2], run.model, batch.tokens, **given)
+"""
+)
 
 
 def logged(program: str, *words: str) -> tuple[list[str], str]:
@@ -73,6 +100,18 @@ def test_representatives_have_no_graph_break() -> None:
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)
 def test_no_model_has_a_graph_break(path: Path) -> None:
     check([path], "aot_eager")
+
+
+@pytest.mark.compile
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(RUNS), ids=lambda p: p.stem)
+def test_no_model_of_a_run_or_a_sweep_has_a_graph_break(path: Path) -> None:
+    if "PLAYGROUND_DATA" not in os.environ:
+        pytest.skip("some read files under PLAYGROUND_DATA")
+    printed, log = logged(RUNNING, "aot_eager", str(path))
+    assert log == ""
+    assert printed
+    assert all(line.endswith("breaks 0") for line in printed)
 
 
 def test_a_graph_break_would_be_logged() -> None:
