@@ -1,5 +1,6 @@
 """A search from its spec to a folder of results: arms propose, rungs train, the best go on."""
 
+import importlib.util
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -52,8 +53,14 @@ class Search:
 
         Raises:
             SpecError, LoweringError: nothing can run here.
+            PlaygroundError: Optuna is an extra that is not installed.
             KeyboardInterrupt: asked to stop; the same call goes on from the checkpoints.
         """
+        if importlib.util.find_spec("optuna") is None:
+            raise pg.PlaygroundError(
+                "Optuna proposes the candidates of a search and is an extra that is not installed "
+                "here. Install it: pip install 'test-time-playground[search]'."
+            )
         budget(self.spec)  # every rung can be made, before the first costs anything
         self._engine = self.engine or engine_for(self.spec.run)
         self._engine.check(self.spec)

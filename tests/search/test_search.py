@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 import playground as pg
 from playground.cli import searching
-from playground.errors import SpecError
+from playground.errors import PlaygroundError, SpecError
 from playground.report.searched import Searched, load_search
 from playground.spec import BaseSpec, RangeSpec, RungSpec, SamplerSpec, SearchSpec
 from search.arm import Arm
@@ -354,6 +355,15 @@ def test_candidates_are_timed_here_so_the_device_has_to_be_here(tmp_path: Path):
     search = Search(name="s", spec=spec, store=store, folder=tmp_path, engine=here)
     with pytest.raises(SpecError, match="device"):
         search.run()
+
+
+def test_without_optuna_it_is_named_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(PlaygroundError, match=r"pip install 'test-time-playground\[search\]'"):
+        Search(name="s", spec=SHORT, store=pg.RunStore(tmp_path), folder=tmp_path / "s").run()
+    assert not (tmp_path / "s").exists()
 
 
 def test_a_candidate_has_the_fields_of_its_own_kinds_only(monkeypatch: pytest.MonkeyPatch):
