@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,6 +36,29 @@ def test_limits_hold_as_they_are_now_not_as_they_were(
 def test_a_sound_model_passes_and_is_timed():
     check_sound(RUN)
     assert tokens_per_s(RUN) > 0
+
+
+def test_it_is_timed_on_one_thread_by_its_best_step(monkeypatch: pytest.MonkeyPatch):
+    """Another program may take a core at any moment: then two threads wait for each other."""
+    compiled, threads, ticks = pg.compile, set[int](), iter(range(100))
+    lasting = [9.0, 5.0, 2.0, 7.0, 4.0, 3.0]  # the first does not count
+    ends = [second for last in lasting for second in (0.0, last)]
+
+    def watched(*args: Any, **more: Any) -> Any:
+        threads.add(torch.get_num_threads())
+        return compiled(*args, **more)
+
+    monkeypatch.setattr(static.pg, "compile", watched)
+    clock = SimpleNamespace(perf_counter=lambda: ends[next(ticks)])
+    monkeypatch.setattr(static, "time", clock)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert tokens_per_s(RUN) == RUN.train.batch * RUN.example_length / 2.0
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert threads == {1}
 
 
 def test_a_model_whose_forms_differ_is_rejected(monkeypatch: pytest.MonkeyPatch):
