@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 SWEEP = """
 kind: sweep
@@ -36,6 +37,7 @@ report: {metrics: [test/loss, test/accuracy]}
 run: {workers: 2, threads: 1, vectorize: 4, retries: 30}
 """  # a stack whose worker dies more often than `retries` is parted, and in the last bit that shows
 WAIT_S = (0.2, 6.0)  # between two kills
+LONGEST_S = 900  # of a sweep that takes half a minute: beside other work it may take long
 TARGETS = ("worker", "driver", "tree")
 
 
@@ -64,8 +66,7 @@ class Command:
 
     def undisturbed(self) -> None:
         """To its end."""
-        process = self.start()
-        assert process.wait(300) == 0, (self.folder / "said.txt").read_text()
+        self._ends(self.start())
 
     def disturbed(self, kills: int, seed: int, workers: Callable[[int], list[int]]) -> None:
         """To its end, with so many kills before.
@@ -92,7 +93,16 @@ class Command:
                 kill(pid)
             process.wait()
             process = self.start()
-        assert process.wait(300) == 0, (self.folder / "said.txt").read_text()
+        self._ends(process)
+
+    def _ends(self, process: subprocess.Popen[bytes]) -> None:
+        """By itself and well; nothing of it is left if it does not."""
+        try:
+            process.wait(LONGEST_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert process.returncode == 0, (self.folder / "said.txt").read_text()
 
     def table(self) -> str:
         """The report, without its columns of time.
@@ -141,10 +151,31 @@ def kill(pid: int) -> None:
 
 
 def children(pid: int, name: str = "multiprocessing.spawn") -> list[int]:
-    """Processes of the session of `pid` (0 for any) whose command line has a name in it."""
-    found = []
+    """Processes of the session of `pid` whose command line has a name in it."""
+    return [found for found, process in _processes(name).items() if found != pid == process.session]
+
+
+def descendants(pid: int, name: str) -> list[int]:
+    """Processes below `pid`, in whatever session, whose command line has a name in it."""
+    every = _processes("")
+
+    def below(found: int) -> bool:
+        parent = every[found].parent if found in every else 0
+        return parent == pid or (parent > 1 and below(parent))
+
+    return [found for found in _processes(name) if below(found)]
+
+
+class _Process(NamedTuple):
+    parent: int
+    session: int
+
+
+def _processes(name: str) -> dict[int, _Process]:
+    """Those whose command line has a name in it, but what has ended."""
+    found = {}
     for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or folder.name == str(pid):
+        if not folder.name.isdigit():
             continue
         try:
             line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -152,8 +183,8 @@ def children(pid: int, name: str = "multiprocessing.spawn") -> list[int]:
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         fields = re.sub(r"^.*\) ", "", stat).split()
-        if int(fields[3]) in (pid, pid or int(fields[3])) and name in line and fields[0] != "Z":
-            found.append(int(folder.name))
+        if name in line and fields[0] != "Z":
+            found[int(folder.name)] = _Process(int(fields[1]), int(fields[3]))
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.search.killing import Command, assert_same, children, kill_often
+from tests.search.killing import Command, assert_same, descendants, kill_often
 
 ray = pytest.importorskip("ray", reason="ray is an extra")
 
@@ -31,8 +31,8 @@ def words() -> Iterator[list[str]]:
 
 
 def workers(driver: int) -> list[int]:
-    """The actors."""
-    return children(0, "ray::_Host")
+    """The actors of this test's cluster: there may be others on the machine."""
+    return descendants(os.getpid(), "ray::_Host")
 
 
 def test_a_cluster_gives_what_this_machine_gives(tmp_path: Path, whole: Command, words: list[str]):
