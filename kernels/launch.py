@@ -80,10 +80,12 @@ def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = F
     Raises:
         ValueError: a head that is too wide for a program.
     """
-    check_width(kernel.__name__, sizes.get("K", 0))
+    name, width = kernel.__name__, sizes.get("K", 0)
+    if width > WIDEST:
+        raise ValueError(f"{name}: no kernel for heads wider than {WIDEST}, this one has {width}")
     device = tensors[0].device  # pyright: ignore
-    config = configured(kernel.__name__, sizes, capability_of(device))
-    told = {name: sizes[name] for name in kernel.arg_names if name in sizes}
+    config = configured(name, sizes, capability_of(device))
+    told = {size: sizes[size] for size in kernel.arg_names if size in sizes}
     if "BLOCK_V" in kernel.arg_names:
         told["BLOCK_V"] = config.block
     if "BLOCK_P" in kernel.arg_names:
@@ -91,16 +93,6 @@ def launch(kernel: Any, programs: int, *tensors: Tensor | None, values: bool = F
         programs = -(-programs // told["BLOCK_P"])
     blocks = -(-sizes["V"] // config.block) if values else 1
     kernel[programs, blocks](*tensors, **told, num_warps=config.warps, num_stages=config.stages)
-
-
-def check_width(name: str, width: int) -> None:
-    """Refuse a head of more key channels than a program holds.
-
-    Raises:
-        ValueError: with what is there and what fits.
-    """
-    if width > WIDEST:
-        raise ValueError(f"{name}: no kernel for heads wider than {WIDEST}, this one has {width}")
 
 
 def configured(kernel: str, sizes: Mapping[str, Any], capability: int) -> Config:
