@@ -130,17 +130,17 @@ def check_sound(run: pg.RunSpec) -> None:
 def tokens_per_s(run: pg.RunSpec) -> float:
     """Tokens per second of forward and backward at the run's batch and length: the best of a few.
 
-    On one thread of a CPU, as workers train. Two that wait for each other say how busy the machine
-    is: beside another program a hundredth of what was then trained at.
+    On one thread of a CPU, as workers train by default. Two that wait for each other say how busy
+    the machine is: beside another program a hundredth of what was then trained at.
 
     Raises:
         Rejected: it does not compile, or there is no memory for it.
     """
     device, threads = pg.pick_device(run.device), torch.get_num_threads()
+    shape, seconds = (run.train.batch, run.example_length), list[float]()
     torch.set_num_threads(1)
-    tokens = torch.zeros(run.train.batch, run.example_length, dtype=torch.int64, device=device)
-    seconds = []
     try:
+        tokens = torch.zeros(shape, dtype=torch.int64, device=device)
         model = pg.compile(
             run.model, device=str(device), lowering=run.lowering, compile=run.compile
         )
