@@ -1,4 +1,4 @@
-"""`TORCH_LOGS=graph_breaks` is empty: every model of `specs/`, compiled, forward and backward.
+"""`TORCH_LOGS=graph_breaks` is empty: models of `specs/`, compiled, forward and backward.
 
 What breaks a graph is Dynamo's affair, before any backend; so it need not be Inductor, which takes
 minutes. `aot_eager` traces the backward pass too.
@@ -13,9 +13,8 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "specs"
 SPECS = sorted((FOLDER / "models").glob("*.yaml"))
-RUNS = sorted(
-    path for kind in ("runs", "tasks", "sweeps") for path in (FOLDER / kind).glob("*.yaml")
-)
+KINDS = ("runs", "tasks", "sweeps", "searches")
+RUNS = sorted(path for kind in KINDS for path in (FOLDER / kind).glob("*.yaml"))
 REPRESENTATIVES = ("gated_delta", "titans_mac", "attention")
 
 TRACED = """
@@ -49,14 +48,18 @@ for path in sys.argv[2:]:
 """
 )
 
-# Every model of a run or a sweep, on examples of its own task.
+# Every model of a run or a sweep, and the first of a search, on examples of its own task.
 RUNNING = (
     TRACED
     + """
 from search.plan import plan_sweep
 
 spec = pg.load(sys.argv[2])
-runs = [job.spec for job in plan_sweep(spec, "s").jobs] if hasattr(spec, "seeds") else [spec]
+runs = [spec]
+if isinstance(spec, pg.SweepSpec):
+    runs = [job.spec for job in plan_sweep(spec, "s").jobs]
+elif isinstance(spec, pg.SearchSpec):
+    runs = [spec.first()]
 for run in {(run.model, run.task): run for run in runs}.values():
     batch = pg.make_task(run.task).batch("train", 0, 0, 2)
     given = {} if batch.positions is None else {"positions": batch.positions}
@@ -104,7 +107,7 @@ def test_no_model_has_a_graph_break(path: Path) -> None:
 
 @pytest.mark.compile
 @pytest.mark.slow
-@pytest.mark.parametrize("path", sorted(RUNS), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
 def test_no_model_of_a_run_or_a_sweep_has_a_graph_break(path: Path) -> None:
     if "PLAYGROUND_DATA" not in os.environ:
         pytest.skip("some read files under PLAYGROUND_DATA")

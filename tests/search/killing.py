@@ -152,7 +152,8 @@ def kill(pid: int) -> None:
 
 def children(pid: int, name: str = "multiprocessing.spawn") -> list[int]:
     """Processes of the session of `pid` whose command line has a name in it."""
-    return [found for found, process in _processes(name).items() if found != pid == process.session]
+    every = _processes(name).items()
+    return [found for found, process in every if process.session == pid and found != pid]
 
 
 def descendants(pid: int, name: str) -> list[int]:
