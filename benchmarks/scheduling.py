@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,7 @@ def fill(store: pg.RunStore, plan: Any) -> None:
         (folder.path / "result.json").write_text(json.dumps(result.to_dict()))
 
 
-def large_store(runs: int) -> list[dict[str, Any]]:
+def large_store(runs: int) -> Iterator[dict[str, Any]]:
     """Every verb that reads a whole store, each in a process of its own."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -126,7 +127,8 @@ def large_store(runs: int) -> list[dict[str, Any]]:
         (folder / "sweeps" / "large" / "sweep.json").write_text(written)
         os.sync()  # what was just written would be flushed while we read
         verbs = (["sweep", str(file), "--dry-run"], ["report", "large"], ["status"])
-        return [timed([*verb, "--out", str(folder)]) | {"runs": len(plan.jobs)} for verb in verbs]
+        for verb in verbs:
+            yield timed([*verb, "--out", str(folder)]) | {"runs": len(plan.jobs)}
 
 
 def timed(words: list[str]) -> dict[str, Any]:
@@ -147,6 +149,16 @@ def timed(words: list[str]) -> dict[str, Any]:
     return {"verb": words[0], "seconds": seconds, "peak_mib": peak, "exit": done.returncode}
 
 
+def measured(kinds: Sequence[str], runs: int, stored: int) -> Iterator[dict[str, Any]]:
+    """One measurement after another, each said before it begins."""
+    for kind in kinds:
+        print(f"{runs} runs that train nothing, engine {kind} ...", file=sys.stderr)
+        yield overhead(runs, kind)
+    if stored:
+        print(f"a store of {stored} finished runs: filled, then read ...", file=sys.stderr)
+        yield from large_store(stored)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -156,10 +168,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     kinds = ("local", "ray") if asked.ray else ("local",)
-    found = [overhead(asked.runs, kind) for kind in kinds] if asked.runs else []
-    found += large_store(asked.stored) if asked.stored else []
-    for row in found:
-        print(json.dumps(row))
+    found = []
+    for row in measured(kinds if asked.runs else (), asked.runs, asked.stored):
+        print(json.dumps(row), flush=True)
+        found.append(row)
     if asked.out:
         asked.out.write_text(json.dumps(found, indent=2) + "\n")
 

@@ -93,6 +93,11 @@ class Jobs:
         return self._keys[key]
 
 
+def blind(spec: pg.RunSpec) -> pg.RunSpec:
+    """The run scored on the validation split alone: it chooses, and the test split stays unread."""
+    return replace(spec, train=replace(spec.train, score_test=False), evaluate=())
+
+
 def _graph(spec: pg.RunSpec) -> str:
     alike = replace(spec, seed=0, train=pg.TrainSpec(batch=spec.train.batch))
     return pg.fingerprint(alike)

@@ -15,7 +15,7 @@ from search.audit import audit
 from search.bundle import unfinished
 from search.engine import Engine, engine_for
 from search.front import best
-from search.job import Job, Jobs
+from search.job import Job, Jobs, blind
 from search.pool import Pool, Watch
 from search.space import Space
 from search.static import Static
@@ -125,11 +125,14 @@ class Search:
         return [one.to_dict() for one in found]
 
     def _of(self, candidate: Candidate, rung: int) -> list[Job]:
-        """A candidate's runs at a rung, task by task; the last rung's seeds begin at 0."""
+        """A candidate's runs at a rung, task by task; the last one's seeds begin at 0, and only
+        those are scored on the test split."""
         last = rung == len(self.spec.trained) - 1
         first = 0 if last else pg.SEARCH_SEED + rung * RUNG_SEEDS
         seeds = range(first, first + self.spec.trained[rung].seeds)
         tasks = at_rung(candidate.spec, self.spec.trained, rung, seeds)
+        if not last:
+            tasks = [[blind(spec) for spec in specs] for specs in tasks]
         return [job for specs in tasks for job in self._jobs.jobs(candidate.name, specs)]
 
     def _quality(self, candidate: Candidate, rung: int) -> float:

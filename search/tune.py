@@ -15,7 +15,7 @@ from statistics import mean
 from typing import Any
 
 import playground as pg
-from search.job import Job, Jobs
+from search.job import Job, Jobs, blind
 
 EXTENSIONS = 4  # how often a grid grows in one direction before the edge is only reported
 
@@ -119,8 +119,7 @@ def _points(
     for combination in itertools.product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
         at = with_values(run, values)
-        blind = replace(at, train=replace(at.train, score_test=False), evaluate=())
-        specs = [replace(blind, seed=seed) for seed in spec.tune_seeds()]
+        specs = [replace(blind(at), seed=seed) for seed in spec.tune_seeds()]
         here = tuple(jobs.jobs(run.variant, specs, values))
         score = None if store is None else _score(here, spec.tune.select, store)
         found.append(Point(values=values, jobs=here, score=score))

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 NEAR = 1e-5  # relative, of a run in a stack and the same alone
+NAMED = 6  # the others are in sweep.json and search.json
 
 
 def audit_line(audits: Sequence[Mapping[str, Any]]) -> str:
-    """How many agree.
+    """How many agree, and which runs they were.
 
     Args:
         audits: one or more, as in sweep.json and search.json.
@@ -17,4 +18,7 @@ def audit_line(audits: Sequence[Mapping[str, Any]]) -> str:
     steps = max(one["steps"] for one in audits)
     line = f"Of {len(audits)} runs of stacks trained again alone, {near} agree"
     line += f" within {NEAR:.0e} in the training loss of the first {steps} steps"
-    return f"{line}; at most {max(found):.0e} apart." if found else f"{line}."
+    line += f"; at most {max(found):.0e} apart" if found else ""
+    names = [f"{one['variant']} #{one['seed']}" for one in audits]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{line} ({', '.join(names[:NAMED])}{more})."

@@ -135,12 +135,11 @@ class Searched:
                 lines.append(f"Before training {count} of {arm} were refused, mostly: {most}.")
         gain = self.gain()
         if gain is not None:
-            pair = f"{self.arms[0]} minus {self.arms[1]}"
-            verdict = gain.verdict(self.tested)
             better = "higher" if self._sign > 0 else "lower"
             lines.append(
-                f"Gain over an equal budget of chance: {pair} in {self.tested} "
-                f"{difference_text(gain)} over {gain.n} seeds ({verdict}; {better} is better)."
+                f"Gain over an equal budget of chance, {self.arms[0]} minus {self.arms[1]} in "
+                f"{self.tested}, of which {better} is better: {difference_text(gain)} over "
+                f"{gain.n} seeds ({gain.verdict(self.tested)})."
             )
         lines += [one.sentence() for one in self.agreement()]
         return [*lines, audit_line(self.audits)] if self.audits else lines

@@ -70,6 +70,7 @@ class Here:
 
     def __init__(self) -> None:
         self.given = 0
+        self.trained: dict[str, pg.RunSpec] = {}
 
     def check(self, spec: Any) -> None: ...
 
@@ -104,6 +105,7 @@ class Desk:
             folder.path.mkdir(parents=True, exist_ok=True)
             folder.finish(result)
             self.engine.given += 1
+            self.engine.trained[name] = spec
 
     def stop(self) -> None: ...
 
@@ -200,6 +202,7 @@ def test_runs_of_its_stacks_are_audited_and_the_report_says_so(
     assert {store.status(name) for name in audited} == {"ok"}
     said = "Of 1 runs of stacks trained again alone, 1 agree within 1e-05"
     assert said in found.summary()[-1]
+    assert "2e-08 apart (a #0)." in found.summary()[-1]
     assert "24 candidates: 12 of nsga2 and 12 of random" in found.summary()[0]
 
 
@@ -212,6 +215,18 @@ def test_what_is_confirmed_was_best_before_with_other_seeds(tmp_path: Path):
         assert next(iter(final.rungs[0].values())) == least
         assert set(final.test) == {0, 1, 2}
         assert not set(final.test) & set(final.rungs[0])
+
+
+def test_only_the_last_rung_reads_the_test_split(tmp_path: Path):
+    engine = Here()
+    searched(SHORT, tmp_path, engine)
+    told = json.loads((tmp_path / "search" / "search.json").read_text())["candidates"]
+    first, last = (
+        {run["fingerprint"] for one in told for rung in one["rungs"][at : at + 1] for run in rung}
+        for at in (0, 1)
+    )
+    assert {name for name, spec in engine.trained.items() if spec.train.score_test} == last
+    assert engine.trained.keys() == first | last
 
 
 def test_the_report_says_gain_and_agreement(tmp_path: Path):
