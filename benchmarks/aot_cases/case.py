@@ -29,8 +29,9 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Of the kernel."""
-        return self.kernel.__name__
+        """Of the kernel, after the file it stands in: names of kernels are not unique."""
+        file = self.kernel.__module__.rpartition(".")[2].removesuffix("_kernels")
+        return f"{file}.{self.kernel.__name__}"
 
     def kind(self, argument: str) -> str:
         """The type of an argument that is not fixed."""

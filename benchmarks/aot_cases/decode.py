@@ -1,7 +1,6 @@
 """The kernels of decoding at the sizes that rules use; they have no products of tiles."""
 
 from collections.abc import Iterator
-from itertools import product
 from typing import Any
 
 import torch
@@ -19,11 +18,14 @@ TYPES = {"mask_ptr": "i1", "position_ptr": "i64"}
 def decode_cases(*, every: bool, capability: int) -> Iterator[Case]:
     """Representatives, or every size."""
     widths = (16, 64, 128) if every else (64,)
+    asked = (1, PROGRAMS // 16) if every else (1,)
     for width in widths:
         for side in (0, 1, 2) if every else (0,):
             yield _token(width, side)
-        for expand, spans in product((0, 1, 4), (1, PROGRAMS // 16)) if every else ((4, 1),):
-            yield _deep(width, expand, spans)
+        for expand in (0, 1, 4) if every else (4,):
+            inside = width * max(expand, 1)
+            for step, span in {spanned(width, inside, width, s): None for s in asked}:
+                yield _deep(width, expand, step, span)
         yield _sum(width)
 
 
@@ -39,9 +41,10 @@ def _token(width: int, side: int) -> Case:
     )
 
 
-def _deep(width: int, expand: int, spans: int) -> Case:
+def _deep(width: int, expand: int, step: int, span: int) -> Case:
     inside = width * max(expand, 1)
-    step, span = spanned(width, inside, width, spans)
+    programs = -(-inside // span)
+    named = f"K = V = {width}, {expand} x hidden, momentum, {programs} program"
     absent = ["start1_ptr", "start2_ptr", "mask_ptr"]
     if not expand:
         names = ("memory", "momentum", "anchor", "lr", "keep", "eta")
@@ -50,7 +53,7 @@ def _deep(width: int, expand: int, spans: int) -> Case:
     sizes = {"D": inside, "SPAN": span, "DEEP": expand > 0, "BLOCK_D": step, "DELTA": 0.0}
     return Case(
         kernel=decode_deep_kernels.chunk_token_step,
-        sizes=f"K = V = {width}, {expand} x hidden, momentum, {-(-inside // span)} programs",
+        sizes=named + "s" * (programs > 1),
         fixed=_told(width) | sizes | dict.fromkeys(absent),
         rows=1,
         warps=WARPS,

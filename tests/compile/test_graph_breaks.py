@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parents[2] / "specs"
 SPECS = sorted((FOLDER / "models").glob("*.yaml"))
 KINDS = ("runs", "tasks", "sweeps", "searches")
 RUNS = sorted(path for kind in KINDS for path in (FOLDER / kind).glob("*.yaml"))
+BENCHES = sorted(path for path in FOLDER.glob("benches/*.yaml") if "models:" in path.read_text())
 REPRESENTATIVES = ("gated_delta", "titans_mac", "attention")
 
 TRACED = """
@@ -45,6 +46,18 @@ for path in sys.argv[2:]:
     spec = pg.load(path, "dim=16", "depth=2", "vocab=32")
     model = trace(path, spec, torch.randint(0, spec.vocab, (2, 65)))
     assert all(p.grad is not None for p in model.blocks[-1].feedforward.parameters())
+"""
+)
+
+# Models of a bench as wide as they are, at most two layers of each.
+TIMED = (
+    TRACED
+    + """
+from dataclasses import replace
+
+for name, model in pg.load(sys.argv[2]).models.items():
+    model = replace(model, depth=min(2, model.depth))
+    trace(name, model, torch.randint(0, model.vocab, (1, 65)))
 """
 )
 
@@ -112,6 +125,16 @@ def test_no_model_of_a_run_or_a_sweep_has_a_graph_break(path: Path) -> None:
     if "PLAYGROUND_DATA" not in os.environ:
         pytest.skip("some read files under PLAYGROUND_DATA")
     printed, log = logged(RUNNING, "aot_eager", str(path))
+    assert log == ""
+    assert printed
+    assert all(line.endswith("breaks 0") for line in printed)
+
+
+@pytest.mark.compile
+@pytest.mark.slow
+@pytest.mark.parametrize("path", BENCHES, ids=lambda p: p.stem)
+def test_no_model_of_a_bench_has_a_graph_break(path: Path) -> None:
+    printed, log = logged(TIMED, "aot_eager", str(path))
     assert log == ""
     assert printed
     assert all(line.endswith("breaks 0") for line in printed)
