@@ -139,12 +139,16 @@ def _found(rows: Sequence[Any], earlier: Sequence[Any] | None) -> "tuple[list[Ta
         comparison,
         details,
         differences,
+        doubts,
         legend,
         reasons,
         side_by_side,
     )
 
-    tables, lines = [side_by_side(rows), details(rows)], [*reasons(rows), *legend(rows)]
+    tables, lines = (
+        [side_by_side(rows), details(rows)],
+        [*reasons(rows), *doubts(rows), *legend(rows)],
+    )
     if earlier is not None:
         tables.append(comparison(rows, earlier))
         lines += differences(rows, earlier)

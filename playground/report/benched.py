@@ -11,6 +11,7 @@ from playground.report.table import Cell, Column, Table
 BenchRow = Mapping[str, Any]
 Key = tuple[object, ...]
 SHORT = 40  # characters of a reason that fit beside times
+DISTURBED = 1.5  # a median over the fastest call, from which on something else ran beside it
 NEEDED = ("kind", "what", "mode", "shape", "scale", "path", "times", "stamp")
 
 COLUMNS = (
@@ -110,6 +111,28 @@ def reasons(rows: Sequence[BenchRow]) -> list[str]:
             key = (row["path"], row["refused"])
             counts[key] = counts.get(key, 0) + 1
     lines += [f"{path} cannot run: {why} ({n} of the rows)" for (path, why), n in counts.items()]
+    return lines
+
+
+def doubts(rows: Sequence[BenchRow]) -> list[str]:
+    """Why times may not be what they seem: parts that ran in another form, a disturbed machine."""
+    lines, timed = [], [row for row in rows if row["times"] is not None]
+    for row in timed:
+        eager = {part: form for part, form in row["ran"].items() if form.endswith(" eager")}
+        if row["path"] in ("compiled", "triton") and eager:
+            lines.append(f"{' '.join(map(str, key_of(row)[1:]))}: not all of it, {forms(eager)}")
+    slower = {i: r["times"]["median"] / r["times"]["fastest"] for i, r in enumerate(timed)}
+    worst = max(slower, key=lambda i: slower[i], default=-1)
+    count = sum(ratio > DISTURBED for ratio in slower.values())
+    if count:
+        lines.append(
+            f"disturbed: {count} of {len(timed)} medians are more than {DISTURBED} times their "
+            f"fastest call, up to {slower[worst]:.1f} times "
+            f"({' '.join(map(str, key_of(timed[worst])[1:]))}); something ran beside it"
+        )
+    share = max((row["flops_share"] or 0.0 for row in timed), default=0.0)
+    if share > 1:
+        lines.append(f"disturbed: {100 * share:.0f} % of a matmul peak that was measured too low")
     return lines
 
 

@@ -68,6 +68,19 @@ def test_paths_stand_side_by_side_with_a_reason_in_the_place_of_a_time() -> None
     assert table[2].endswith("2 [1.8, 2.2] x1.00 | FAIL | needs CUDA, target is cpu |")
 
 
+def test_what_makes_times_doubtful_is_said() -> None:
+    mixed = row("compiled", mode="decode", ran={"blocks.0.memory": "chunked eager"})
+    (line,) = benched.doubts([row(), mixed, BROKEN, TRITON])
+    assert line == "delta decode B2-T64-H4-D8-fp32 compiled: not all of it, memory: chunked eager"
+    fine = row("compiled", ran={"scan": "chunked compiled"})
+    assert benched.doubts([row(), fine]) == []
+    times = {"median": 3.0, "p20": 2.0, "p80": 4.0, "fastest": 1.0, "repeats": 5}
+    slow, high = benched.doubts([row(), fine | {"times": times, "flops_share": 1.4}])
+    assert slow.startswith("disturbed: 1 of 2 medians are more than 1.5 times their fastest call")
+    assert "up to 3.0 times (delta forward B2-T64-H4-D8-fp32 compiled)" in slow
+    assert high == "disturbed: 140 % of a matmul peak that was measured too low"
+
+
 def test_a_failed_row_has_no_number_and_its_reason_below() -> None:
     text = benched.details([row(), BROKEN, TRITON]).to_markdown()
     assert text.count("FAIL") == 1
