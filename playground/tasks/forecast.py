@@ -4,7 +4,9 @@ The rows are cut into train, val and test; val and test begin `lookback` rows ea
 first value that is scored follows the border. Channels are scaled by mean and standard deviation
 (population) of the train rows, and losses and scores are of scaled values. All windows count, one
 after every row: MSE and MAE are means over windows, horizon and channels. A model sees one channel
-at a time.
+at a time. With `cycle` it sees and says what a channel is beside its usual course, the mean of the
+train rows at each place of the cycle, which is known of rows to come (a closed form of CycleNet's,
+arXiv:2409.18479): errors stay those of the values.
 
     ett_hour     12, 4 and 4 months of 30 days, of hours; the rest of the file is not used
     ett_minute   the same of quarter hours
@@ -35,7 +37,7 @@ ROWS = 1024  # windows of a channel scored at once
 
 Scaled = NDArray[np.float32]
 # Seconds for long horizons; the runs of a sweep ask for the same floors.
-_known_floors: dict[tuple[str, int, int], dict[str, tuple[float, float]]] = {}
+_known_floors: dict[tuple[str, int, int, int], dict[str, tuple[float, float]]] = {}
 
 
 class ForecastTask:
@@ -60,9 +62,15 @@ class ForecastTask:
         train = self.table.values[start:stop]
         mean, std = train.mean(axis=0), train.std(axis=0)
         std = np.where(std > 0, std, 1.0)
-        self.parts: dict[str, Scaled] = {
-            split: ((self._rows(split) - mean) / std).astype(np.float32) for split in SPLITS
-        }
+        scaled = {split: (self._rows(split) - mean) / std for split in SPLITS}
+        self.values = {split: rows.astype(np.float32) for split, rows in scaled.items()}
+        self.parts: dict[str, Scaled] = self.values  # what models see
+        if spec.cycle:
+            usual = _usual(scaled["train"], spec.cycle)
+            self.parts = {
+                split: (rows - usual[self._places(split)]).astype(np.float32)
+                for split, rows in scaled.items()
+            }
         for split, rows in self.parts.items():
             if len(rows) < spec.lookback + spec.horizon:
                 raise DataError(
@@ -73,8 +81,16 @@ class ForecastTask:
                 )
 
     def _rows(self, split: str) -> NDArray[np.float64]:
+        return self.table.values[slice(*self._reach(split))]
+
+    def _reach(self, split: str) -> tuple[int, int]:
+        """First row and end of a split, with what its first window reads."""
         start, stop = self.borders[split]
-        return self.table.values[start if split == "train" else start - self.spec.lookback : stop]
+        return (start if split == "train" else start - self.spec.lookback), stop
+
+    def _places(self, split: str) -> NDArray[np.int64]:
+        """Of every row in the cycle; train begins at the first row of the file."""
+        return np.arange(*self._reach(split)) % self.spec.cycle
 
     def windows(self, split: str) -> int:
         """How many windows of each channel a split has."""
@@ -149,15 +165,20 @@ class ForecastTask:
     def floors(self) -> dict[str, float]:
         """On test, of one linear map for all channels and of the last value: MSE and MAE.
 
-        "linear" and "persistence" are that of the two which is the loss of training, if one is.
+        "linear" and "persistence" are that of the two which is the loss of training, if one is;
+        with a cycle "cyclic" is the linear map of what models see, "linear" that of the values.
         """
-        key = (self.data_sha(), self.spec.lookback, self.spec.horizon)
+        sizes = (self.spec.lookback, self.spec.horizon)
+        key = (self.data_sha(), *sizes, self.spec.cycle)
         if key not in _known_floors:
-            train, test = self.parts["train"], self.parts["test"]
+            test = self.values["test"]
             _known_floors[key] = {
-                "linear": linear_scores(train, test, *key[1:]),
-                "persistence": persistence_scores(test, *key[1:]),
+                "linear": linear_scores(self.values["train"], test, *sizes),
+                "persistence": persistence_scores(test, *sizes),
             }
+            if self.spec.cycle:
+                seen = linear_scores(self.parts["train"], self.parts["test"], *sizes)
+                _known_floors[key]["cyclic"] = seen
         found: dict[str, float] = {}
         for name, (mse, mae) in _known_floors[key].items():
             found |= {f"{name}_mse": mse, f"{name}_mae": mae}
@@ -178,9 +199,22 @@ class ForecastTask:
             "lookback": self.spec.lookback,
             "horizon": self.spec.horizon,
             "windows": {split: self.windows(split) for split in SPLITS},
+            "cycle": self.spec.cycle,
             "loss": self.spec.loss,
             "evaluation": "mean over all windows, channels and the horizon, of scaled values",
         }
+
+
+def _usual(train: NDArray[np.float64], cycle: int) -> NDArray[np.float64]:
+    """The mean of each channel at each place of the cycle, [cycle, channels].
+
+    Raises:
+        DataError: there are fewer rows than places.
+    """
+    if len(train) < cycle:
+        problem = f"{cycle} is more than the {len(train)} rows of train."
+        raise DataError("task.cycle", problem, "Write a smaller one, or 0.")
+    return np.stack([train[place::cycle].mean(axis=0) for place in range(cycle)])
 
 
 def _rule(spec: Forecast) -> str:

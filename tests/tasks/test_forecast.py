@@ -14,6 +14,7 @@ from playground.tasks.linear_floor import linear_map
 from playground.tasks.series_data import PERIODS
 
 DATA = Path(os.environ.get("PLAYGROUND_DATA", "/nowhere"))
+DAY = int(PERIODS[0])  # rows of the generated source's shorter season
 H1, M1 = "ett/ETTh1.csv", "ett/ETTm1.csv"
 needs_ett = pytest.mark.skipif(not (DATA / M1).is_file(), reason=f"no $PLAYGROUND_DATA/{M1}")
 
@@ -114,6 +115,23 @@ def test_all_windows_are_scored_once() -> None:
     assert part["tokens"] == 1024 * 12
 
 
+def test_a_known_cycle_is_taken_from_windows_and_future_alike() -> None:
+    plain, task = small(), small(cycle=DAY)
+    assert task.windows("test") == plain.windows("test")
+    train, rows = task.values["train"], len(task.values["train"])
+    usual = np.stack([train[i::DAY].mean(0) for i in range(DAY)])
+    np.testing.assert_allclose(task.parts["train"], train - usual[np.arange(rows) % DAY], atol=1e-5)
+    first = task.borders["test"][0] - 24  # the first row that a window of test reads
+    wanted = plain.parts["test"][0] - usual[first % DAY]
+    np.testing.assert_allclose(task.parts["test"][0], wanted, atol=1e-5)
+    floors, before = task.floors(), plain.floors()
+    assert {name: floors[name] for name in before} == before
+    assert floors["cyclic_mse"] < floors["linear_mse"]
+    scores = evaluate(task, Says(lambda x: x[:, None, -1:].expand(-1, 1, 12)), "test")
+    exact = np.lib.stride_tricks.sliding_window_view(task.parts["test"].astype(float), 36, axis=0)
+    assert scores["mse"] == pytest.approx(((exact[..., 24:] - exact[..., 23:24]) ** 2).mean())
+
+
 def test_the_loss_of_training_may_be_another() -> None:
     task = small(loss="absolute")
     scores = evaluate(task, Says(lambda x: torch.zeros(len(x), 1, 12)), "val")
@@ -173,5 +191,9 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, problem:
 def test_a_spec_that_cannot_be_says_what_to_write() -> None:
     with pytest.raises(SpecError, match="horizon"):
         Forecast(horizon=0)
+    with pytest.raises(SpecError, match="cycle"):
+        Forecast(cycle=-24)
+    with pytest.raises(DataError, match="more than the"):
+        small(cycle=100_000)
     with pytest.raises(DataError, match="no such file"):
         small(source="nowhere.csv")

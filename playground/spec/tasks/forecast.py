@@ -1,6 +1,6 @@
 """What a person writes of series to be forecast."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from playground.spec.require import require
@@ -20,12 +20,17 @@ class Forecast:
     lookback: int = 96  # values the model reads; tables of 96 and 512 are not to be mixed
     horizon: int = 96  # values it says
     loss: Literal["squared", "absolute", "huber"] = "squared"  # of training; scores are both first
+    # rows after which a channel's usual course comes again, 24 of hours; 0: none is known. Its mean
+    # over the train rows is taken from window and future alike, so errors are of the values still
+    cycle: int = field(default=0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         require(bool(self.source), "source", "it is empty.", "Name a csv, or write generated.")
         for name in ("lookback", "horizon"):
             value = getattr(self, name)
             require(value >= 1, name, f"{value} is not a positive count.", "Write 96.")
+        problem = f"{self.cycle} is no cycle of rows."
+        require(self.cycle == 0 or self.cycle >= 2, "cycle", problem, "Write 24, or 0 for none.")
 
     def symbols(self) -> int | None:
         """None: values are no tokens."""
