@@ -65,12 +65,12 @@ for name, model in pg.load(sys.argv[2]).models.items():
 RUNNING = (
     TRACED
     + """
-from search.plan import plan_sweep
+from search.plan import runs_of
 
 spec = pg.load(sys.argv[2])
 runs = [spec]
 if isinstance(spec, pg.SweepSpec):
-    runs = [job.spec for job in plan_sweep(spec, "s").jobs]
+    runs = [run.spec for run in runs_of(spec)[0]]
 elif isinstance(spec, pg.SearchSpec):
     runs = [spec.first()]
 for run in {(run.model, run.task): run for run in runs}.values():
