@@ -94,6 +94,7 @@ def _carry_out(
 
 def _report(folder: Path, out: Path, json: bool) -> int:
     from playground.report.searched import load_search
+    from playground.report.text import plain
 
     found = load_search(folder, runs_folder(out))
     files = _write(found, folder)
@@ -113,7 +114,8 @@ def _report(folder: Path, out: Path, json: bool) -> int:
     else:
         shown = console()
         shown.print(found.table().to_rich(shown.width))
-        for line in (*found.summary(), *files):
+        are = [f"front, {one.name}: {plain(one.values)}" for one in found.front()]
+        for line in (*are, *found.summary(), *files):
             print(line)
     return 0 if found.front() else FAILED
 

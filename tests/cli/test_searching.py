@@ -43,6 +43,9 @@ def test_a_search_is_counted_carried_out_and_reported(tmp_path: Path, capsys: Ca
     assert len(written) == 8
     again = call(capsys, "search", spec, "--out", tmp_path)
     assert "Gain over an equal budget of chance" in again.out
+    (line, *_) = (line for line in again.out.splitlines() if line.startswith("front, "))
+    assert line.split(": ", 1)[0] == f"front, {found['front'][0]}"
+    assert "block.memory.conv: " in line and "train.optim.lr: 0.0" in line
     assert written == {p: p.stat().st_mtime_ns for p in tmp_path.glob("runs/*/result.json")}
 
 
