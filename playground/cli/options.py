@@ -30,6 +30,11 @@ def runs_folder(out: Path) -> Path:
     return out / "runs"
 
 
+def searches_folder(out: Path) -> Path:
+    """Where searches are kept."""
+    return out / "searches"
+
+
 def sweeps_folder(out: Path) -> Path:
     """Where sweeps are kept."""
     return out / "sweeps"

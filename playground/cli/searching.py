@@ -18,6 +18,7 @@ from playground.cli.options import (
     Workers,
     overrides,
     runs_folder,
+    searches_folder,
 )
 from playground.cli.show import console, print_json, print_pairs, size
 from playground.errors import PlaygroundError
@@ -50,9 +51,9 @@ def search(
         raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a search.")
     if dry_run:
         return _print_budget(budget(found), json)
-    folder = out / "searches" / (name or spec.stem)
+    folder = searches_folder(out) / (name or spec.stem)
     _carry_out(found, folder, out, workers, retry)
-    return _report(folder, out, json)
+    return report_search(folder, out, json)
 
 
 def _print_budget(found: dict[str, float], json: bool) -> int:
@@ -92,7 +93,8 @@ def _carry_out(
             raise
 
 
-def _report(folder: Path, out: Path, json: bool) -> int:
+def report_search(folder: Path, out: Path, json: bool) -> int:
+    """Print a search's front and write its report; 1 if there is none."""
     from playground.report.searched import load_search
     from playground.report.text import plain
 

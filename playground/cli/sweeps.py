@@ -24,6 +24,7 @@ from playground.cli.options import (
     Workers,
     overrides,
     runs_folder,
+    searches_folder,
     sweeps_folder,
 )
 from playground.cli.show import console, print_json, print_table, size, table_of, text
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from search.plan import SweepPlan
 
 SweepSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind sweep.")]
-SweepName = Annotated[Path, typer.Argument(help="A sweep's name, folder or YAML file.")]
+SweepName = Annotated[Path, typer.Argument(help="A sweep or search: name, folder, YAML.")]
 Most = Annotated[int, typer.Option("--most", min=1, help="Runs to list.")]
 Follow = Annotated[bool, typer.Option("--watch", help="Keep the list up to date until Ctrl-C.")]
 Every = Annotated[bool, typer.Option("--all", help="List every run.")]
@@ -88,7 +89,10 @@ def sweep(
             _print_plan(plan, estimate(plan, runs_folder(out), workers), json)
             return 0
     carry_out(plan, out, workers=workers, retry=retry)
-    return _report(sweeps_folder(out) / plan.name, runs_folder(out), None, json)
+    code = _report(sweeps_folder(out) / plan.name, runs_folder(out), None, json)
+    if code and not json:
+        print("The same words after `playground retry` carry out again what failed.")
+    return code
 
 
 @verb("retry")
@@ -138,8 +142,26 @@ def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
 
 @verb("report")
 def report(sweep: SweepName, formats: Formats = None, out: Out = Here, json: Json = False) -> int:
-    """Print a sweep's table and write its report."""
+    """Print the table of a sweep or a search and write its report."""
+    if (search := _search(sweep, out)) is not None:
+        from playground.cli.searching import report_search
+
+        if formats:
+            raise PlaygroundError("--format: a search is reported as md, csv and svg. Drop it.")
+        return report_search(search, search.parent.parent, json)
     return _report(*_folders(sweep, out), formats, json)
+
+
+def _search(named: Path, out: Path) -> Path | None:
+    """The folder of a search that is meant; None if a sweep is."""
+    stem = named.stem if named.suffix in (".yaml", ".yml") else named.name
+    try:
+        if not (_folders(named, out)[0] / "sweep.json").is_file():
+            places = (named.resolve(), searches_folder(out) / stem)
+            return next((at for at in places if (at / "search.json").is_file()), None)
+    except OSError:  # such as a name that is too long
+        pass
+    return None
 
 
 def _folders(sweep: Path, out: Path) -> tuple[Path, Path]:

@@ -13,12 +13,23 @@ def audit_line(audits: Sequence[Mapping[str, Any]]) -> str:
     Args:
         audits: one or more, as in sweep.json and search.json.
     """
-    found = [one["difference"] for one in audits if one["difference"] is not None]
-    near = sum(value <= NEAR for value in found)
+    known = [one for one in audits if one["difference"] is not None]
+    near = [one for one in known if one["difference"] <= NEAR]
     steps = max(one["steps"] for one in audits)
-    line = f"Of {len(audits)} runs of stacks trained again alone, {near} agree"
+    line = f"Of {len(audits)} runs of stacks trained again alone, {len(near)} agree"
     line += f" within {NEAR:.0e} in the training loss of the first {steps} steps"
-    line += f"; at most {max(found):.0e} apart" if found else ""
-    names = [f"{one['variant']} #{one['seed']}" for one in audits]
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{line} ({', '.join(names[:NAMED])}{more})."
+    if near:
+        names, more = [_name(one) for one in near], len(near) - NAMED
+        rest = f" and {more} more" if more > 0 else ""
+        most = max(one["difference"] for one in near)
+        line += f", at most {most:.0e} apart ({', '.join(names[:NAMED])}{rest})"
+    for one in audits:
+        if one["difference"] is None:
+            line += f"; {_name(one)} failed alone"
+        elif one["difference"] > NEAR:
+            line += f"; {_name(one)} is {one['difference']:.0e} apart"
+    return f"{line}."
+
+
+def _name(one: Mapping[str, Any]) -> str:
+    return f"{one['variant']} #{one['seed']}"

@@ -9,7 +9,7 @@ from typing import Any
 from playground.errors import DataError
 
 _PARTS = {"spec": "resolved.json", "machine": "env.json", "result": "result.json"}
-_OWN = ("fingerprint",)  # differs by definition
+_OWN = ("fingerprint", "began", "ended")  # differ by definition
 
 
 @dataclass(frozen=True, kw_only=True)

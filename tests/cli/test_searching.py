@@ -47,6 +47,10 @@ def test_a_search_is_counted_carried_out_and_reported(tmp_path: Path, capsys: Ca
     assert line.split(": ", 1)[0] == f"front, {found['front'][0]}"
     assert "block.memory.conv: " in line and "train.optim.lr: 0.0" in line
     assert written == {p: p.stat().st_mtime_ns for p in tmp_path.glob("runs/*/result.json")}
+    for named in ("tiny", spec, tmp_path / "searches" / "tiny"):
+        assert call(capsys, "report", named, "--out", tmp_path).out == again.out
+    said = call(capsys, "report", "tiny", "--format", "tex", "--out", tmp_path)
+    assert said.code == 2 and "a search is reported as" in said.err
 
 
 def test_a_spec_of_another_kind_is_refused(tmp_path: Path, capsys: Capture):

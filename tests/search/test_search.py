@@ -202,7 +202,7 @@ def test_runs_of_its_stacks_are_audited_and_the_report_says_so(
     assert {store.status(name) for name in audited} == {"ok"}
     said = "Of 1 runs of stacks trained again alone, 1 agree within 1e-05"
     assert said in found.summary()[-1]
-    assert "2e-08 apart (a #0)." in found.summary()[-1]
+    assert "at most 2e-08 apart (a #0)." in found.summary()[-1]
     assert "24 candidates: 12 of nsga2 and 12 of random" in found.summary()[0]
 
 
