@@ -294,7 +294,7 @@ def status(
             raise PlaygroundError("--watch: draws again and again. Leave it or --json out.")
         return _watch(None if every else most, out)
     with many_objects():
-        rows, counts = run_rows(runs_folder(out), None if every else most)
+        rows, counts = run_rows(runs_folder(out), None if every else most, _plans(out))
     if json:
         return print_json({"runs": rows, "counts": counts})
     print_table(_STATUS, _status_cells(rows), numbers=False)
@@ -312,12 +312,18 @@ def _watch(most: int | None, out: Path) -> None:
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
-            rows, counts = run_rows(runs_folder(out), most)
+            rows, counts = run_rows(runs_folder(out), most, _plans(out))
             title = _counted(counts, out)
             live.update(
                 table_of(_STATUS, _status_cells(rows), title=title, numbers=False), refresh=True
             )
             time.sleep(WATCH_S)
+
+
+def _plans(out: Path) -> list[Path]:
+    """The files of all sweeps and searches that name their runs."""
+    sweeps, searches = sweeps_folder(out), searches_folder(out)
+    return sorted([*sweeps.glob("*/sweep.json"), *searches.glob("*/search.json")])
 
 
 def _status_cells(rows: list[dict[str, Any]]) -> list[tuple[str, ...]]:
@@ -330,4 +336,4 @@ def _counted(counts: dict[str, int], out: Path) -> str:
 
 
 WATCH_S = 2.0
-_STATUS = ("run", "status", "model", "task", "seed", "step", "loss")
+_STATUS = ("run", "of", "status", "model", "task", "seed", "step", "loss")

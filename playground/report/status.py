@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,16 @@ from playground.files import read_json
 from playground.report.load import read_rows
 
 
-def run_rows(store: Path, most: int | None) -> tuple[list[dict[str, Any]], dict[str, int]]:
+def run_rows(
+    store: Path, most: int | None, plans: Iterable[Path] = ()
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """A row for each of the last runs, and how many runs there are by status.
 
     Args:
         store: the folder with one folder per run.
         most: how many rows; None for all. Open runs come first, then those that failed, then the
             newest.
+        plans: files that name the runs of a sweep or a search, each in a folder of its name.
     """
     entries = [entry for entry in os.scandir(store) if entry.is_dir()] if store.is_dir() else []
     found = [_seen(entry) for entry in entries]
@@ -24,7 +28,12 @@ def run_rows(store: Path, most: int | None) -> tuple[list[dict[str, Any]], dict[
     counts = Counter(status for status, _, _ in known)
     order = {"open": 0, "failed": 1}
     known.sort(key=lambda one: (order.get(one[0], 2), -one[1]))
-    return [_row(status, Path(folder)) for status, _, folder in known[:most]], dict(counts)
+    rows = [_row(status, Path(folder)) for status, _, folder in known[:most]]
+    named = [(plan.parent.name, plan.read_text(encoding="utf-8")) for plan in plans]
+    for row, (_, _, folder) in zip(rows, known, strict=False):
+        whole = Path(folder).name
+        row["of"] = ", ".join(name for name, text in named if whole in text)
+    return rows, dict(counts)
 
 
 def _seen(entry: "os.DirEntry[str]") -> tuple[str, float, str] | None:

@@ -29,3 +29,17 @@ def test_a_result_that_cannot_be_read_leaves_its_run_open(store: Store):
     folder = store.runs / f"{'full-0'.ljust(64, '0')}"
     (folder / "result.json").write_text("{")
     assert run_rows(store.runs, 1)[0][0]["run"] == "full-0000000"
+
+
+def test_a_row_says_of_which_sweeps_a_run_is(store: Store, tmp_path: Path):
+    of_both, of_none = (f"{name}-0".ljust(64, "0") for name in ("full", "nothing"))
+    plans = []
+    for name in ("demo", "again"):
+        (tmp_path / name).mkdir()
+        plans.append(tmp_path / name / "sweep.json")
+        plans[-1].write_text(json.dumps({"runs": [{"fingerprint": of_both}]}))
+    rows, _ = run_rows(store.runs, None, plans)
+    found = {row["run"]: row["of"] for row in rows}
+    assert found[of_both[:12]] == "demo, again"
+    assert set(found.values()) == {"demo, again", ""}
+    assert of_none[:12] not in found
