@@ -94,6 +94,7 @@ BLOCKS: dict[tuple[str, int | None], dict[str, int]] = {
     ("delta_system_fwd", ANY): {"stages": 3},
     ("delta_inverse_fwd", ANY): {"warps": 1},
     ("delta_writes_fwd", ANY): {"stages": 3},
+    ("delta_writes_bwd", 256): {"K": 32},  # not measured: with 64 it spills where nothing decays
 }
 
 

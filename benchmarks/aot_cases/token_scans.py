@@ -38,29 +38,39 @@ def token_scans_cases(*, every: bool, capability: int) -> Iterator[Case]:
     if capability // 10 != HOPPER:
         return
     if not every:
-        yield _decay("decay_states_bwd", 128, solved=True)
-        yield _decay("decay_keys_bwd", 128, solved=False)
+        yield _decay("decay_states_bwd", 128, solved=True, decay=True)
+        yield _decay("decay_keys_bwd", 128, solved=False, decay=True)
         return
-    for width in (16, 32, 64, 128, 256):
+    for width, decay in product((16, 32, 64, 128, 256), (True, False)):
         for name in DECAY:
-            yield _decay(name, width, solved=False)
+            yield _decay(name, width, solved=False, decay=decay)
             if name in SOLVED:
-                yield _decay(name, width, solved=True)
+                yield _decay(name, width, solved=True, decay=decay)
+            else:
+                yield _decay(name, width, solved=False, decay=decay, step=False)
         for name, decayed in product(DELTA, (True, False)):
-            told = _sizes(name, width) | {"DECAY": True, "DECAYED": decayed}
-            yield _case(delta_scan_kernels, name, width, "" if decayed else ", met before", told)
+            told = _sizes(name, width) | {"DECAY": decay, "DECAYED": decayed}
+            note = "" if decayed else ", met before"
+            yield _case(delta_scan_kernels, name, width, note, told | _without(decay))
     yield _case(delta_scan_kernels, "delta_inverse_fwd", 64, "", _sizes("delta_inverse_fwd", 64))
 
 
-def _decay(name: str, width: int, *, solved: bool) -> Case:
-    """With steps and a decay; the delta rule has its steps in what is written."""
+def _decay(name: str, width: int, *, solved: bool, decay: bool, step: bool = True) -> Case:
+    """With steps or none; the delta rule has its steps in what is written."""
+    step = step and not solved
     told = _sizes(key_of(name, solved), width)
-    told |= {"DECAY": True, "STEP": not solved, "LATER": True}
-    absent = ("lr_ptr",) if solved else DECAY[name]
-    if solved:
-        told |= {"BLOCK_K": tile(width)}
-    told |= {"SOLVED": solved} | dict.fromkeys(absent)
-    return _case(decay_scan_kernels, name, width, ", class B" if solved else "", told)
+    told |= {"DECAY": decay, "STEP": step, "LATER": True}
+    told |= {"BLOCK_K": tile(width)} if solved else {}
+    absent = () if solved else DECAY[name]
+    told |= {"SOLVED": solved} | dict.fromkeys(absent) | _without(decay)
+    told |= {} if step else dict.fromkeys(("lr_ptr", "g_lr_ptr"))
+    note = ", class B" if solved else "" if step else ", steps of 1"
+    return _case(decay_scan_kernels, name, width, note, told)
+
+
+def _without(decay: bool) -> dict[str, Any]:
+    """Tensors that are not there if nothing decays."""
+    return {} if decay else dict.fromkeys(("keep_ptr", "g_keep_ptr"))
 
 
 def _sizes(name: str, width: int) -> dict[str, Any]:
@@ -74,7 +84,7 @@ def _case(module: Any, name: str, width: int, note: str, told: dict[str, Any]) -
     pointers = [n for n in kernel.arg_names if n.endswith("_ptr")]
     return Case(
         kernel=kernel,
-        sizes=f"K = V = {width}, bf16{note}",
+        sizes=f"K = V = {width}, bf16{note}{'' if told.get('DECAY', True) else ', no decay'}",
         fixed=told,
         rows=16 if name == "delta_inverse_fwd" else min(CHUNK, told["BLOCK_K"]),
         warps=how.warps,
