@@ -257,6 +257,13 @@ def test_a_sweeps_folder_says_where_its_runs_are(
     assert as_json(capsys, "report", ".")["problems"] == []
 
 
+def test_a_sweep_with_failures_says_how_to_repeat_them(home: Path, tmp_path: Path, capsys: Capture):
+    words = ("train.optim.lr=1e30", "train.optim.clip=0", "--workers", 1, "--out", tmp_path)
+    said = call(capsys, "sweep", home / "sweep.yaml", *words)
+    assert said.code == 1
+    assert "after `playground retry`" in said.out
+
+
 def test_a_report_without_any_run_replaces_no_file(home: Path, tmp_path: Path, capsys: Capture):
     as_json(capsys, "sweep", home / "sweep.yaml", "--workers", 1, "--out", home)
     folder = tmp_path / "copied"
