@@ -56,16 +56,15 @@ def deep_chunk_cases(*, every: bool, capability: int) -> Iterator[Case]:
     chunks = [c for c in ((16, 32, 64, 128) if every else (64,)) if c <= longest(capability // 10)]
     widths, expansions = ((64, 128), (1, 2, 4)) if every else ((64,), (4,))
     for chunk, width, expand in product(chunks, widths, expansions):
-        for kernel in (*SEQUENTIAL, *(PARALLEL if every else PARALLEL[:1])):
+        for kernel in (*SEQUENTIAL, *PARALLEL):
             yield from _modes(kernel, chunk, width, expand, capability)
     if every:
         for kernel in (*SEQUENTIAL, *PARALLEL):
             yield from _modes(kernel, 64, 64, 4, capability, momentum=False)
             if kernel not in (deep_reads.queries_bwd, deep_writes.keys_bwd):
                 yield from _modes(kernel, 64, 64, 1, capability, deep=False)
-        told = {"SIZE": 64 * 256, "MOMENTUM": True, "ACC": kind_of(torch.float32), "BLOCK": 1024}
-        kernel = deep_writes.ends_bwd
-        yield Case(kernel=kernel, sizes="64 x 256", fixed=told, rows=0, warps=8)
+    told = {"SIZE": 64 * 256, "MOMENTUM": True, "ACC": kind_of(torch.float32), "BLOCK": 1024}
+    yield Case(kernel=deep_writes.ends_bwd, sizes="64 x 256", fixed=told, rows=0, warps=8)
 
 
 def _modes(

@@ -15,7 +15,9 @@ FOLDER = Path(__file__).parents[2] / "specs"
 SPECS = sorted((FOLDER / "models").glob("*.yaml"))
 KINDS = ("runs", "tasks", "sweeps", "searches")
 RUNS = sorted(path for kind in KINDS for path in (FOLDER / kind).glob("*.yaml"))
-BENCHES = sorted(path for path in FOLDER.glob("benches/*.yaml") if "models:" in path.read_text())
+TEXTS = {path: path.read_text() for path in sorted(FOLDER.glob("benches/*.yaml"))}
+BENCHES = [path for path, text in TEXTS.items() if "models:" in text]
+RULES = [path for path, text in TEXTS.items() if "rules:" in text]
 REPRESENTATIVES = ("gated_delta", "titans_mac", "attention")
 
 TRACED = """
@@ -58,6 +60,20 @@ from dataclasses import replace
 for name, model in pg.load(sys.argv[2]).models.items():
     model = replace(model, depth=min(2, model.depth))
     trace(name, model, torch.randint(0, model.vocab, (1, 65)))
+"""
+)
+
+# Rules of a bench by its own compiled path, at a small shape.
+SCANNED = (
+    TRACED
+    + """
+from playground.bench import run_bench
+
+shape = "shapes={batch: [1], length: [40], heads: [2], width: [16], dtype: [fp32]}"
+ways = ["paths=[compiled]", "baseline=compiled", "modes=[forward_backward]", "peers=[]"]
+spec = pg.load(sys.argv[2], "device=cpu", "repeats=1", "warmup=0", "models={}", shape, *ways)
+for row, _ in run_bench(spec):
+    print(row.what, row.ran, row.said, "breaks", row.graph_breaks)
 """
 )
 
@@ -138,6 +154,16 @@ def test_no_model_of_a_bench_has_a_graph_break(path: Path) -> None:
     assert log == ""
     assert printed
     assert all(line.endswith("breaks 0") for line in printed)
+
+
+@pytest.mark.compile
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RULES, ids=lambda p: p.stem)
+def test_no_rule_of_a_bench_has_a_graph_break(path: Path) -> None:
+    printed, log = logged(SCANNED, "aot_eager", str(path))
+    assert log == ""
+    assert printed
+    assert all("compiled" in line and line.endswith("breaks 0") for line in printed)
 
 
 def test_a_graph_break_would_be_logged() -> None:

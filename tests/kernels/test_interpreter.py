@@ -24,7 +24,7 @@ SLOW = (
     "laws -k TestEveryRule",
     "laws -k TestChoicesOfLinearTitans",
     "deep_chunk deep_laws",
-    "decode",
+    "decode compiled",
 )
 Running = subprocess.Popen[str]
 

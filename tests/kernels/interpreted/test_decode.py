@@ -189,7 +189,6 @@ def test_half_precision_tokens_meet_a_state_in_fp32() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.compile
 @pytest.mark.parametrize("name", ["titans", "deep"])
 def test_a_step_is_one_graph(name: str) -> None:
     rule = (EVERY_TOKEN | IN_CHUNKS)[name]
