@@ -73,7 +73,8 @@ shape = "shapes={batch: [1], length: [40], heads: [2], width: [16], dtype: [fp32
 ways = ["paths=[compiled]", "baseline=compiled", "modes=[forward_backward]", "peers=[]"]
 spec = pg.load(sys.argv[2], "device=cpu", "repeats=1", "warmup=0", "models={}", shape, *ways)
 for row, _ in run_bench(spec):
-    print(row.what, row.ran, row.said, "breaks", row.graph_breaks)
+    assert row.ran and all(form.endswith(" compiled") for form in row.ran.values()), row
+    print(row.what, "breaks", row.graph_breaks)
 """
 )
 
@@ -95,6 +96,14 @@ for run in {(run.model, run.task): run for run in runs}.values():
     trace(sys.argv[2], run.model, batch.tokens, **given)
 """
 )
+
+
+PROGRAMS = {"runs": RUNNING, "models": TIMED, "rules": SCANNED}
+EVERY = [
+    *(("runs", path) for path in RUNS),
+    *(("models", path) for path in BENCHES),
+    *(("rules", path) for path in RULES),
+]
 
 
 def logged(program: str, *words: str) -> tuple[list[str], str]:
@@ -136,34 +145,14 @@ def test_no_model_has_a_graph_break(path: Path) -> None:
 
 @pytest.mark.compile
 @pytest.mark.slow
-@pytest.mark.parametrize("path", RUNS, ids=lambda p: p.stem)
-def test_no_model_of_a_run_or_a_sweep_has_a_graph_break(path: Path) -> None:
-    if "PLAYGROUND_DATA" not in os.environ:
+@pytest.mark.parametrize(("what", "path"), EVERY, ids=lambda p: getattr(p, "stem", p))
+def test_nothing_that_a_spec_runs_has_a_graph_break(what: str, path: Path) -> None:
+    if what == "runs" and "PLAYGROUND_DATA" not in os.environ:
         pytest.skip("some read files under PLAYGROUND_DATA")
-    printed, log = logged(RUNNING, "aot_eager", str(path))
+    printed, log = logged(PROGRAMS[what], "aot_eager", str(path))
     assert log == ""
     assert printed
     assert all(line.endswith("breaks 0") for line in printed)
-
-
-@pytest.mark.compile
-@pytest.mark.slow
-@pytest.mark.parametrize("path", BENCHES, ids=lambda p: p.stem)
-def test_no_model_of_a_bench_has_a_graph_break(path: Path) -> None:
-    printed, log = logged(TIMED, "aot_eager", str(path))
-    assert log == ""
-    assert printed
-    assert all(line.endswith("breaks 0") for line in printed)
-
-
-@pytest.mark.compile
-@pytest.mark.slow
-@pytest.mark.parametrize("path", RULES, ids=lambda p: p.stem)
-def test_no_rule_of_a_bench_has_a_graph_break(path: Path) -> None:
-    printed, log = logged(SCANNED, "aot_eager", str(path))
-    assert log == ""
-    assert printed
-    assert all("compiled" in line and line.endswith("breaks 0") for line in printed)
 
 
 def test_a_graph_break_would_be_logged() -> None:
