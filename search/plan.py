@@ -42,6 +42,14 @@ class SweepPlan:
         return [j for found in self.tuned.values() for point in found.points for j in point.jobs]
 
     @property
+    def rounds(self) -> list[list[Job]]:
+        """What is trained before what: the grids, what they grew by, then the comparison."""
+        found: dict[int, list[Job]] = {}
+        for point in (point for variant in self.tuned.values() for point in variant.points):
+            found.setdefault(point.round, []).extend(point.jobs)
+        return [*(found[i] for i in sorted(found)), list(self.jobs)]
+
+    @property
     def waiting(self) -> int:
         """How many runs of the comparison are not known yet."""
         return len(self.runs) - len(self.jobs)

@@ -29,7 +29,7 @@ def run_sweep(
     watch: Watch = lambda event: None,
     planned: Planned = lambda plan, todo: None,
 ) -> SweepPlan:
-    """Carry out what is left of a sweep: tuning first, then what it chose.
+    """Carry out what is left of a sweep: all tuning first, then what it chose.
 
     Args:
         plan: from `plan_sweep`; what is given back is the one with all its runs.
@@ -55,8 +55,8 @@ def run_sweep(
         planned(plan, todo)
         if not todo:
             return _audited(plan, store, folder, watch)
-        tried.update(job.fingerprint for job in todo)
-        team, parts = teamed(plan, todo, workers, engine)
+        team, parts = teamed(plan, _first(plan, todo), workers, engine)
+        tried.update(job.fingerprint for part in parts for job in part.jobs)
         Pool(store, engine, team, plan.spec.run, retry=retry, watch=watch).run(parts)
 
 
@@ -70,11 +70,22 @@ def teamed(
     engine = engine or engine_for(plan.spec.run)
     if not todo:
         return engine.team(plan.spec, 1, workers), []
-    most = engine.team(plan.spec, max(1, len(todo)), workers).workers
     found = []
-    for jobs in (plan.tuning, plan.jobs):
+    for jobs in plan.rounds:
+        most = engine.team(plan.spec, max(1, len(jobs)), workers).workers
         found += unfinished(jobs, todo, plan.spec.run.vectorize, most)
     return engine.team(plan.spec, max(1, len(found)), workers), found
+
+
+def _first(plan: SweepPlan, todo: Sequence[Job]) -> list[Job]:
+    """Those of `todo` that are in the first round which has any.
+
+    A round ends before the next begins, so every stack holds the same runs, however often the sweep
+    was stopped: in another stack the last bit of a run may be another.
+    """
+    left = {job.fingerprint for job in todo}
+    rounds = ([job for job in jobs if job.fingerprint in left] for jobs in plan.rounds)
+    return next(jobs for jobs in rounds if jobs)
 
 
 def _audited(plan: SweepPlan, store: pg.RunStore, folder: Path, watch: Watch) -> SweepPlan:

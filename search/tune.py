@@ -28,11 +28,13 @@ class Point:
 
     Attributes:
         score: mean over the seeds; None while a run has no result, NaN if one failed.
+        round: how often the grid had grown when the point came into it.
     """
 
     values: Values
     jobs: tuple[Job, ...]
     score: float | None
+    round: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +90,9 @@ def tuned(run: pg.SweepRun, spec: pg.SweepSpec, jobs: Jobs, store: pg.RunStore |
         raise pg.SpecError("tune.select", problem, fix=fix)
     axes = {key: list(values) for key, values in spec.tune.grid.items()}
     left = EXTENSIONS if spec.tune.edge == "extend" else 0
+    points: tuple[Point, ...] = ()
     while True:
-        points = _points(run, spec, axes, jobs, store)
+        points = _points(run, spec, axes, jobs, store, points)
         if any(point.score is None for point in points):
             return Tuned(variant=run.variant, points=points, chosen=None)
         best = _best(points, spec.tune.select)
@@ -113,8 +116,12 @@ def _points(
     axes: Mapping[str, Sequence[Any]],
     jobs: Jobs,
     store: pg.RunStore | None,
+    before: Sequence[Point],
 ) -> tuple[Point, ...]:
+    """The points of a grid; `before` are those of the grid that this one has grown from."""
     assert spec.tune is not None
+    rounds = {tuple(point.values.values()): point.round for point in before}
+    new = max(rounds.values(), default=-1) + 1
     found = []
     for combination in itertools.product(*axes.values()):
         values = dict(zip(axes, combination, strict=True))
@@ -122,7 +129,8 @@ def _points(
         specs = [replace(blind(at), seed=seed) for seed in spec.tune_seeds()]
         here = tuple(jobs.jobs(run.variant, specs, values))
         score = None if store is None else _score(here, spec.tune.select, store)
-        found.append(Point(values=values, jobs=here, score=score))
+        since = rounds.get(combination, new)
+        found.append(Point(values=values, jobs=here, score=score, round=since))
     return tuple(found)
 
 

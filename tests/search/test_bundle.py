@@ -1,14 +1,15 @@
 """Which runs are trained together, and sweeps whose runs are."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 from playground.report import build
-from playground.spec import BaseSpec, EngineSpec, SweepSpec, VariantSpec
-from playground.train import RunStore
+from playground.spec import BaseSpec, EngineSpec, SweepSpec, TuneSpec, VariantSpec
+from playground.train import Result, RunStore
 from search.bundle import Bundle, bundles
 from search.job import Job
 from search.plan import plan_sweep
@@ -75,6 +76,50 @@ def test_an_unfinished_sweep_is_bundled_as_a_new_one():
     left = teamed(plan, plan.jobs[1:], 2)[1]
     assert [b.jobs for b in left[1:]] == [b.jobs for b in whole[1:]]
     assert left[0].jobs == whole[0].jobs[1:]
+
+
+def finish(store: RunStore, jobs: Sequence[Job]) -> None:
+    for job in jobs:
+        metrics = {"val/loss": 1.0}
+        result = Result(fingerprint=job.fingerprint, status="ok", metrics=metrics)
+        store.run(job.fingerprint).write_spec("")
+        store.run(job.fingerprint).finish(result)
+
+
+@dataclass
+class Instant:
+    """A pool whose runs are over at once."""
+
+    store: RunStore
+    taken: list[list[Bundle]] = field(default_factory=list)
+
+    def run(self, parts: list[Bundle]) -> None:
+        self.taken.append(parts)
+        finish(self.store, [job for part in parts for job in part.jobs])
+
+
+def test_a_sweep_that_is_stopped_while_it_tunes_is_bundled_as_one_that_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    tune = TuneSpec(grid={"train.optim.lr": (1e-3, 3e-3)}, seeds=1)
+    narrow = {"narrow": VariantSpec(overrides={"train.optim.weight_decay": 0.2})}
+    engine = EngineSpec(vectorize=4, audit=0.0)
+    spec = replace(STACKED, variants=narrow, tune=tune, run=engine)
+    tuning = plan_sweep(spec, "stacked").tuning
+    found = []
+    for name, ended in (("whole", []), ("stopped", tuning[:2])):  # one of two variants is tuned
+        store = RunStore(tmp_path / name)
+        finish(store, ended)
+        pool = Instant(store)
+        monkeypatch.setattr("search.sweep.Pool", lambda *_, pool=pool, **__: pool)
+        plan = plan_sweep(spec, "stacked", store)
+        run_sweep(plan, store=store, folder=tmp_path / f"{name}-sweep", workers=2)
+        found.append(pool.taken)
+    whole, stopped = found
+    done = {job.fingerprint for job in tuning[:2]}
+    assert [sizes(each) for each in whole] == [[2, 2], [1, 1], [3, 3]]  # the grids grew once
+    assert stopped[0] == [b for b in (b.without(done) for b in whole[0]) if b is not None]
+    assert stopped[1:] == whole[1:]
 
 
 def test_a_sweep_of_stacks_ends_as_one_of_single_runs(tmp_path: Path):

@@ -132,6 +132,8 @@ def test_a_grid_whose_edge_is_best_grows_until_it_is_not(tmp_path: Path):
     plan = finished(tuning(), tmp_path, near(0.1))
     tried = [point.values[LR] for point in plan.tuned["full"].points]
     assert tried == [1e-3, 3e-3, 1e-2, 0.0333, 0.111, 0.37]
+    assert [point.round for point in plan.tuned["full"].points] == [0, 0, 0, 1, 2, 3]
+    assert [len(jobs) for jobs in plan.rounds] == [12, 4, 4, 4, 4]
     assert plan.jobs[0].spec.train.optim.lr == 0.111
     assert plan.tuned["full"].edges == ()
     down = finished(tuning(), tmp_path / "down", near(1e-4))
