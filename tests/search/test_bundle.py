@@ -1,6 +1,5 @@
 """Which runs are trained together, and sweeps whose runs are."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -9,12 +8,12 @@ import pytest
 
 from playground.report import build
 from playground.spec import BaseSpec, EngineSpec, SweepSpec, TuneSpec, VariantSpec
-from playground.train import Result, RunStore
+from playground.train import RunStore
 from search.bundle import Bundle, bundles
 from search.job import Job
 from search.plan import plan_sweep
 from search.sweep import run_sweep, teamed
-from tests.search.test_plan import SWEEP
+from tests.search.test_plan import SWEEP, end
 from tests.search.test_pool import kinds
 from tests.train.test_replicas import TITANS
 
@@ -78,14 +77,6 @@ def test_an_unfinished_sweep_is_bundled_as_a_new_one():
     assert left[0].jobs == whole[0].jobs[1:]
 
 
-def finish(store: RunStore, jobs: Sequence[Job]) -> None:
-    for job in jobs:
-        metrics = {"val/loss": 1.0}
-        result = Result(fingerprint=job.fingerprint, status="ok", metrics=metrics)
-        store.run(job.fingerprint).write_spec("")
-        store.run(job.fingerprint).finish(result)
-
-
 @dataclass
 class Instant:
     """A pool whose runs are over at once."""
@@ -95,7 +86,8 @@ class Instant:
 
     def run(self, parts: list[Bundle]) -> None:
         self.taken.append(parts)
-        finish(self.store, [job for part in parts for job in part.jobs])
+        for job in (job for part in parts for job in part.jobs):
+            end(self.store, job, {"val/loss": 1.0})
 
 
 def test_a_sweep_that_is_stopped_while_it_tunes_is_bundled_as_one_that_is_not(
@@ -109,7 +101,8 @@ def test_a_sweep_that_is_stopped_while_it_tunes_is_bundled_as_one_that_is_not(
     found = []
     for name, ended in (("whole", []), ("stopped", tuning[:2])):  # one of two variants is tuned
         store = RunStore(tmp_path / name)
-        finish(store, ended)
+        for job in ended:
+            end(store, job, {"val/loss": 1.0})
         pool = Instant(store)
         monkeypatch.setattr("search.sweep.Pool", lambda *_, pool=pool, **__: pool)
         plan = plan_sweep(spec, "stacked", store)

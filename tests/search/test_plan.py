@@ -1,5 +1,6 @@
 """A sweep as runs: paired seeds, identities, what is left to do, who takes what."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from playground.spec import BaseSpec, EngineSpec, SweepSpec, VariantSpec, finger
 from playground.tasks import make_task
 from playground.train import Result, RunStore
 from search.bundle import Bundle
+from search.job import Job
 from search.local import Local
 from search.plan import SweepPlan, overrides, plan_sweep
 from search.queue import Queue
@@ -67,13 +69,19 @@ def test_the_plan_is_what_a_report_reads(plan: SweepPlan):
     assert written["report"]["formats"] == ["md", "html", "csv"]
 
 
+def end(store: RunStore, job: Job, metrics: Mapping[str, float] | None) -> None:
+    """The run is over, with these scores; None: it failed."""
+    status = "failed" if metrics is None else "ok"
+    store.run(job.fingerprint).write_spec("")
+    result = Result(fingerprint=job.fingerprint, status=status, metrics=metrics or {})
+    store.run(job.fingerprint).finish(result)
+
+
 def test_what_is_finished_is_not_done_again(plan: SweepPlan, tmp_path: Path):
     store = RunStore(tmp_path)
     assert len(plan.todo(store)) == 6
-    for job, status in zip(plan.jobs, ("ok", "failed"), strict=False):
-        store.run(job.fingerprint).write_spec("")
-        result = Result(fingerprint=job.fingerprint, status=status)  # pyright: ignore
-        store.run(job.fingerprint).finish(result)
+    for job, metrics in zip(plan.jobs, ({}, None), strict=False):
+        end(store, job, metrics)
     assert len(plan.todo(store)) == 4
     assert len(plan.todo(store, retry=True)) == 5
     for job in plan.jobs[:1]:  # a damaged result is none: nothing is taken for done unread

@@ -11,10 +11,10 @@ import pytest
 from playground.errors import SpecError
 from playground.report import build, write
 from playground.spec import BaseSpec, SweepSpec, Text, TuneSpec, VariantSpec
-from playground.train import Result, RunStore
+from playground.train import RunStore
 from search.plan import SweepPlan, plan_sweep
 from search.sweep import run_sweep
-from tests.search.test_plan import SWEEP
+from tests.search.test_plan import SWEEP, end
 from tests.train.small import ATTENTION
 
 LR = "train.optim.lr"
@@ -42,14 +42,7 @@ def finished(spec: SweepSpec, root: Path, score: Score, metric: str = "val/loss"
         assert todo
         for job in todo:
             value = score(job.variant, job.tried, job.seed % 10)
-            ok = value == value
-            result = Result(
-                fingerprint=job.fingerprint,
-                status="ok" if ok else "failed",
-                metrics={metric: value} if ok else {},
-            )
-            store.run(job.fingerprint).write_spec("")
-            store.run(job.fingerprint).finish(result)
+            end(store, job, {metric: value} if value == value else None)
         plan = plan.again(store)
     return plan
 
