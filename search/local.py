@@ -8,6 +8,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import torch
+
 import playground as pg
 from search.engine import CarryOut, Order, Planned, Said, Team
 from search.worker import train_runs, work
@@ -82,9 +84,9 @@ class Local:
             asked = min(_cores(), MOST_WORKERS) if on_cpu else 1
         count = max(1, min(asked, runs))
         threads = spec.run.threads
-        return Team(
-            workers=count, threads=max(1, _cores() // count) if threads == "auto" else threads
-        )
+        if threads == "auto":
+            threads = max(1, min(_cores() // count, torch.get_num_threads()))
+        return Team(workers=count, threads=threads)
 
     def hire(self, threads: int) -> LocalWorker:
         """See `Engine`."""

@@ -110,3 +110,12 @@ def test_workers_are_as_many_as_asked_and_never_more_than_runs():
     team = Local().team(SWEEP, runs=100)
     assert team.workers >= 1
     assert team.threads >= 1
+
+
+def test_a_worker_has_no_more_threads_than_torch_here(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("search.local._cores", lambda: 12)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 5)
+    assert Local().team(SWEEP, runs=100, workers=3).threads == 4
+    assert Local().team(SWEEP, runs=100, workers=2).threads == 5
+    asked = replace(SWEEP, run=EngineSpec(threads=6))
+    assert Local().team(asked, runs=100, workers=2).threads == 6
