@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from playground.report import text
 from playground.report.draw import PAPER, WIDTH, Palette, color_of, frame, style
 from playground.report.load import Run, Sweep
+from playground.report.rows import family, of_a_grid
 from playground.report.stats import direction, interval, summarize
 
 if TYPE_CHECKING:
@@ -88,17 +89,6 @@ def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
     ]
 
 
-def family(name: str, names: Sequence[str]) -> str:
-    """A variant's own name, without its place in a grid (`delta, dim=64` beside `delta`)."""
-    own, _, place = name.partition(", ")
-    return own if own in names and "=" in place else name
-
-
-def of_a_grid(names: Sequence[str]) -> bool:
-    """Whether some variants are the same one at several places of a grid."""
-    return len({family(name, names) for name in names}) < len(names)
-
-
 def _with_state(name: str, state: float) -> str:
     return f"{name} ({text.memory(state)})"
 
@@ -129,7 +119,7 @@ def scatter(
     found: Sequence[Place], cost: str, metric: str, palette: Palette, *, lines: bool = False
 ) -> "Figure":
     """Means with their 95 % intervals over a cost, a name of TITLES; the larger the dot the larger
-    the state; a ring: front; lines: through the places of one label.
+    the state; a ring: front; lines: through the places of one label. Intervals are cut at the edge.
     """
     from matplotlib.ticker import FuncFormatter
 
@@ -143,10 +133,11 @@ def scatter(
         for label in dict.fromkeys(labels) if lines else ():
             mine = sorted((one for one in found if one.label == label), key=lambda one: one.cost)
             means = [_mean(one.scores.values()) for one in mine]
-            axes.plot([one.cost for one in mine], means, color=mine[0].color, lw=1, zorder=1)
+            axes.plot([one.cost for one in mine], means, color=mine[0].color, lw=1, zorder=2)
         costs = [place.cost for place in found]
         if max(costs) > 4 * min(costs) > 0:
-            axes.set_xscale("log")
+            axes.set_xscale("log", base=2 if cost == STATE else 10)
+        _span(axes, [score for place in found for score in place.scores.values()])
         shown = text.memory if cost == STATE else text.count
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value)))
         axes.set_xlabel(TITLES[cost])
@@ -154,6 +145,13 @@ def scatter(
         handles, names = axes.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower left", ncols=2, markerscale=0.8)
     return figure
+
+
+def _span(axes: "Axes", scores: Sequence[float]) -> None:
+    """Up and down as far as runs are; an interval of two runs may go a hundred times as far."""
+    low, high = min(scores), max(scores)
+    margin = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
+    axes.set_ylim(low - margin, high + margin)
 
 
 def _dot(axes: "Axes", place: Place, size: float, palette: Palette, label: str | None) -> None:

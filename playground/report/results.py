@@ -10,7 +10,7 @@ from playground.report import text
 from playground.report.figures import figures_of
 from playground.report.page import Asked, Beside, Experiment, Page, Section, Shown
 from playground.report.records import Json, Record, run_of, sweep_of
-from playground.report.rows import comparison
+from playground.report.rows import comparison, crossed
 from playground.report.stats import interval, summarize
 from playground.report.table import Cell, Column, Table
 
@@ -206,8 +206,10 @@ def _verdict(bar: Asked, section: Section, records: Mapping[str, Record]) -> tup
     found = mean(samples)
     if bar.over or bar.against:
         below = _samples(bar.against or bar.of, bar.over or bar.metric, section, records)
-        if not below or not mean(below):
+        if not below:
             return "", NOT_RUN
+        if not mean(below):
+            return "of nothing", "not met"
         found /= mean(below)
     met = found >= bar.least if bar.least is not None else found <= (bar.most or 0.0)
     said = "met" if met else "not met"
@@ -283,7 +285,15 @@ def _sweep(title: str, record: Record) -> str:
         rows=tuple(tuple(row[i] for i in keep) for row in table.rows),
     )
     summary = " ".join(Report(sweep=sweep, table=kept).summary())
-    return f"**{title}.** {summary}\n\n{kept.to_markdown().rstrip()}"
+    grid = crossed(sweep, _first_place(record.spec))
+    tables = [table.to_markdown().rstrip() for table in (grid, kept) if table is not None]
+    return "\n\n".join([f"**{title}.** {summary}", *tables])
+
+
+def _first_place(spec: Json) -> str:
+    """Where in its grid a sweep's variants have plain names."""
+    grid: Json = spec.get("grid") or {}
+    return ", ".join(f"{key}={values[0]}" for key, values in grid.items())
 
 
 def _output(one: Experiment, record: Record) -> str:

@@ -1,6 +1,6 @@
 """A sweep as tables: one row per variant, and one row per run."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import compress, islice
 from statistics import median
 
@@ -57,6 +57,40 @@ def comparison(sweep: Sweep) -> Table:
         columns=tuple(compress(columns, said)),
         rows=tuple(tuple(compress(row, said)) for row in rows),
     )
+
+
+def crossed(sweep: Sweep, first: str) -> Table | None:
+    """The primary metric of every variant at every place of a grid; None where there is no grid.
+
+    Args:
+        sweep: its variants at other places than the first are named `delta, heads=4`.
+        first: the title of the place whose variants have no such ending.
+    """
+    names = [variant.name for variant in sweep.variants]
+    if not of_a_grid(names):
+        return None
+    own = {name: family(name, names) for name in names}
+    places = {name: name.removeprefix(own[name]).removeprefix(", ") or first for name in names}
+    cells = {(own[v.name], places[v.name]): _metric_cell(v, sweep.primary) for v in sweep.variants}
+    titles = [*dict.fromkeys(places.values())]
+    missing = Cell(text=text.NONE, tone="muted")
+    rows = [
+        (Cell(text=name), *(cells.get((name, title), missing) for title in titles))
+        for name in dict.fromkeys(own.values())
+    ]
+    columns = (Column(title=sweep.primary, left=True), *(Column(title=t) for t in titles))
+    return Table(title=sweep.name, columns=columns, rows=tuple(rows))
+
+
+def family(name: str, names: Sequence[str]) -> str:
+    """A variant's own name, without its place in a grid (`delta, dim=64` beside `delta`)."""
+    own, _, place = name.partition(", ")
+    return own if own in names and "=" in place else name
+
+
+def of_a_grid(names: Sequence[str]) -> bool:
+    """Whether some variants are the same one at several places of a grid."""
+    return len({family(name, names) for name in names}) < len(names)
 
 
 def _difference_column(sweep: Sweep) -> Column:

@@ -7,6 +7,7 @@ import pytest
 from playground.report.build import build
 from playground.report.draw import PAPER
 from playground.report.pareto import pareto, places, undominated
+from playground.report.rows import crossed
 
 
 def test_undominated_by_hand() -> None:
@@ -106,3 +107,20 @@ def test_a_variant_at_the_places_of_a_grid_is_one_line(empty: Any) -> None:
         pytest.approx([2.105, 2.005]),
         pytest.approx([2.405, 2.205]),
     ]
+    table = crossed(sweep, "heads=1")
+    assert table is not None
+    assert [column.title for column in table.columns] == ["test/loss", "heads=1", "heads=4"]
+    assert [[cell.text[:6] for cell in row] for row in table.rows] == [
+        ["full", "2.0050", "2.1050"],
+        ["gla", "2.2050", "2.4050"],
+    ]
+
+
+def test_an_interval_of_two_runs_does_not_press_the_figure_flat(empty: Any) -> None:
+    sweep = fill(empty, {"full": (2.0, 100.0, 10.0), "other": (2.2, 90.0, 10.0)})
+    figure = pareto(sweep)
+    assert figure is not None
+    low, high = figure.axes[0].get_ylim()  # runs are from 2.0 to 2.21, intervals .06 wider
+    assert 1.95 < low < 2.0
+    assert 2.21 < high < 2.26
+    assert crossed(sweep, "none") is None

@@ -95,6 +95,10 @@ def test_a_bar_is_met_by_the_mean_or_is_not() -> None:
     assert "accuracy at least 51.0 (a floor): **not met, inside the 95 % interval**, 50.0" in text
     assert "wall_s at most 1:00: **not met**, 1:30" in text
     assert "accuracy / params at most 1.000: **met**, 0.000" in text
+    kept = [{"of": "one", "metric": "wall_s", "over": "test/accuracy", "least": 0.9}]
+    assert "at least 0.900: **not met**, of nothing" in render(
+        page(asked=kept), record(run(0, 0.0), run(1, 0.0), run(2, 0.0))
+    )
 
 
 def test_a_bar_says_how_many_of_its_seeds_and_folds_there_are() -> None:
