@@ -61,10 +61,7 @@ class GateHead(nn.Module):
         else:
             wide = read if self.up is None else F.linear(read, self.up)
             logits = _at_least_fp32(wide).unflatten(-1, self.bias.shape) + self.bias
-        gate = self.gate
-        if math.isinf(gate.high):
-            return gate.low + F.softplus(logits)
-        return gate.low + (gate.high - gate.low) * torch.sigmoid(logits)
+        return self.gate.of(logits)
 
 
 class Gates(nn.Module):

@@ -9,17 +9,23 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
 GateKind = Literal["token", "head", "channel", "value_channel"]
 KINDS: tuple[str, ...] = ("token", "head", "channel", "value_channel")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """A learned gate: `low + (high - low) * sigmoid(logits)`, or `softplus(logits)` if unbounded.
+    """A learned gate: `low + (high - low) * sigmoid(logits)^power`, or `low + softplus(logits)`.
+
+    The latter if it has no upper end. A larger power lets a gate go nearer to its lower end.
 
     kind: token [B, T, H]; head the same for all tokens; channel [B, T, H, d_in] of each matrix
         (its rows); value_channel [B, T, H, d_out] (its columns).
-    init: the value it starts from, inside the range.
+    init: the value it starts from, inside the range, whatever the power.
     width: a trailing axis of its own, for gates that weigh several lags.
     """
 
@@ -28,13 +34,22 @@ class Gate:
     high: float = 1.0
     init: float = 0.5
     width: int | None = None
+    power: float = 1.0
+
+    def of(self, logits: Tensor) -> Tensor:
+        """The gate of its logits, elementwise."""
+        if math.isinf(self.high):
+            return self.low + F.softplus(logits)
+        share = torch.sigmoid(logits)
+        share = share if self.power == 1.0 else share**self.power
+        return self.low + (self.high - self.low) * share
 
     @property
     def logit(self) -> float:
         """The bias that gives `init`."""
         if math.isinf(self.high):
             return math.log(math.expm1(self.init - self.low))
-        share = (self.init - self.low) / (self.high - self.low)
+        share = ((self.init - self.low) / (self.high - self.low)) ** (1.0 / self.power)
         return math.log(share / (1.0 - share))
 
 

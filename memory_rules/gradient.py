@@ -38,6 +38,7 @@ class AbstractGradientRule(AbstractMemoryRule):
     decay_towards: Literal["zero", "start"] = "zero"
     lr_scale: Literal["one_minus_momentum", "none"] = "one_minus_momentum"
     max_lr: float | Literal["auto"] = "auto"
+    lr_power: float = 1.0  # of the gate's sigmoid: the larger, the nearer to 0 unwanted writes come
     nonlinear_close: bool = False  # class D: `close_matrix` replaces the memory at chunk ends
     objective: Any  # a method in a rule that has one; a field in a rule that offers several
 
@@ -87,7 +88,7 @@ class AbstractGradientRule(AbstractMemoryRule):
         """The learned gates: lr in (0, lr_limit), momentum from 0.9, decay from 0.01, in (0, 1)."""
         limit = self.lr_limit
         wanted = {
-            "lr": Gate(kind=_kind(self.lr), high=limit, init=limit / 2),
+            "lr": Gate(kind=_kind(self.lr), high=limit, init=limit / 2, power=self.lr_power),
             "momentum": Gate(kind=_kind(self.momentum), init=0.9),
             "decay": Gate(kind=_kind(self.decay), init=0.01),
         }

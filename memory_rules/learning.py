@@ -31,6 +31,8 @@ class AbstractLearningRule(AbstractGradientRule):
     lr: str = "token"
     max_lr: float | Literal["auto"] = "auto"
     lr_scale: Literal["one_minus_momentum", "none"] = "one_minus_momentum"
+    # of the gate's sigmoid: the larger, the nearer to 0 come writes that nobody asked for
+    lr_power: float = field(default=1.0, metadata={"later": True})
     per_layer: bool = True
     anchor: str = "chunk"
     chunk_size: int = 16
@@ -103,6 +105,8 @@ def check_learning(rule: AbstractGradientRule) -> None:
         raise ValueError("lr: none would be a step of 1 at every token. Write token or fixed:0.01.")
     if rule.max_lr != "auto" and not float(rule.max_lr) > 0:
         raise ValueError(f"max_lr: {rule.max_lr} must be greater than 0, or auto.")
+    if not rule.lr_power >= 1:
+        raise ValueError(f"lr_power: {rule.lr_power} must be 1 or more; 1 is a plain sigmoid.")
     if rule.chunk_size < 1:
         raise ValueError(f"chunk_size: {rule.chunk_size} is not a positive count.")
     kind, _, count = rule.anchor.partition(":")

@@ -78,18 +78,17 @@ def _gate(
     channels = {"channel": matrix[:1], "value_channel": matrix[1:]}.get(gate.kind, ())
     shape = (B, 1 if gate.kind == "head" else T, H, *channels)
     shape = shape if gate.width is None else (*shape, gate.width)
-    endless = math.isinf(gate.high)
     if how == "default":
-        logits = gate.logit + 0.5 * normal(shape, g)
-        share = F.softplus(logits) if endless else torch.sigmoid(logits)
-    elif how == "random":
+        values = gate.of(gate.logit + 0.5 * normal(shape, g))
+        return values.expand(B, T, *shape[2:]).clone()
+    if how == "random":
         share = torch.rand(shape, generator=g, dtype=torch.float64, device=g.device)
     elif how == "extreme":
         at = torch.randint(len(EXTREMES), shape, generator=g, device=g.device)
         share = torch.tensor(EXTREMES, dtype=torch.float64, device=g.device)[at]
     else:
         share = torch.zeros(shape, dtype=torch.float64, device=g.device)
-    values = gate.low + share * (1.0 if endless else gate.high - gate.low)
+    values = gate.low + share * (1.0 if math.isinf(gate.high) else gate.high - gate.low)
     return values.expand(B, T, *shape[2:]).clone()
 
 

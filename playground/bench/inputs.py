@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from tensordict import TensorDict
 from torch import Tensor
 
@@ -83,9 +82,7 @@ def make_problem(
         made = {}
         for matrix, like in of.items():
             logits = gate.logit + shift + 0.5 * _normal(like, gate.kind == "head", generator)
-            high = F.softplus(logits) if gate.high == float("inf") else torch.sigmoid(logits)
-            span = 1.0 if gate.high == float("inf") else gate.high - gate.low
-            made[matrix] = gate.low + span * high
+            made[matrix] = gate.of(logits)
         gates[name] = TensorDict(made, batch_size=of.batch_size)
     inputs = case.inputs.replace(gates=TensorDict(gates, batch_size=case.inputs.batch_size))
     moved = replace(case, inputs=inputs).to(DTYPES[shape.dtype])

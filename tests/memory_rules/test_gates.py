@@ -37,15 +37,42 @@ def test_a_wrong_gate_names_field_problem_and_what_is_allowed(text: str, problem
     assert problem in str(error.value)
 
 
-@pytest.mark.parametrize(
-    "gate", [Gate(init=0.01), Gate(low=0.2, high=0.6, init=0.5), Gate(high=math.inf, init=0.05)]
-)
+GATES = [
+    Gate(init=0.01),
+    Gate(low=0.2, high=0.6, init=0.5),
+    Gate(low=0.2, high=0.6, init=0.5, power=3.0),
+    Gate(high=math.inf, init=0.05),
+]
+
+
+@pytest.mark.parametrize("gate", GATES)
 def test_the_logit_of_a_gate_gives_its_starting_value(gate: Gate) -> None:
     if math.isinf(gate.high):
         value = gate.low + math.log1p(math.exp(gate.logit))
     else:
-        value = gate.low + (gate.high - gate.low) / (1.0 + math.exp(-gate.logit))
+        value = gate.low + (gate.high - gate.low) / (1.0 + math.exp(-gate.logit)) ** gate.power
     assert value == pytest.approx(gate.init)
+    assert float(gate.of(torch.tensor(gate.logit))) == pytest.approx(gate.init)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_a_shut_gate_is_at_its_lower_end_and_its_gradient_a_number(gate: Gate) -> None:
+    logits = torch.tensor([-1e4, -100.0, 0.0, 100.0], requires_grad=True)
+    values = gate.of(logits)
+    values.sum().backward()
+    assert values[0] == gate.low
+    assert bool((values.diff() >= 0).all())
+    assert logits.grad is not None
+    assert bool(logits.grad.isfinite().all())
+
+
+def test_a_power_of_the_write_gate_lets_unwanted_writes_come_nearer_to_nothing() -> None:
+    plain, squared = (RULES["titans"](lr_power=p, anchor="token").gates["lr"] for p in (1.0, 2.0))
+    assert squared.init == plain.init
+    moved = torch.tensor(-4.0)  # from where each starts
+    assert float(squared.of(squared.logit + moved)) < 0.3 * float(plain.of(plain.logit + moved))
+    with pytest.raises(ValueError, match=r"^lr_power: 0.5 must be 1 or more"):
+        RULES["titans"](lr_power=0.5)
 
 
 def test_titans_wants_the_gates_its_fields_name() -> None:
