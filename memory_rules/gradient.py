@@ -15,7 +15,7 @@ from torch import Tensor
 from memory_rules.base import AbstractMemoryRule, Rates, Weights
 from memory_rules.dense import Dense, Plain
 from memory_rules.filters import Side
-from memory_rules.gates import ANCHORS, CHANNELS, SCALAR, Gate
+from memory_rules.gates import ANCHORS, CHANNELS, KINDS, SCALAR, Gate
 from memory_rules.state import Inputs, State, tensors
 
 
@@ -94,8 +94,7 @@ class AbstractGradientRule(AbstractMemoryRule):
         }
         if self.window > 1:
             wanted["window"] = Gate(init=0.5, width=self.window)
-        learned = ("token", "head", "channel", "value_channel")
-        return {n: g for n, g in wanted.items() if n == "window" or getattr(self, n) in learned}
+        return {n: g for n, g in wanted.items() if n == "window" or getattr(self, n) in KINDS}
 
     def rates(self, x: Inputs) -> Rates:
         """The filter's gates, a token-wise function of the inputs.
