@@ -154,9 +154,9 @@ class Report:
     def _pairing(self) -> list[str]:
         """What pairing by seed is worth."""
         sweep = self.sweep
-        base = sweep.base.values(sweep.primary)
-        every = (correlation(v.values(sweep.primary), base) for v in sweep.variants[1:])
-        found = [one for one in every if one is not None]
+        both = ((v, sweep.base_of(v)) for v in sweep.variants)
+        pairs = [[v.values(sweep.primary) for v in pair] for pair in both if pair[0] is not pair[1]]
+        found = [one for one in (correlation(*pair) for pair in pairs) if one is not None]
         if not found:
             return []
         line = f"Seed by seed variants go with the baseline: mean correlation {mean(found):+.2f}"
@@ -188,7 +188,8 @@ class Report:
         sweep = self.sweep
         verdicts = [sweep.verdict(v) for v in sweep.variants[1:] if sweep.difference(v) is not None]
         line = (
-            f"Compared with it, by {sweep.judged_by}: {verdicts.count('better')} better, "
+            f"Compared with it{sweep.where}, by {sweep.judged_by}: "
+            f"{verdicts.count('better')} better, "
             f"{verdicts.count('worse')} worse, {verdicts.count('unclear')} not told apart."
         )
         few = sum(test.p is None for test in sweep.tests.values())

@@ -92,11 +92,11 @@ def overview(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
 
 
 def against_baseline(sweep: Sweep, variant: Variant, palette: Palette = PAPER) -> "Figure | None":
-    """One variant over the baseline, with every single run thin; None without any point."""
+    """One variant over what it is compared with, every run thin; None without any point."""
     metric, key = curve_metric(sweep), x_key(sweep)
     index = [v.name for v in sweep.variants].index(variant.name)
     runs = [(run, *run_curve(run, metric, key)) for run in variant.runs[:MAX_RUNS]]
-    mine, base = mean_curve(variant, metric, key), mean_curve(sweep.base, metric, key)
+    mine, base = (mean_curve(v, metric, key) for v in (variant, sweep.base_of(variant)))
     if not any(len(x) for _, x, _ in runs):
         return None
     with style(palette):
@@ -127,7 +127,7 @@ def _as_one(lines: Sequence[tuple[np.ndarray, np.ndarray]]) -> Sequence[np.ndarr
 
 def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
     """Paired difference of every variant with its 95 % interval and each seed's own."""
-    others = sweep.foremost(MAX_ROWS)[1:]
+    others = [v for v in sweep.foremost(MAX_ROWS) if sweep.base_of(v) is not v]
     found = {v.name: sweep.difference(v) for v in others}
     verdicts: dict[str, Verdict] = {v.name: sweep.verdict(v) for v in others}
     known = {name: pair for name, pair in found.items() if pair is not None}
@@ -144,7 +144,7 @@ def differences(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
         axes.set_ylim(len(names) - 0.5, -0.6)
         axes.tick_params(axis="y", length=0, labelcolor=palette.ink, labelsize=10)
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"{sweep.primary} minus that of {sweep.baseline}")
+        axes.set_xlabel(f"{sweep.primary} minus that of {sweep.baseline}{sweep.where}")
     return figure
 
 

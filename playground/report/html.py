@@ -78,8 +78,8 @@ def _differences(report: "Report") -> str:
     if figure is None:
         return ""
     about = (
-        f"Difference in {sweep.primary} to {sweep.baseline}, paired by seed: mean, 95 % t "
-        "interval, and each seed as a faint dot. Coloured where "
+        f"Difference in {sweep.primary} to {sweep.baseline}{sweep.where}, paired by seed: mean, "
+        "95 % t interval, and each seed as a faint dot. Coloured where "
         f"it is told from zero by {sweep.judged_by}."
     )
     about += _left_out(sweep, curves.MAX_ROWS)
@@ -96,7 +96,9 @@ def _curves(report: "Report") -> str:
     about += _left_out(sweep, curves.MAX_CURVES)
     parts = [_figure(inline_svg(whole, "Learning curves of all variants"), about)]
     singles = []
-    for variant in sweep.foremost(curves.MAX_CURVES)[1:]:
+    for variant in sweep.foremost(curves.MAX_CURVES):
+        if sweep.base_of(variant) is variant:
+            continue
         figure = curves.against_baseline(sweep, variant, PAGE)
         if figure is not None:
             svg = inline_svg(figure, f"Learning curve of {variant.name}")

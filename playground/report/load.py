@@ -11,6 +11,7 @@ from typing import Any, Literal
 from playground.errors import DataError
 from playground.files import read_json
 from playground.report import text
+from playground.report.places import at_place, of_a_grid
 from playground.report.stats import (
     CONFIDENCE,
     HIGHER,
@@ -168,7 +169,21 @@ class Sweep:
     @property
     def base(self) -> Variant:
         """The variant all others are compared with."""
-        return next(v for v in self.variants if v.name == self.baseline)
+        return self._named[self.baseline]
+
+    def base_of(self, variant: Variant) -> Variant:
+        """What a variant is compared with: the baseline, in a grid the baseline at its place."""
+        name = at_place(self.baseline, variant.name, self._named)
+        return self._named.get(name, self.base)
+
+    @property
+    def where(self) -> str:
+        """Which baseline variants are compared with, after its name; "" if there is but one."""
+        return " at the same place" if of_a_grid(self._named) else ""
+
+    @cached_property
+    def _named(self) -> Mapping[str, Variant]:
+        return {variant.name: variant for variant in self.variants}
 
     @cached_property
     def tests(self) -> Mapping[str, Tested]:
@@ -199,9 +214,9 @@ class Sweep:
 
     @cached_property
     def _pairs(self) -> dict[str, Paired | None]:
-        base = self.base.values(self.primary)
-        others = (v for v in self.variants if v.name != self.baseline)
-        return {v.name: paired(v.values(self.primary), base) for v in others}
+        both = ((v, self.base_of(v)) for v in self.variants)
+        own = ((v, base) for v, base in both if v is not base)
+        return {v.name: paired(*(one.values(self.primary) for one in (v, base))) for v, base in own}
 
     @cached_property
     def floor(self) -> tuple[str, float] | None:

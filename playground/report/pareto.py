@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from playground.report import text
 from playground.report.draw import PAPER, WIDTH, Palette, color_of, frame, style
 from playground.report.load import Run, Sweep
-from playground.report.rows import family, of_a_grid
+from playground.report.places import family, of_a_grid
 from playground.report.stats import direction, interval, summarize
 
 if TYPE_CHECKING:

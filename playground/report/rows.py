@@ -1,11 +1,12 @@
 """A sweep as tables: one row per variant, and one row per run."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import compress, islice
 from statistics import median
 
 from playground.report import text
 from playground.report.load import Run, Sweep, Variant
+from playground.report.places import family, of_a_grid
 from playground.report.stats import (
     TOO_SMALL,
     Paired,
@@ -82,19 +83,8 @@ def crossed(sweep: Sweep, first: str) -> Table | None:
     return Table(title=sweep.name, columns=columns, rows=tuple(rows))
 
 
-def family(name: str, names: Sequence[str]) -> str:
-    """A variant's own name, without its place in a grid (`delta, dim=64` beside `delta`)."""
-    own, _, place = name.partition(", ")
-    return own if own in names and "=" in place else name
-
-
-def of_a_grid(names: Sequence[str]) -> bool:
-    """Whether some variants are the same one at several places of a grid."""
-    return len({family(name, names) for name in names}) < len(names)
-
-
 def _difference_column(sweep: Sweep) -> Column:
-    about = f"{sweep.primary} minus that of {sweep.baseline}, paired by seed"
+    about = f"{sweep.primary} minus that of {sweep.baseline}{sweep.where}, paired by seed"
     if sweep.test != "none" and sweep.correct == "holm":
         about += "; an interval is of one difference alone, tests are corrected for their number"
     return Column(title=f"{_DELTA} {sweep.primary} [95 %]", about=about)
@@ -114,7 +104,7 @@ def _test_columns(sweep: Sweep) -> list[Column]:
 
 
 def _row(sweep: Sweep, variant: Variant, shown: list[str]) -> tuple[Cell, ...]:
-    is_base = variant.name == sweep.baseline
+    is_base = sweep.base_of(variant) is variant
     good, planned = len(variant.values(sweep.primary)), len(variant.runs)
     cells = [
         Cell(text=variant.name, values={"variant": variant.name}, tone="strong" if is_base else ""),
@@ -144,7 +134,7 @@ def _metric_cell(variant: Variant, metric: str) -> Cell:
 
 
 def _difference_cell(sweep: Sweep, variant: Variant) -> Cell:
-    if variant.name == sweep.baseline:
+    if sweep.base_of(variant) is variant:
         return Cell(text="baseline", tone="muted")
     found = sweep.difference(variant)
     if found is None:
@@ -161,7 +151,7 @@ def _difference_cell(sweep: Sweep, variant: Variant) -> Cell:
 
 
 def _p_cell(sweep: Sweep, variant: Variant, name: str, p: float | None) -> Cell:
-    if variant.name == sweep.baseline:
+    if sweep.base_of(variant) is variant:
         return Cell(text=text.NONE, tone="muted")
     name = name if sweep.correct == "none" else f"{name} holm"
     shown = TOO_SMALL if p is None else text.probability(p)
