@@ -5,6 +5,7 @@ allowed is a multiple of the error that the recurrence itself makes at the preci
 (The laws hold every lowering to 1e-9 in fp64; this is about the very bodies that are timed.)
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median
@@ -43,6 +44,8 @@ class Gate:
     @property
     def reason(self) -> str:
         """Why there is no time, empty if there is one."""
+        if math.isnan(self.error):
+            return f"{self.where}: not finite"
         return "" if self.green else f"{self.where}: {self.error:.3g} times the error allowed"
 
 

@@ -6,6 +6,7 @@ precision timed.
 """
 
 import copy
+import math
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -54,7 +55,12 @@ class ModelOracle:
         self.shape = shape if shape.length <= WHOLE else short
 
     def check(self, model: nn.Module, mode: Mode, device: str) -> Gate:
-        """Judge a model that has the weights of seed 0, in the work of a mode."""
+        """Judge a model that has the weights of seed 0, in the work of a mode.
+
+        Training steps at a rate of 0 leave them, unless a gradient was infinite or no number.
+        """
+        if not all(weight.isfinite().all() for weight in model.parameters()):
+            return Gate(green=False, error=math.nan, where="a gradient of the timed steps")
         streams, found = mode in ("prefill", "decode"), self._work(model, device)
         exact, plain = self.streamed if streams else self.whole
         results = stream_results(found) if streams else whole_results(found, mode != "forward")

@@ -124,9 +124,9 @@ def row_of(row: Json, keys: Sequence[str]) -> Json:
 
 
 def _at(row: Json, key: str) -> Any:
-    """The value at a dotted key; of keys with dots of their own the longest goes first."""
+    """The value at a dotted key, None below None; of keys with dots the longest goes first."""
     value, left = row, key.split(".")
-    while left:
+    while left and value is not None:
         heads = (count for count in range(len(left), 0, -1) if ".".join(left[:count]) in value)
         count = next(heads, 0) if isinstance(value, dict) else 0
         if not count:

@@ -1,5 +1,6 @@
 """Whole models: every mode behind its gate, and which form ran, as seen in a call."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,8 +8,10 @@ import pytest
 import torch
 
 from playground.bench import ModelBench, ModelOracle, Row, measure_group
+from playground.bench.model_work import ModelWork
 from playground.bench.models import CompiledBody, forms_of, shape_of
 from playground.compile import Plan, build
+from playground.compile import compile as compile_model
 from playground.spec import ModelSpec, convert
 
 MEMORY = {"kind": "titans", "chunk_size": 4, "expand": 1.0, "heads": 2, "conv": 2}
@@ -86,6 +89,16 @@ def test_training_steps_leave_the_weights_where_they_were() -> None:
     prepared = bench_of("train_step").cell("eager").prepare()
     first, second = prepared.run(), prepared.run()
     assert torch.equal(first, second)
+
+
+def test_an_infinite_gradient_of_the_timed_steps_is_said() -> None:
+    model = compile_model(SPEC, seed=0)
+    for weight in model.parameters():
+        weight.register_hook(lambda slope: slope * math.inf)
+    work = ModelWork(model, vocab=16, batch=2, length=10, dtype="fp32", device="cpu")
+    work.train_step()()
+    found = ORACLE.check(model, "train_step", "cpu")
+    assert (found.green, found.reason) == (False, "a gradient of the timed steps: not finite")
 
 
 def test_long_calls_are_checked_on_fewer_tokens() -> None:

@@ -212,6 +212,7 @@ def test_output_of_a_command_is_rows(tmp_path: Path) -> None:
         assert output_rows(json.dumps(one), "file") == [one]
     assert row_of(rows[0], ["b.c.d", "a"]) == {"b.c.d": 2.5, "a": 1}
     assert row_of(rows[0], []) == {"a": 1}
+    assert row_of({"times": None}, ["times.median"]) == {"times.median": None}  # no time was taken
     with pytest.raises(DataError, match="no such key"):
         row_of(rows[0], ["b.x"])
     for wrong in ("{", "[]", "[1]"):
