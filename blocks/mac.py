@@ -13,6 +13,9 @@ stands before every row, and (25) reads the memory after the whole segment's wri
 h_i of rows i <= j only and reads the memory after its own write. Persistent and retrieved rows are
 attended to, never written. One set of W_Q, W_K, W_V serves both streams; each stream has its own
 convolution caches. A segment in progress is part of the state.
+
+With `inner_residual` (24) and (25) have norm(x_j + y_j) in place of norm(y_j), so that the memory
+knows a token itself before attention has learned to look at it.
 """
 
 import torch
@@ -54,7 +57,7 @@ class MacBlock(Block):
     def __init__(self, spec: Mac, setting: Setting) -> None:
         super().__init__(spec, setting)
         dim = setting.dim
-        self.segment_len = spec.segment_len
+        self.segment_len, self.inner_residual = spec.segment_len, spec.inner_residual
         self.persistent = PersistentTokens(setting.persistent_tokens, dim)
         self.norm = make_norm(setting.norm, dim)
         self.memory = MemoryLayer(
@@ -106,7 +109,8 @@ class MacBlock(Block):
         z = self.norm(x)
         h, reader = self._retrieve(z, state, mask)
         y, attention = self.attention(z, h, state.attention, mask)
-        m, memory = self.memory(self.written_norm(y), state.memory, mask)
+        told = x + y if self.inner_residual else y
+        m, memory = self.memory(self.written_norm(told), state.memory, mask)
         x = self.feedforward(x + self.gate(y, m))
         return x, state.replace(memory=memory, reader=reader, attention=attention)
 

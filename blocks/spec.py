@@ -87,6 +87,8 @@ class Mac:
         "persistent_retrieved_segment"
     )
     feedforward: FeedForwardSpec = field(default_factory=FeedForwardSpec)
+    # true: a residual around the attention as well, so the memory is written with x + y
+    inner_residual: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         _require(self.segment_len >= 1, "segment_len", f"{self.segment_len} is not positive.")

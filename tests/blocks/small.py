@@ -29,6 +29,9 @@ def memory_spec(rule: AbstractMemoryRule | None = None, **fields: Any) -> Memory
 SPECS: dict[str, Callable[[MemorySpec], BlockSpec]] = {
     "lmm": lambda m: Lmm(memory=m),
     "mac": lambda m: Mac(memory=m, attention=ATTENTION, segment_len=SEGMENT),
+    "mac_inner": lambda m: Mac(
+        memory=m, attention=ATTENTION, segment_len=SEGMENT, inner_residual=True
+    ),
     "mag": lambda m: Mag(memory=m, attention=ATTENTION, window_len=WINDOW),
     "mag_shared": lambda m: Mag(memory=m, attention=ATTENTION, window_len=WINDOW, shared_qkv=True),
     "mal": lambda m: Mal(memory=m, attention=ATTENTION, window_len=WINDOW),

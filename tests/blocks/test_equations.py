@@ -177,8 +177,9 @@ def mal(p: Weights, x: Tensor, inner: bool = False) -> Tensor:
     return torch.stack(rows)
 
 
-def mac(p: Weights, x: Tensor, literal: bool = False) -> Tensor:
-    """Eqs. 21-25; `literal`: as they are printed, which leaks the future inside a segment."""
+def mac(p: Weights, x: Tensor, literal: bool = False, inner: bool = False) -> Tensor:
+    """Eqs. 21-25; `inner`: x is added to what is written; `literal`: as they are printed, which
+    leaks the future inside a segment."""
     memory, persistent, z = Memory(p), normed(p, p["persistent.tokens"]), normed(p, x)
     queries: list[Tensor] = []
     rows = []
@@ -192,7 +193,8 @@ def mac(p: Weights, x: Tensor, literal: bool = False) -> Tensor:
             context += [(h[i], i) for i in range(len(segment) if literal else j + 1)]  # eq. 22
             context += [(segment[i], i) for i in range(j + 1)]
             attended.append(attend(p, (token, j), context))  # eq. 23
-        written = [rms(y, p["written_norm.weight"]) for y in attended]
+        told = [x[first + j] + y if inner else y for j, y in enumerate(attended)]
+        written = [rms(y, p["written_norm.weight"]) for y in told]
         past = list(memory.past["q"])
         answers = [memory.write_and_read(y) for y in written]  # eq. 24
         if literal:
@@ -205,6 +207,7 @@ def mac(p: Weights, x: Tensor, literal: bool = False) -> Tensor:
 EQUATIONS: dict[str, Callable[[Weights, Tensor], Tensor]] = {
     "lmm": lmm,
     "mac": mac,
+    "mac_inner": lambda p, x: mac(p, x, inner=True),
     "mag": mag,
     "mag_shared": lambda p, x: mag(p, x, "memory.project."),
     "mal": mal,
