@@ -154,8 +154,7 @@ class Report:
     def _pairing(self) -> list[str]:
         """What pairing by seed is worth."""
         sweep = self.sweep
-        both = ((v, sweep.base_of(v)) for v in sweep.variants)
-        pairs = [[v.values(sweep.primary) for v in pair] for pair in both if pair[0] is not pair[1]]
+        pairs = ((v.values(sweep.primary) for v in pair) for pair in sweep.compared)
         found = [one for one in (correlation(*pair) for pair in pairs) if one is not None]
         if not found:
             return []

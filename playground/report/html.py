@@ -96,9 +96,8 @@ def _curves(report: "Report") -> str:
     about += _left_out(sweep, curves.MAX_CURVES)
     parts = [_figure(inline_svg(whole, "Learning curves of all variants"), about)]
     singles = []
-    for variant in sweep.foremost(curves.MAX_CURVES):
-        if sweep.base_of(variant) is variant:
-            continue
+    shown = sweep.foremost(curves.MAX_CURVES)
+    for variant in (v for v in shown if sweep.base_of(v) is not v):
         figure = curves.against_baseline(sweep, variant, PAGE)
         if figure is not None:
             svg = inline_svg(figure, f"Learning curve of {variant.name}")

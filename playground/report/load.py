@@ -11,6 +11,7 @@ from typing import Any, Literal
 from playground.errors import DataError
 from playground.files import read_json
 from playground.report import text
+from playground.report.measured import load_curve, numbers
 from playground.report.places import at_place, of_a_grid
 from playground.report.stats import (
     CONFIDENCE,
@@ -60,7 +61,7 @@ class Run:
     @cached_property
     def curve(self) -> tuple[Mapping[str, float], ...]:
         """The rows of metrics.jsonl with kind "eval" and split "val", by step."""
-        return _load_curve(Path(self.folder)) if self.folder else ()
+        return load_curve(Path(self.folder)) if self.folder else ()
 
     @cached_property
     def floor(self) -> tuple[str, float] | None:
@@ -168,13 +169,17 @@ class Sweep:
 
     @property
     def base(self) -> Variant:
-        """The variant all others are compared with."""
+        """The variant of that name."""
         return self._named[self.baseline]
 
     def base_of(self, variant: Variant) -> Variant:
         """What a variant is compared with: the baseline, in a grid the baseline at its place."""
-        name = at_place(self.baseline, variant.name, self._named)
-        return self._named.get(name, self.base)
+        return self._named.get(at_place(self.baseline, variant.name, self._named), self.base)
+
+    @cached_property
+    def compared(self) -> tuple[tuple[Variant, Variant], ...]:
+        """Every variant that is compared, and what with."""
+        return tuple((v, base) for v in self.variants if (base := self.base_of(v)) is not v)
 
     @property
     def where(self) -> str:
@@ -214,9 +219,8 @@ class Sweep:
 
     @cached_property
     def _pairs(self) -> dict[str, Paired | None]:
-        both = ((v, self.base_of(v)) for v in self.variants)
-        own = ((v, base) for v, base in both if v is not base)
-        return {v.name: paired(*(one.values(self.primary) for one in (v, base))) for v, base in own}
+        metric = self.primary
+        return {v.name: paired(v.values(metric), base.values(metric)) for v, base in self.compared}
 
     @cached_property
     def floor(self) -> tuple[str, float] | None:
@@ -349,8 +353,8 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
             fingerprint=fingerprint,
             status=status,
             reason=str(result.get("reason") or ""),
-            metrics=_numbers(result.get("metrics")),
-            floors=_numbers(result.get("floors")),
+            metrics=numbers(result.get("metrics")),
+            floors=numbers(result.get("floors")),
             folder=folder,
             computed=str(result.get("computed") or ""),
             **{name: result.get(name) for name in _TIMES},
@@ -366,35 +370,3 @@ def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
 
 _SIZES = ("params", "state_bytes", "flops_per_token")
 _TIMES = ("tokens", "wall_s", "began", "ended")
-
-
-def _numbers(found: Mapping[str, Any] | None) -> dict[str, float]:
-    """The numeric entries; None stands for a value that was not finite."""
-    return {
-        name: math.nan if value is None else float(value)
-        for name, value in (found or {}).items()
-        if value is None or isinstance(value, _NUMBER)
-    }
-
-
-_NUMBER = (int, float)
-
-
-def _load_curve(folder: Path) -> tuple[Mapping[str, float], ...]:
-    """Validation rows by step; a resumed run may have written a step twice: the last one counts."""
-    rows: dict[int, Mapping[str, float]] = {}
-    for row in read_rows(folder / "metrics.jsonl"):
-        if row.get("kind") == "eval" and row.get("split") == "val" and "step" in row:
-            rows[int(row["step"])] = _numbers(row)
-    return tuple(rows[step] for step in sorted(rows))
-
-
-def read_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a metrics.jsonl that can be read; a kill leaves half a line."""
-    for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            yield row

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.files import read_json
-from playground.report.load import read_rows
+from playground.report.measured import read_rows
 
 
 def run_rows(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import PlaygroundError, SpecError
-from playground.report.load import read_rows
+from playground.report.measured import read_rows
 
 Row = tuple[int, Mapping[str, float]]  # step, name -> number
 

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from playground.report.build import build
+from playground.report.load import Sweep
+
 SEEDS = (0, 1, 2)
 # variant -> what it adds to the loss of the baseline with the same seed
 EFFECTS = {"full": 0.0, "no-momentum": 0.12, "no-decay": 0.002, "mac": -0.05, "broken": 0.3}
@@ -84,6 +87,21 @@ class Store:
             },
         }
         (self.sweep / "sweep.json").write_text(json.dumps(plan | fields))
+
+    def costing(self, numbers: dict[str, tuple[float, float, float]], **fields: Any) -> Sweep:
+        """Variants with (loss, tokens/s, state bytes), two seeds each."""
+        for name, (loss, speed, state) in numbers.items():
+            for seed in (0, 1):
+                metrics = {"test/loss": loss + 0.01 * seed, "tokens_per_s": speed}
+                self.finish(
+                    self.plan(name, seed, key=name),
+                    loss,
+                    metrics={key: value for key, value in metrics.items() if value},
+                    state_bytes=state,
+                    flops_per_token=1e9 / (speed or 1e6),
+                )
+        self.save(**fields)
+        return build(self.sweep, self.runs).sweep
 
 
 def fill(store: Store, seeds: tuple[int, ...] = SEEDS) -> None:

@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from playground.report.build import Report, build
-from playground.report.curves import differences
+from playground.report.build import build
 from playground.report.draw import PAPER
 from playground.report.pareto import pareto, places, undominated
-from playground.report.rows import comparison, crossed
+from playground.report.rows import crossed
 
 
 def test_undominated_by_hand() -> None:
@@ -17,26 +16,8 @@ def test_undominated_by_hand() -> None:
     assert undominated([(1, 1), (1, 2)]) == [True, False]
 
 
-def fill(store: Any, numbers: dict[str, tuple[float, float, float]], **fields: Any) -> Any:
-    """Variants with (loss, tokens/s, state bytes), two seeds each."""
-    for name, (loss, speed, state) in numbers.items():
-        for seed in (0, 1):
-            metrics = {"test/loss": loss + 0.01 * seed, "tokens_per_s": speed}
-            metrics = {key: value for key, value in metrics.items() if value}
-            store.finish(
-                store.plan(name, seed, key=name),
-                loss,
-                metrics=metrics,
-                state_bytes=state,
-                flops_per_token=1e9 / (speed or 1e6),
-            )
-    store.save(**fields)
-    return build(store.sweep, store.runs).sweep
-
-
 def test_the_front_counts_quality_speed_and_state(empty: Any) -> None:
-    sweep = fill(
-        empty,
+    sweep = empty.costing(
         {
             "full": (2.0, 100.0, 1000.0),
             "worse": (2.1, 100.0, 1000.0),
@@ -57,7 +38,7 @@ def test_the_front_counts_quality_speed_and_state(empty: Any) -> None:
 
 
 def test_runs_trained_together_have_no_speed_so_work_is_the_cost(empty: Any) -> None:
-    sweep = fill(empty, {"full": (2.0, 100.0, 10.0), "stacked": (2.1, 0.0, 10.0)})
+    sweep = empty.costing({"full": (2.0, 100.0, 10.0), "stacked": (2.1, 0.0, 10.0)})
     cost, found = places(sweep, PAPER)
     assert cost == "flops_per_token"
     assert [place.cost for place in found] == pytest.approx([1e7, 1e3])
@@ -66,14 +47,14 @@ def test_runs_trained_together_have_no_speed_so_work_is_the_cost(empty: Any) -> 
 
 def test_higher_may_be_better(empty: Any) -> None:
     report = {"metrics": ["tokens_per_s"], "formats": ["md"]}
-    sweep = fill(empty, {"full": (2.0, 100.0, 10.0), "slow": (2.0, 50.0, 10.0)}, report=report)
+    sweep = empty.costing({"full": (2.0, 100.0, 10.0), "slow": (2.0, 50.0, 10.0)}, report=report)
     assert [place.front for place in places(sweep, PAPER)[1]] == [True, False]
 
 
 def test_quality_may_be_drawn_over_the_state(empty: Any) -> None:
     numbers = {"full": (2.0, 100.0, 4096.0), "small": (2.1, 50.0, 512.0), "bad": (2.2, 1e3, 4096.0)}
     report = {"metrics": ["test/loss"], "formats": ["md"], "x": "state_bytes"}
-    sweep = fill(empty, numbers, report=report)
+    sweep = empty.costing(numbers, report=report)
     cost, found = places(sweep, PAPER)
     assert cost == "state_bytes"
     assert [place.cost for place in found] == [4096.0, 512.0, 4096.0]
@@ -99,7 +80,7 @@ def test_a_variant_at_the_places_of_a_grid_is_one_line(empty: Any) -> None:
         "gla, heads=4": (2.4, 100.0, 1024.0),
     }
     report = {"metrics": ["test/loss"], "formats": ["md"], "x": "state_bytes"}
-    sweep = fill(empty, numbers, report=report)
+    sweep = empty.costing(numbers, report=report)
     assert [place.label for place in places(sweep, PAPER)[1]] == ["full", "full", "gla", "gla"]
     figure = pareto(sweep)
     assert figure is not None
@@ -117,31 +98,8 @@ def test_a_variant_at_the_places_of_a_grid_is_one_line(empty: Any) -> None:
     ]
 
 
-def test_in_a_grid_a_variant_is_compared_with_the_baseline_at_its_place(empty: Any) -> None:
-    numbers = {
-        "full": (2.0, 100.0, 10.0),
-        "full, kind=recall": (0.5, 100.0, 10.0),
-        "gla": (2.2, 100.0, 10.0),
-        "gla, kind=recall": (0.4, 100.0, 10.0),
-    }
-    sweep = fill(empty, numbers)
-    found = {v.name: sweep.difference(v) for v in sweep.variants}
-    assert found["full"] is found["full, kind=recall"] is None
-    means = [pair.mean for pair in found.values() if pair is not None]
-    assert means == pytest.approx([0.2, -0.1])
-    assert set(sweep.tests) == {"gla", "gla, kind=recall"}
-    report = Report(sweep=sweep, table=comparison(sweep))
-    assert report.markdown().count("| baseline |") == 2
-    assert "Compared with it at the same place, by" in " ".join(report.summary())
-    assert "minus that of full at the same place" in str(report.html())
-    figure = differences(sweep)
-    assert figure is not None
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["gla, kind=recall", "gla"]
-
-
 def test_an_interval_of_two_runs_does_not_press_the_figure_flat(empty: Any) -> None:
-    sweep = fill(empty, {"full": (2.0, 100.0, 10.0), "other": (2.2, 90.0, 10.0)})
+    sweep = empty.costing({"full": (2.0, 100.0, 10.0), "other": (2.2, 90.0, 10.0)})
     figure = pareto(sweep)
     assert figure is not None
     low, high = figure.axes[0].get_ylim()  # runs are from 2.0 to 2.21, intervals .06 wider
