@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from playground.spec.ends import fitted, given_by
+from playground.spec.growth import summed_length
 from playground.spec.model import ModelSpec
 from playground.spec.require import require
 from playground.spec.tasks import TaskSpec
@@ -183,5 +184,12 @@ class RunSpec:
     @property
     def training_tokens(self) -> int:
         """How many of them all steps read together."""
-        train = self.train
-        return train.steps * train.batch * train.accumulate * self.example_length
+        return self.tokens_by(self.train.steps)
+
+    def tokens_by(self, step: int) -> int:
+        """How many of them the first `step` steps read; a mean where lengths are drawn."""
+        batches = step * self.train.accumulate
+        known = getattr(self.task, "train_lengths", ()) or (self.example_length,)
+        lengths = [length or TYPICAL for length in known]
+        grow_every = getattr(self.task, "grow_every", 0)
+        return round(self.train.batch * summed_length(lengths, grow_every, batches))

@@ -1,7 +1,7 @@
 """Time and losses of a run as they add up, also over several attempts."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -36,12 +36,19 @@ class Clock:
         """Training speed, None before the second step."""
         return self.timed_tokens / self.timed_s if self.timed_s > 0 else None
 
-    def eta_s(self, steps_left: int) -> float | None:
-        """Seconds until the last step at the pace of this attempt, evaluations included."""
+    def eta_s(self, step: int, steps: int, tokens_by: Callable[[int], float]) -> float | None:
+        """Seconds until the last step at the pace of this attempt, evaluations included.
+
+        Args:
+            step: how many are done.
+            steps: how many there are in all.
+            tokens_by: a count of steps -> the tokens they read; later steps may read longer ones.
+        """
         if self._first_step_done is None or self._steps < 2:
             return None
-        pace = (time.perf_counter() - self._first_step_done) / (self._steps - 1)
-        return steps_left * pace
+        read = tokens_by(step) - tokens_by(step - self._steps + 1)
+        pace = (time.perf_counter() - self._first_step_done) / read
+        return (tokens_by(steps) - tokens_by(step)) * pace
 
     def numbers(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -142,7 +142,7 @@ def _record(member: Member, loss: float, progress: Progress) -> None:
             steps=member.steps,
             loss=loss,
             tokens_per_s=member.clock.tokens_per_s(),
-            eta_s=member.clock.eta_s(member.steps - step),
+            eta_s=member.clock.eta_s(step, member.steps, member.spec.tokens_by),
         )
     )
 

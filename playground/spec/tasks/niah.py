@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-from playground.spec.require import check_growth, require
+from playground.spec.growth import check_growth
+from playground.spec.require import require
 
 
 @dataclass(frozen=True, kw_only=True)
