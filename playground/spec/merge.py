@@ -71,18 +71,37 @@ def apply(cls: type, raw: Raw, overrides: Iterable[tuple[str, object]], *, below
         cls: the spec class of `raw`.
         raw: plain data; not changed.
         overrides: dotted key and value; a key is a full path, a path below `below`, or the
-            ending of exactly one legal path.
+            ending of exactly one legal path. A `layers.pattern` replaces a `block`, and a
+            `block.kind` replaces `layers`, unless both are among them.
         below: a field whose paths may be written without it, such as "model".
 
     Raises:
         SpecError: a key that matches nothing, or more than one path.
     """
-    for key, value in sorted(overrides, key=_kinds_first):
-        value = copy.deepcopy(value)
-        for part in reversed(resolve(cls, raw, key, below=below).split(".")):
+    written = sorted(overrides, key=_kinds_first)
+    for key, value in written:
+        value, path = copy.deepcopy(value), resolve(cls, raw, key, below=below)
+        for part in reversed(path.split(".")):
             value = {part: value}
-        raw = cast(Raw, merge(cls, raw, value, switch=False))
+        raw = cast(Raw, merge(cls, _without_other(raw, path, written), value, switch=False))
     return raw
+
+
+def _without_other(raw: Raw, path: str, written: Iterable[tuple[str, object]]) -> Raw:
+    """Without the `block` that a pattern of layers replaces, or the layers that a block does."""
+    *places, whole, said = ["", *path.split(".")]
+    other = {("layers", "pattern"): "block", ("block", "kind"): "layers"}.get((whole, said))
+    if other is None or any(other in key.split(".") for key, _ in written):
+        return raw
+    return _without(raw, [*places[1:], other])
+
+
+def _without(raw: Raw, path: list[str]) -> Raw:
+    first, *rest = path
+    inner = raw.get(first)
+    if not rest:
+        return {key: value for key, value in raw.items() if key != first}
+    return {**raw, first: _without(inner, rest)} if is_mapping(inner) else raw
 
 
 def _kinds_first(override: tuple[str, object]) -> tuple[bool, int]:

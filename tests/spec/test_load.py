@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blocks.spec import Attention, FeedForwardSpec, Lmm, Mac, MemorySpec
+from blocks.spec import Attention, Conv, FeedForwardSpec, Lmm, Mac, MemorySpec
 from memory_rules import RULES
 from playground.errors import SpecError
 from playground.spec import (
@@ -138,6 +138,19 @@ def test_naming_layers_on_top_of_block_replaces_it_and_the_reverse(tmp_path):
     assert load(tmp_path / "b.yaml").block is None
     assert load(tmp_path / "c.yaml").block == Attention()
     assert load(tmp_path / "c.yaml").layers is None
+
+
+def test_words_that_name_layers_whole_replace_the_block_and_the_reverse(tmp_path):
+    write(tmp_path, a=MODEL, r={"kind": "run", "model": "a.yaml", "task": {"kind": "text"}})
+    words = ("layers.pattern=1C", "layers.C.kind=conv")
+    assert load(tmp_path / "a.yaml", *words).block is None
+    assert load(tmp_path / "r.yaml", *words).model.layers.symbols == {"C": Conv()}
+    write(tmp_path, b={"extends": "a.yaml", "layers": {"pattern": "1C", "C": {"kind": "conv"}}})
+    assert load(tmp_path / "b.yaml", "block.kind=conv").layers is None
+    with pytest.raises(SpecError, match="both block and layers"):
+        load(tmp_path / "a.yaml", *words, "block.kind=conv")
+    with pytest.raises(SpecError, match=r"has no block|both block and layers"):
+        load(tmp_path / "b.yaml", "block.feedforward.expand=2")
 
 
 def test_a_key_may_be_any_ending_that_only_one_path_has(tmp_path):

@@ -100,6 +100,16 @@ def test_the_base_may_be_a_path_or_a_mapping_nested_or_dotted(tmp_path):
     assert first[0].model == load(tmp_path / "model.yaml", "block.memory.depth=1")
 
 
+def test_layers_replace_the_block_of_what_base_and_variants_extend(tmp_path):
+    layers = {"pattern": "1C", "C": {"kind": "conv"}}
+    base = {"extends": "model.yaml", "layers": layers}
+    found = runs_of(sweep(tmp_path, base=base, baseline="full", variants={"thin": {"dim": 32}}))
+    assert [run.spec.model.block for run in found.values()] == [None, None]
+    found = runs_of(sweep(tmp_path, variants={"thin": {"layers": layers}}))
+    assert found["full"].spec.model.layers is None
+    assert found["thin"].spec.model.layers.pattern == "1C"
+
+
 def test_the_base_may_be_written_out_in_the_sweep(tmp_path):
     inline = {"kind": "model", "vocab": 128, "dim": 8, "block": {"kind": "none"}}
     variants = {"conv": {"block.kind": "conv"}}
