@@ -41,6 +41,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def swept(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a trained run and a sweep."""
+    from playground.cli import main
+
+    folder = tmp_path_factory.mktemp("swept") / "home"
+    shutil.copytree(home, folder)
+    words = ["sweep", str(folder / "sweep.yaml"), "--workers", "1", "--out", str(folder), "--json"]
+    assert main(words) == 0
+    return folder
+
+
 def as_json(capsys: Capture, *words: object):
     said = call(capsys, *words, "--json")
     assert said.code == 0, said.err
@@ -207,8 +219,10 @@ def test_a_plan_says_what_changes_and_what_is_not_of_equal_size(home: Path, caps
     assert "not as large as the baseline, whatever the field is: no-conv (0.953), wide (" in shown
 
 
-def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture):
-    spec, out = home / "sweep.yaml", ("--out", home)
+def test_a_sweep_is_planned_carried_out_and_reported(home: Path, tmp_path: Path, capsys: Capture):
+    own = tmp_path / "own"
+    shutil.copytree(home, own)
+    spec, out = own / "sweep.yaml", ("--out", own)
     dry = as_json(capsys, "sweep", spec, "--dry-run", *out)
     assert (dry["runs"], dry["done"]) == (4, 1)  # the run that was trained alone is one of them
     found = as_json(capsys, "sweep", spec, "--workers", 1, *out)
@@ -217,7 +231,7 @@ def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture
     assert {Path(path).name for path in found["files"]} >= {"report.md", "report.html"}
     again = as_json(capsys, "sweep", spec, "--dry-run", "seeds=3", *out)
     assert (again["runs"], again["done"]) == (6, 4)
-    done = [json.loads(file.read_text()) for file in (home / "runs").glob("*/result.json")]
+    done = [json.loads(file.read_text()) for file in (own / "runs").glob("*/result.json")]
     paces = [one["wall_s"] / one["replicas"] / one["tokens"] for one in done if one["tokens"]]
     assert min(paces) <= again["seconds"] * again["workers"] / again["tokens"] <= max(paces)
     shown = call(capsys, "report", "sweep", *out)
@@ -235,10 +249,9 @@ def test_a_sweep_is_planned_carried_out_and_reported(home: Path, capsys: Capture
 
 
 def test_a_sweeps_folder_says_where_its_runs_are(
-    home: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    swept: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ):
-    as_json(capsys, "sweep", home / "sweep.yaml", "--workers", 1, "--out", home)
-    folder = home / "sweeps" / "sweep"
+    folder = swept / "sweeps" / "sweep"
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     found = as_json(capsys, "report", folder)
@@ -251,8 +264,8 @@ def test_a_sweeps_folder_says_where_its_runs_are(
 
     monkeypatch.setattr("playground.report.trackers.send", send)
     assert call(capsys, "send", folder, "--to", "tensorboard").code == 0
-    assert {run.parent for run, _ in sent} == {home / "runs"} and len(sent) == 4
-    assert {events for _, events in sent} == {home / "tensorboard"}
+    assert {run.parent for run, _ in sent} == {swept / "runs"} and len(sent) == 4
+    assert {events for _, events in sent} == {swept / "tensorboard"}
     monkeypatch.chdir(folder)
     assert as_json(capsys, "report", ".")["problems"] == []
 
@@ -264,10 +277,9 @@ def test_a_sweep_with_failures_says_how_to_repeat_them(home: Path, tmp_path: Pat
     assert "after `playground retry`" in said.out
 
 
-def test_a_report_without_any_run_replaces_no_file(home: Path, tmp_path: Path, capsys: Capture):
-    as_json(capsys, "sweep", home / "sweep.yaml", "--workers", 1, "--out", home)
+def test_a_report_without_any_run_replaces_no_file(swept: Path, tmp_path: Path, capsys: Capture):
     folder = tmp_path / "copied"
-    shutil.copytree(home / "sweeps" / "sweep", folder)
+    shutil.copytree(swept / "sweeps" / "sweep", folder)
     before = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     said = call(capsys, "report", folder, "--out", tmp_path)
     assert said.code == 1
@@ -276,7 +288,7 @@ def test_a_report_without_any_run_replaces_no_file(home: Path, tmp_path: Path, c
     assert json.loads(said.out)["files"] == []
     after = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
     assert after == before
-    assert as_json(capsys, "report", folder, "--out", home)["problems"] == []  # a copy needs --out
+    assert as_json(capsys, "report", folder, "--out", swept)["problems"] == []  # a copy needs --out
 
 
 def test_verify_prints_every_law(capsys: Capture):
