@@ -71,8 +71,8 @@ def apply(cls: type, raw: Raw, overrides: Iterable[tuple[str, object]], *, below
         cls: the spec class of `raw`.
         raw: plain data; not changed.
         overrides: dotted key and value; a key is a full path, a path below `below`, or the
-            ending of exactly one legal path. A `layers.pattern` replaces a `block`, and a
-            `block.kind` replaces `layers`, unless both are among them.
+            ending of exactly one legal path. Layers with a pattern replace a `block`, and a
+            block with a kind replaces `layers`, unless both are among them.
         below: a field whose paths may be written without it, such as "model".
 
     Raises:
@@ -80,20 +80,25 @@ def apply(cls: type, raw: Raw, overrides: Iterable[tuple[str, object]], *, below
     """
     written = sorted(overrides, key=_kinds_first)
     for key, value in written:
-        value, path = copy.deepcopy(value), resolve(cls, raw, key, below=below)
+        path = resolve(cls, raw, key, below=below)
+        raw = _without_other(raw, path, value, (key for key, _ in written))
+        value = copy.deepcopy(value)
         for part in reversed(path.split(".")):
             value = {part: value}
-        raw = cast(Raw, merge(cls, _without_other(raw, path, written), value, switch=False))
+        raw = cast(Raw, merge(cls, raw, value, switch=False))
     return raw
 
 
-def _without_other(raw: Raw, path: str, written: Iterable[tuple[str, object]]) -> Raw:
+def _without_other(raw: Raw, path: str, value: object, written: Iterable[str]) -> Raw:
     """Without the `block` that a pattern of layers replaces, or the layers that a block does."""
-    *places, whole, said = ["", *path.split(".")]
-    other = {("layers", "pattern"): "block", ("block", "kind"): "layers"}.get((whole, said))
-    if other is None or any(other in key.split(".") for key, _ in written):
+    *places, name = path.split(".")
+    if name in ("pattern", "kind") and places:
+        *places, name, value = *places, {name: value}
+    says, other = {"layers": ("pattern", "block"), "block": ("kind", "layers")}.get(name, ("", ""))
+    whole = is_mapping(value) and says in value
+    if not whole or any(other in key.split(".") for key in written):
         return raw
-    return _without(raw, [*places[1:], other])
+    return _without(raw, [*places, other])
 
 
 def _without(raw: Raw, path: list[str]) -> Raw:

@@ -144,11 +144,13 @@ def test_words_that_name_layers_whole_replace_the_block_and_the_reverse(tmp_path
     write(tmp_path, a=MODEL, r={"kind": "run", "model": "a.yaml", "task": {"kind": "text"}})
     words = ("layers.pattern=1C", "layers.C.kind=conv")
     assert load(tmp_path / "a.yaml", *words).block is None
+    at_once = "layers={pattern: 1C, C: {kind: conv}}"
+    assert load(tmp_path / "a.yaml", at_once) == load(tmp_path / "a.yaml", *words)
     assert load(tmp_path / "r.yaml", *words).model.layers.symbols == {"C": Conv()}
     write(tmp_path, b={"extends": "a.yaml", "layers": {"pattern": "1C", "C": {"kind": "conv"}}})
     assert load(tmp_path / "b.yaml", "block.kind=conv").layers is None
     with pytest.raises(SpecError, match="both block and layers"):
-        load(tmp_path / "a.yaml", *words, "block.kind=conv")
+        load(tmp_path / "a.yaml", at_once, "block.kind=conv")
     with pytest.raises(SpecError, match=r"has no block|both block and layers"):
         load(tmp_path / "b.yaml", "block.feedforward.expand=2")
 
