@@ -1,6 +1,7 @@
 """Lengths of training examples: one of several per batch, and more of them as training goes on."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import fmean
 
 from playground.spec.require import require
@@ -19,19 +20,23 @@ def check_growth(grow_every: int, lengths: Sequence[int]) -> None:
     require(grow_every == 0 or len(lengths) > 1, "grow_every", problem, fix)
 
 
-def summed_length(lengths: Sequence[int], grow_every: int, batches: int) -> float:
-    """Tokens of one row of each of the first `batches`, in the mean over the lengths drawn.
+def joined(lengths: Sequence[int], grow_every: int, index: int) -> Sequence[int]:
+    """What the length of a batch of that index is drawn from, evenly.
 
     Args:
-        lengths: what a batch's length is drawn from, evenly.
-        grow_every: after so many batches each of `lengths` joins the ones before it; 0 for all
-            from the start.
-        batches: how many.
+        lengths: all there are, in the order in which they join.
+        grow_every: after so many batches each of them joins the ones before it; 0 for all from
+            the start.
+        index: of the batch.
     """
-    if not grow_every:
-        return batches * fmean(lengths)
-    borders = [min(batches, grow_every * part) for part in range(len(lengths))] + [batches]
+    return lengths[: 1 + index // grow_every] if grow_every else lengths
+
+
+def summed_length(lengths: Sequence[int], grow_every: int, batches: int) -> float:
+    """Tokens of one row of each of the first `batches`, in the mean over the lengths drawn."""
+    last = grow_every * (len(lengths) - 1)
+    borders = [*range(0, min(batches, last), grow_every or 1), min(batches, last), batches]
     return sum(
-        (borders[part + 1] - borders[part]) * fmean(lengths[: part + 1])
-        for part in range(len(lengths))
+        (end - begin) * fmean(joined(lengths, grow_every, begin))
+        for begin, end in pairwise(borders)
     )

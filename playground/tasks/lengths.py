@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from playground.spec.growth import joined
 from playground.tasks.base import IGNORE, Ask, Batch, Scores, Scoring, summed_loss
 from playground.tasks.counter import below, draws
 
@@ -28,10 +29,9 @@ def length_of(
         split: "train" or another.
         index: of the batch.
         lengths: what is drawn from, evenly.
-        grow_every: after so many batches each of `lengths` joins the ones before it; 0 for all
-            from the start.
+        grow_every: how these join, see `joined`.
     """
-    known = lengths[: 1 + index // grow_every] if grow_every else lengths
+    known = joined(lengths, grow_every, index)
     raw = draws(f"{generator}/length", 0, split, index, 1, 1)
     return known[int(below(raw, len(known))[0, 0])]
 
