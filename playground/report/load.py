@@ -213,7 +213,7 @@ class Sweep:
     def judged_by(self) -> str:
         """What verdicts go by, in words."""
         if self.test == "none":
-            return "the 95 % intervals"
+            return "the 95 % interval of each alone, without a test"
         how = ", corrected for the number of variants" if self.correct == "holm" else ""
         return f"the paired t test{how}"
 

@@ -166,6 +166,7 @@ class Page:
     title: str
     about: str
     sections: tuple[Section, ...]
+    findings: str = ""  # Markdown before the sections: what they say together
 
     def experiments(self) -> dict[str, Experiment]:
         """All experiments by name."""

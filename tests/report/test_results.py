@@ -1,6 +1,7 @@
 """The page of results: a pure function of its description and the records, and fresh."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def test_an_experiment_without_a_record_shows_its_command() -> None:
     text = render(page(asked=[{"of": "one", "metric": "test/accuracy", "least": 0.9}]), {})
     assert "| Ours | not run yet | - |" in text
     assert "- one: `playground train specs/tasks/one.yaml`, seeds 0, 1, 2: not run yet" in text
-    assert "asked: Ours, accuracy at least 90.0: **not run yet**" in text
+    assert "bar: Ours, accuracy at least 90.0: **not run yet**" in text
 
 
 def test_runs_are_a_mean_with_spread_and_interval_and_failures_are_told() -> None:
@@ -101,12 +102,42 @@ def test_a_bar_is_met_by_the_mean_or_is_not() -> None:
     )
 
 
+def test_a_ratio_is_taken_seed_by_seed_and_has_an_interval() -> None:
+    kept = [{"of": "one", "metric": "wall_s", "over": "test/accuracy", "least": 1.75}]
+    runs = [run(0, 1.0, wall_s=1.0), run(1, 0.5, wall_s=1.0), run(2, 0.5, wall_s=1.5)]
+    text = render(page(asked=kept), record(*runs))  # 1, 2 and 3; the means have 1.75 between them
+    assert "at least 1.750: **met, inside the 95 % interval**, 2.000" in text
+
+
+def test_a_bar_that_was_missed_by_less_than_a_digit_shows_it() -> None:
+    bars = [{"of": "one", "metric": "test/accuracy", "most": 0.5}]
+    text = render(page(asked=bars), record(run(0, 0.50004)))
+    assert "at most 50.0: **not met, 1 of 3 samples run**, 50.004" in text
+
+
+def test_a_line_has_the_command_of_its_record() -> None:
+    made = page(experiments={"one": {"spec": "specs/tasks/one.yaml", "words": ["a=2"]}})
+    assert "`playground train x`, seed 0" in render(made, record(run(0, 0.4)))
+    assert "`playground train specs/tasks/one.yaml a=2`" in render(made, {})
+
+
+def test_findings_come_first_and_all_bars_last() -> None:
+    found = page(asked=[{"of": "one", "metric": "test/accuracy", "least": 0.5}])
+    text = render(replace(found, findings="What it says."), record(run(0, 0.4)))
+    assert text.index("What it says.") < text.index("## Task") < text.index("## All bars")
+    assert "| Task | one, accuracy at least 50.0 | 40.0 |" in text.replace("Ours", "one")
+
+
 def test_a_bar_says_how_many_of_its_seeds_and_folds_there_are() -> None:
     bars = [{"of": "one", "metric": "test/accuracy", "least": 0.5}]
-    assert "**met, 2 of 3**, 50.0" in render(page(asked=bars), record(run(0, 0.4), run(1, 0.6)))
+    assert "**met, 2 of 3 samples run**, 50.0" in render(
+        page(asked=bars), record(run(0, 0.4), run(1, 0.6))
+    )
     folded = {"spec": "specs/tasks/one.yaml", "folds": {"task.fold": [0, 1]}, "seeds": [0]}
     made = page(asked=bars, experiments={"one": folded})
-    assert "**not met, 1 of 2**, 40.0" in render(made, record(run(0, 0.4, at={"task.fold": 0})))
+    assert "**not met, 1 of 2 samples run**, 40.0" in render(
+        made, record(run(0, 0.4, at={"task.fold": 0}))
+    )
 
 
 def test_a_bar_of_a_command_is_of_its_last_row_beside_that_of_another() -> None:
@@ -116,7 +147,7 @@ def test_a_bar_of_a_command_is_of_its_last_row_beside_that_of_another() -> None:
     made = page(experiments=both, asked=[bar])
     rows = {"long": ({"peak_bytes": 1}, {"peak_bytes": 210}), "short": ({"peak_bytes": 200},)}
     found = {n: Record(name=n, command="x", rows=r) for n, r in rows.items()}
-    asked = "asked: Long / Short, peak_bytes at most 1.050: "
+    asked = "bar: Long / Short, peak_bytes at most 1.050: "
     assert f"{asked}**met**, 1.050" in render(made, found)
     del found["short"]
     assert f"{asked}**not run yet**" in render(made, found)
@@ -170,7 +201,7 @@ def test_a_sweep_is_shown_as_its_report_shows_it() -> None:
     found = Record(name="one", command="playground sweep x", sweep=sweep)
     text = render(page(experiments={"one": {"spec": "specs/sweeps/x.yaml"}}), {"one": found})
     assert "1 better, 0 worse" in text
-    assert "`playground sweep specs/sweeps/x.yaml`" in text
+    assert "- one: `playground sweep x`: " in text
     assert "| better | 6/6 | 0.7917" in text
 
 
