@@ -372,3 +372,26 @@ def test_atlas_steps_along_orthogonalised_momentum_when_a_chunk_ends() -> None:
 def test_layer_norm_here_is_torchs() -> None:
     z = torch.randn(3, D, dtype=torch.float64)
     agree(layer_norm(z), F.layer_norm(z, (D,)))
+
+
+@pytest.mark.parametrize(("momenta", "growth"), [((0.0, 0.9, 0.9, 0.9), 2.106), ((0.9,), 0.949)])
+def test_momentum_that_changes_by_token_lets_the_largest_step_diverge(
+    momenta: tuple[float, ...], growth: float
+) -> None:
+    """One key, one direction: (memory, momentum) go through the 2 x 2 matrices of the recurrence,
+    whose products can grow where each shrinks. Constant, momentum is stable at that step."""
+    rule = RULES["titans"](network="linear", plain=True, anchor="token", decay="none")
+    step = [[[1 - (1 - m), m], [-(1 - m), m]] for m in momenta]  # lr 1/2 of |M k - v|^2 is 1 - m
+    period = torch.linalg.multi_dot([*map(torch.tensor, reversed(step)), torch.eye(2)])
+    assert float(torch.linalg.eigvals(period).abs().max()) == pytest.approx(growth, abs=1e-3)
+    periods = 40
+    case = make_case(rule, T=periods * len(momenta))
+    x = case.inputs
+    x.k.copy_(x.k[:, :1].expand_as(x.k) / x.k[:, :1].norm(dim=-1, keepdim=True))
+    x.v.zero_()
+    x.gates["lr", "w"].fill_(0.5)
+    x.gates["momentum", "w"].copy_(torch.tensor(momenta).repeat(periods)[None, :, None])
+    with torch.no_grad():
+        _, end = recurrent(rule, case.state(), x)
+        read = (x.k[:, -1].unsqueeze(-2) @ end.memory["w"]).abs().max()
+    assert (read > 1e3) == (growth > 1.0)
