@@ -52,7 +52,8 @@ def test_every_link_leads_to_a_file() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "docs/design.md", "docs/decisions.md"]
+    "page",
+    ["README.md", "CONTRIBUTING.md", "docs/data.md", "docs/design.md", "docs/decisions.md"],
 )
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
     folders = "blocks|docs|kernels|memory_rules|playground|search|specs|tests"
@@ -60,6 +61,15 @@ def test_every_file_that_a_page_names_is_there(page: str) -> None:
     named = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
     gone = [name for name in named if not (ROOT / name).exists()]
     assert not gone
+
+
+def test_every_file_of_data_that_a_spec_names_is_in_the_table_of_data() -> None:
+    page = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    field = re.compile(r"^[^#\n]*\b(?:corpus|source|facts): *([\w./-]+)", re.MULTILINE)
+    for spec in sorted((ROOT / "specs").rglob("*.yaml")):
+        for name in field.findall(spec.read_text(encoding="utf-8")):
+            if name not in ("python-stdlib", "generated"):
+                assert f"`{name}" in page, f"{spec.name}: {name}"
 
 
 def test_the_table_of_verbs_has_every_verb() -> None:
