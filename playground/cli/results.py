@@ -22,7 +22,11 @@ Stores = Annotated[
 Root = Annotated[Path, typer.Option("--root", help="The repository: specs/ and docs/ are there.")]
 Add = Annotated[
     list[str] | None,
-    typer.Option("--add", metavar="NAME=FILE", help="A command's --json output, made here."),
+    typer.Option(
+        "--add",
+        metavar="NAME=FILE",
+        help="A command's --json output, made here with as many threads as now.",
+    ),
 ]
 
 PAGE, RECORDS, DESCRIPTION = "docs/results.md", "docs/results/runs", "docs/results/page.yaml"
