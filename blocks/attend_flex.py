@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-from blocks.attend import sdpa, type_of
+from blocks.attend_sdpa import sdpa, type_of
 from blocks.masks import Sight
 
 _BLOCK = 128  # flex's own tile of queries and keys

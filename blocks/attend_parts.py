@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from blocks.masks import Part, band
+from blocks.xformers_parts import Xformers
 
 Parts = Sequence[Part]
 
@@ -120,8 +121,6 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, parts: list[int]) -> tuple[Tensor, 
 
 @_attend.register_kernel("cuda")
 def _(q: Tensor, k: Tensor, v: Tensor, parts: list[int]) -> tuple[Tensor, Tensor]:
-    from blocks.attend_xformers import Xformers  # that file reads this one
-
     return _forward(Xformers(), q, k, v, parts)
 
 
@@ -142,8 +141,6 @@ def _attend_backward(
 def _(
     g: Tensor, y: Tensor, lse: Tensor, q: Tensor, k: Tensor, v: Tensor, parts: list[int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    from blocks.attend_xformers import Xformers  # that file reads this one
-
     return _backward(Xformers(), g, (y, lse, q, k, v), parts)
 
 

@@ -2,19 +2,14 @@
 
 It has no mask for a window behind an always-visible prefix, nor for MAC's context (its own
 bottom-right triangle would show MAC's rows the future). Both are parts that it has masks for,
-merged by log-sum-exp (`attend_parts.py`): `memory_efficient_attention_partial` gives each part and
-its log-sum-exp, `memory_efficient_attention_backward` its gradients.
+merged by log-sum-exp (`attend_parts.py`).
 """
 
-# pyright: reportUnnecessaryTypeIgnoreComment=false
-# (the package may be missing or not)
-
-from typing import Any
-
+import torch
 from torch import Tensor
 
-from blocks.attend import sdpa, type_of, xformers_takes
 from blocks.attend_parts import attend_parts
+from blocks.attend_sdpa import sdpa, type_of
 from blocks.masks import Sight
 
 ALIGNED = 8  # widths of heads are multiples of it
@@ -40,30 +35,6 @@ def xformers(q: Tensor, k: Tensor, v: Tensor, sight: Sight, dropout: float) -> T
     return attend_parts(q, k, v, sight.parts())
 
 
-def bias(reach: int) -> Any:
-    """Its mask for a part: None, the bottom-right triangle, or a band of it; see `Part`."""
-    from xformers.ops.fmha import attn_bias  # pyright: ignore[reportMissingImports]
-
-    if not reach:
-        return None
-    triangle = attn_bias.LowerTriangularFromBottomRightMask()
-    return triangle if reach < 0 else triangle.make_local_attention(reach)
-
-
-class Xformers:
-    """A part run by xformers; see `attend_parts.Kernel`."""
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor, reach: int) -> tuple[Tensor, Tensor]:
-        """By `memory_efficient_attention_partial`."""
-        from xformers.ops import fmha  # pyright: ignore[reportMissingImports]
-
-        out, lse = fmha.memory_efficient_attention_partial(q, k, v, attn_bias=bias(reach))
-        return out, lse[..., : q.shape[1]]
-
-    def backward(
-        self, g: Tensor, out: Tensor, lse: Tensor, q: Tensor, k: Tensor, v: Tensor, reach: int
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """By `memory_efficient_attention_backward`."""
-        from xformers.ops import fmha  # pyright: ignore[reportMissingImports]
-
-        return fmha.memory_efficient_attention_backward(g, out, lse, q, k, v, attn_bias=bias(reach))
+def xformers_takes(q: Tensor, *, padded: bool) -> bool:
+    """Whether a call goes to xformers' kernels, which know fp16 and bf16 and no padding."""
+    return type_of(q) in (torch.float16, torch.bfloat16) and not padded

@@ -9,7 +9,8 @@ from typing import Any
 
 import playground as pg
 from search.bundle import Bundle
-from search.engine import Planned, engine_for
+from search.engine import Planned
+from search.engines import engine_for
 from search.job import Job, Jobs
 from search.pool import JobEvent, Pool, Watch
 from search.worker import train_runs

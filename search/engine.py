@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import playground as pg
-from search.worker import train_runs
 
 CarryOut = Callable[..., tuple[str, str]]
 Planned = pg.SweepSpec | pg.SearchSpec
@@ -82,22 +81,3 @@ class Engine(Protocol[W]):
     def dismiss(self, workers: Sequence[W]) -> None:
         """Let them end, and wait for that."""
         ...
-
-
-def engine_for(spec: pg.EngineSpec, carry_out: CarryOut = train_runs) -> Engine[Any]:
-    """The engine that a sweep asks for.
-
-    Args:
-        spec: which one.
-        carry_out: what a worker does with an order: (order, told of events) -> what became of it.
-
-    Raises:
-        PlaygroundError: it is an extra that is not installed.
-    """
-    if spec.engine == "ray":
-        from search.cluster import Cluster  # an extra: ray
-
-        return Cluster(spec, carry_out)
-    from search.local import Local
-
-    return Local(carry_out)

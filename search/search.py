@@ -13,7 +13,8 @@ import playground as pg
 from search.arm import Arm, Candidate, objectives_of
 from search.audit import audit
 from search.bundle import unfinished
-from search.engine import Engine, engine_for
+from search.engine import Engine
+from search.engines import engine_for
 from search.front import best
 from search.job import Job, Jobs, blind
 from search.pool import Pool, Watch

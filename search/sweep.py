@@ -10,7 +10,8 @@ from typing import Any
 import playground as pg
 from search.audit import audit
 from search.bundle import Bundle, unfinished
-from search.engine import Engine, Team, engine_for
+from search.engine import Engine, Team
+from search.engines import engine_for
 from search.job import Job
 from search.plan import SweepPlan, plan_sweep
 from search.pool import Pool, Watch

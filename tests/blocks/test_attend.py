@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from blocks import attend_flex
-from blocks.attend import choose_backend, sdpa
+from blocks.attend import choose_backend
+from blocks.attend_sdpa import sdpa
 from blocks.attention import CausalAttention
 from blocks.masks import Sight, causal, segment_context, sliding_window
 from blocks.spec import AttentionSpec

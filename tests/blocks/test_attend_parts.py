@@ -10,12 +10,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from blocks import attend_xformers
+from blocks import xformers_parts
 from blocks.attend_parts import Plain, _attend, attend_parts, merge
-from blocks.attend_xformers import Xformers, xformers
+from blocks.attend_xformers import xformers
 from blocks.attention import CausalAttention
 from blocks.masks import Part, Sight, causal, segment_context, sliding_window
 from blocks.spec import AttentionSpec
+from blocks.xformers_parts import Xformers
 from tests.blocks.patterns import PATTERNS, WHOLE, rows_of
 
 LONG = sliding_window(70, 16, prefix=5)
@@ -134,7 +135,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     made = StandIn()
     monkeypatch.setitem(sys.modules, "xformers", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "xformers.ops", SimpleNamespace(fmha=made))
-    monkeypatch.setattr(attend_xformers, "bias", lambda reach: reach)
+    monkeypatch.setattr(xformers_parts, "bias", lambda reach: reach)
     monkeypatch.setattr("blocks.attend_parts.Plain", Xformers)
     return made
 

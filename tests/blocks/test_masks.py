@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_mask
 
-from blocks.attend_xformers import bias
 from blocks.masks import Sight, band, segment_context, sliding_window
+from blocks.xformers_parts import bias
 from tests.blocks.patterns import PADDED, PATTERNS, WHOLE, rows_of
 
 CPU = torch.device("cpu")
