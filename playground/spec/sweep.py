@@ -165,6 +165,10 @@ class SweepSpec:
         fix = "Write variants: {name: {key: value}} or grid: {key: [values]}."
         some = bool(self.variants) or bool(self.grid) or bool(self.zip)
         require(some, "variants", "there is nothing to compare.", fix)
+        unread = next((m for m in self.report.metrics if m.startswith("test/")), "")
+        problem = f"{unread} is of the test split, which train.score_test: false leaves unread."
+        fix = "Write report.metrics=[val/loss], or remove train.score_test."
+        require(self.train.score_test or not unread, "report.metrics", problem, fix)
 
     def seed_list(self) -> tuple[int, ...]:
         """The seeds of every variant."""

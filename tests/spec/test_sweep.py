@@ -53,6 +53,13 @@ def test_seeds_may_be_listed(tmp_path):
     assert [run.seed for run in sweep(tmp_path, seeds=[7, 3]).expand()] == [7, 3] * 3
 
 
+def test_metrics_of_a_split_that_is_not_read_are_refused(tmp_path):
+    unread = {"steps": 2, "score_test": False}
+    with pytest.raises(SpecError, match=r"report\.metrics: test/loss .*score_test"):
+        sweep(tmp_path, train=unread, report={"metrics": ["val/loss", "test/loss"]})
+    assert sweep(tmp_path, train=unread, report={"metrics": ["val/loss"]}).expand()
+
+
 def test_a_variant_differs_from_the_base_in_what_it_says_and_nothing_else(tmp_path):
     runs = runs_of(sweep(tmp_path))
     full, linear = runs["full"].spec.model, runs["linear-memory"].spec.model
