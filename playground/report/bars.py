@@ -14,7 +14,7 @@ from playground.report.table import Cell, Column, Table
 
 NOT_RUN = "not run yet"
 COSTS = {"params": text.count, "tokens": text.count, "state_bytes": text.memory}
-MOST_DIGITS = 4  # more than a column has, where rounding would hide a verdict
+MORE_DIGITS = range(5)  # than a column has, where rounding would hide a verdict
 
 Records = Mapping[str, Record]
 
@@ -24,7 +24,8 @@ class Held:
     """A bar beside the numbers of its experiment.
 
     Attributes:
-        values: per seed and fold, of a ratio that of the two; of a command one.
+        values: per seed and fold; of a command one. Of a ratio that of the two, which is no
+            number where the lower one is zero.
         wanted: how many there would be; 0 for a command.
     """
 
@@ -40,7 +41,7 @@ class Held:
 
     @property
     def met(self) -> bool:
-        """Whether the mean is enough."""
+        """Whether the mean is enough; it is not where a ratio is no number."""
         found = mean(self.values)
         return found <= self.limit if self.bar.least is None else found >= self.limit
 
@@ -57,20 +58,20 @@ class Held:
             return NOT_RUN
         count = len(self.values)
         short = f", {count} of {self.wanted} samples run" if count < self.wanted else ""
+        nothing = sum(map(math.isnan, self.values))
+        of_nothing = f", {nothing} of {count} of nothing" if nothing else ""
         inside = ", inside the 95 % interval" if self.unclear() else ""
-        return ("met" if self.met else "not met") + short + inside
+        return ("met" if self.met else "not met") + short + of_nothing + inside
 
     def reached(self) -> str:
         """The mean, with as many digits as it takes to see why a bar was missed."""
-        if not self.values:
+        numbers = [value for value in self.values if not math.isnan(value)]
+        if not numbers:
             return ""
-        found = mean(self.values)
-        if math.isnan(found):
-            return "of nothing"
-        for more in range(0 if self.met else MOST_DIGITS):
-            if self.number(found, more) != self.number(self.limit, more):
-                return self.number(found, more)
-        return self.number(found)
+        found = mean(numbers)
+        pairs = ((self.number(found, more), self.number(self.limit, more)) for more in MORE_DIGITS)
+        apart = (said for said, limit in pairs if said != limit)
+        return self.number(found) if self.met else next(apart, self.number(found))
 
     def says(self) -> str:
         """What was asked."""
@@ -91,9 +92,9 @@ class Held:
         if self.bar.over or self.bar.against:
             return f"{value:.{3 + more}f}"
         if self.bar.metric == "wall_s":
-            return minutes(value)
+            return f"{value:.{more}f} s" if more else minutes(value)
         if self.bar.metric in COSTS:
-            return COSTS[self.bar.metric](value)
+            return f"{value:,.{more - 1}f}" if more else COSTS[self.bar.metric](value)
         shown = next((one for one in self.section.shown if one.metric == self.bar.metric), None)
         if shown is None:
             return f"{value:.{4 + more}g}"
@@ -110,7 +111,7 @@ def held(bar: Asked, section: Section, records: Records) -> Held:
     """
     values = _values(bar, section, records)
     one, record = section.experiments[bar.of], records.get(bar.of)
-    wanted = rows_of(bar.of, one, record)[-1].wanted if one.spec else 0
+    wanted = rows_of(bar.of, one, record)[-1].wanted if one.verb == "train" else 0
     return Held(bar=bar, section=section, values=tuple(values), wanted=wanted)
 
 
@@ -126,7 +127,7 @@ def _values(bar: Asked, section: Section, records: Records) -> Sequence[float]:
 
 
 def _ratio(above: float, below: float) -> float:
-    """Nothing kept of nothing is no reason to call a bar met: it is not a number."""
+    """What is kept of nothing is no number, so that no bar is met by it."""
     return above / below if below else float("nan")
 
 
@@ -142,7 +143,7 @@ def _samples(name: str, metric: str, section: Section, records: Records) -> Samp
 def lines(section: Section, records: Records) -> Iterator[str]:
     """A line for every bar of a section."""
     for one in (held(bar, section, records) for bar in section.asked):
-        reached = f", {one.reached()}" if one.values else ""
+        reached = f", {found}" if (found := one.reached()) else ""
         yield f"- bar: {one.says()}: **{one.verdict()}**{reached}"
 
 

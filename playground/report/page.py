@@ -157,6 +157,10 @@ class Section:
             if name not in self.experiments:
                 problem = f"{name!r} is none of the experiments."
                 raise SpecError(path, problem, self.experiments, name)
+        for i, bar in enumerate(self.asked):
+            single = self.experiments[bar.of].verb in ("", "train")
+            problem = f"{bar.of!r} is no run and no command: its report has the verdicts."
+            require(single, f"asked.{i}.of", problem, "Name another.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -374,23 +374,26 @@ def test_layer_norm_here_is_torchs() -> None:
     agree(layer_norm(z), F.layer_norm(z, (D,)))
 
 
-@pytest.mark.parametrize(("momenta", "growth"), [((0.0, 0.9, 0.9, 0.9), 2.106), ((0.9,), 0.949)])
-def test_momentum_that_changes_by_token_lets_the_largest_step_diverge(
-    momenta: tuple[float, ...], growth: float
+@pytest.mark.parametrize(
+    ("momenta", "share", "growth"),
+    [((0.0, 0.9, 0.9, 0.9), 1.0, 2.106), ((0.9,), 1.0, 0.949), ((0.0, *[0.99] * 39), 0.1, 2.101)],
+)
+def test_momentum_that_changes_by_token_lets_a_bounded_step_diverge(
+    momenta: tuple[float, ...], share: float, growth: float
 ) -> None:
     """One key, one direction: (memory, momentum) go through the 2 x 2 matrices of the recurrence,
     whose products can grow where each shrinks. Constant, momentum is stable at that step."""
     rule = RULES["titans"](network="linear", plain=True, anchor="token", decay="none")
-    step = [[[1 - (1 - m), m], [-(1 - m), m]] for m in momenta]  # lr 1/2 of |M k - v|^2 is 1 - m
+    lr = [share * (1 - m) for m in momenta]  # the largest, 1/2 of |M k - v|^2, is a whole write
+    step = [[[1 - a, m], [-a, m]] for a, m in zip(lr, momenta, strict=True)]
     period = torch.linalg.multi_dot([*map(torch.tensor, reversed(step)), torch.eye(2)])
     assert float(torch.linalg.eigvals(period).abs().max()) == pytest.approx(growth, abs=1e-3)
-    periods = 40
-    case = make_case(rule, T=periods * len(momenta))
+    case = make_case(rule, T=40 * len(momenta))
     x = case.inputs
     x.k.copy_(x.k[:, :1].expand_as(x.k) / x.k[:, :1].norm(dim=-1, keepdim=True))
     x.v.zero_()
-    x.gates["lr", "w"].fill_(0.5)
-    x.gates["momentum", "w"].copy_(torch.tensor(momenta).repeat(periods)[None, :, None])
+    x.gates["lr", "w"].fill_(0.5 * share)
+    x.gates["momentum", "w"].copy_(torch.tensor(momenta).repeat(40)[None, :, None])
     with torch.no_grad():
         _, end = recurrent(rule, case.state(), x)
         read = (x.k[:, -1].unsqueeze(-2) @ end.memory["w"]).abs().max()

@@ -97,9 +97,9 @@ def test_a_bar_is_met_by_the_mean_or_is_not() -> None:
     assert "wall_s at most 1:00: **not met**, 1:30" in text
     assert "accuracy / params at most 1.000: **met**, 0.000" in text
     kept = [{"of": "one", "metric": "wall_s", "over": "test/accuracy", "least": 0.9}]
-    assert "at least 0.900: **not met**, of nothing" in render(
-        page(asked=kept), record(run(0, 0.0), run(1, 0.0), run(2, 0.0))
-    )
+    for last, reached in ((0.0, "3 of 3 of nothing**"), (0.5, "2 of 3 of nothing**, 180.000")):
+        text = render(page(asked=kept), record(run(0, 0.0), run(1, 0.0), run(2, last)))
+        assert f"at least 0.900: **not met, {reached}\n" in text
 
 
 def test_a_ratio_is_taken_seed_by_seed_and_has_an_interval() -> None:
@@ -113,6 +113,19 @@ def test_a_bar_that_was_missed_by_less_than_a_digit_shows_it() -> None:
     bars = [{"of": "one", "metric": "test/accuracy", "most": 0.5}]
     text = render(page(asked=bars), record(run(0, 0.50004)))
     assert "at most 50.0: **not met, 1 of 3 samples run**, 50.004" in text
+    costs = [{"of": "one", "metric": "wall_s", "most": 60}]
+    costs += [{"of": "one", "metric": "params", "most": 1e6}]
+    text = render(page(asked=costs), record(run(0, 0.5, wall_s=60.3, params=1_000_400)))
+    assert "at most 1:00: **not met, 1 of 3 samples run**, 60.3 s" in text
+    assert "at most 1M: **not met, 1 of 3 samples run**, 1,000,400" in text
+
+
+def test_a_bar_is_of_runs_or_of_a_command() -> None:
+    with pytest.raises(SpecError, match=r"asked\.0\.of.*no run and no command"):
+        page(
+            experiments={"one": {"spec": "specs/sweeps/x.yaml"}},
+            asked=[{"of": "one", "metric": "test/accuracy", "least": 0.5}],
+        )
 
 
 def test_a_line_has_the_command_of_its_record() -> None:
