@@ -34,10 +34,13 @@ def test_the_ablation_on_recall_has_the_rows_of_table_5() -> None:
     assert set(runs("titans_ablation_mqar")) == table | {"mac", "mag", "mal"}
 
 
-def test_depths_are_one_to_four() -> None:
-    found = runs("depth")
-    assert {name: len(rule(spec).shapes(8)) for name, spec in found.items()} == {
-        f"depth-{depth}": depth for depth in (1, 2, 3, 4)
+def test_depths_are_one_to_four_towards_zero_and_towards_the_start() -> None:
+    found = {name: rule(spec) for name, spec in runs("depth").items()}
+    places = {"zero": "", "start": ", block.memory.decay_towards=start"}
+    assert {name: (len(one.shapes(8)), one.decay_towards) for name, one in found.items()} == {
+        f"depth-{depth}{ending}": (depth, towards)
+        for depth in (1, 2, 3, 4)
+        for towards, ending in places.items()
     }
 
 
@@ -63,3 +66,12 @@ def test_of_the_last_matrix_alone_fewer_gates_are_learned() -> None:
     found = runs("last_layer")
     assert rule(found["last-of-3"]).writes(8) == ("w3",)
     assert rule(found["all-of-3"]).writes(8) == ("w1", "w2", "w3")
+    assert {rule(spec).decay_towards for spec in found.values()} == {"start"}
+
+
+def test_what_keeps_a_needle_begins_from_the_model_of_the_task() -> None:
+    task = load(SWEEPS.parent / "tasks" / "niah_2_lmm.yaml")
+    assert isinstance(task, RunSpec)
+    found = runs("needle_rules")
+    assert found["titans"] == task
+    assert len({spec.model for spec in found.values()}) == 7
