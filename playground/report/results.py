@@ -164,9 +164,8 @@ def _cell(value: Any) -> str:
 def _provenance(name: str, one: Experiment, record: Record | None) -> str:
     """One line: the command, and what it ran on."""
     seeds = _seeds(one.seeds if record is None else [run["seed"] for run in record.runs])
-    said = f"`{one.said() if record is None else record.command}`" + (
-        seeds if one.verb == "train" else ""
-    )
+    command = one.said() if record is None else record.command
+    said = f"`{command}`" + (seeds if one.verb == "train" else "")
     for key, values in (*one.folds.items(), *one.parts.items()):
         said += f", each with {key}={', '.join(map(text.plain, values))}"
     if record is None:
