@@ -89,10 +89,7 @@ def sweep(
             _print_plan(plan, estimate(plan, runs_folder(out), workers), json)
             return 0
     carry_out(plan, out, workers=workers, retry=retry)
-    code = _report(sweeps_folder(out) / plan.name, runs_folder(out), None, json)
-    if code and not json:
-        print("The same words after `playground retry` carry out again what failed.")
-    return code
+    return _report(sweeps_folder(out) / plan.name, runs_folder(out), None, json)
 
 
 @verb("retry")
@@ -221,6 +218,8 @@ def _print_report(found: "Report", files: list[Path]) -> None:
     shown.print(found.rich(shown.width))
     for line in (*found.summary(), *found.problems(), *files):
         print(line)
+    if any(run.status == "failed" for run in found.sweep.runs()):
+        print("The words of the sweep after `playground retry` carry out again what failed.")
 
 
 @verb("diff")

@@ -274,7 +274,13 @@ def test_a_sweep_with_failures_says_how_to_repeat_them(home: Path, tmp_path: Pat
     words = ("train.optim.lr=1e30", "train.optim.clip=0", "--workers", 1, "--out", tmp_path)
     said = call(capsys, "sweep", home / "sweep.yaml", *words)
     assert said.code == 1
-    assert "after `playground retry`" in said.out
+    hint = "after `playground retry` carry out again what failed"
+    assert hint in said.out
+    unknown = "report.metrics=[test/acuracy]"  # the runs end well, and none has it
+    said = call(capsys, "sweep", home / "sweep.yaml", unknown, "--workers", 1, "--out", tmp_path)
+    assert said.code == 1
+    assert "it has no test/acuracy" in said.out
+    assert hint not in said.out
 
 
 def test_a_report_without_any_run_replaces_no_file(swept: Path, tmp_path: Path, capsys: Capture):
