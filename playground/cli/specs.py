@@ -64,10 +64,12 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     if isinstance(found, RunSpec):
         check_evaluations(found)
         facts |= {"task": found.task.kind, "training_tokens": found.training_tokens}
+    missing = _missing([found] if isinstance(found, RunSpec) else [])
     if json:
-        print_json(facts)
-    else:
-        print_pairs({name.replace("_", " "): value for name, value in facts.items()})
+        print_json({**facts, "missing_data": missing})
+        return
+    print_pairs({name.replace("_", " "): value for name, value in facts.items()})
+    _say_missing(missing)
 
 
 def costs(spec: "ModelSpec | RunSpec") -> dict[str, int]:
@@ -90,11 +92,28 @@ def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
     check_variants(planned)
     rows = sweep_rows(planned)
     runs = sum(int(row["runs"]) for row in rows)
+    missing = _missing(run.spec for run in planned)
     if json:
-        print_json({"kind": sweep.kind, "runs": runs, "variants": rows})
+        print_json({"kind": sweep.kind, "runs": runs, "variants": rows, "missing_data": missing})
         return
     print_variants(rows)
     print(f"{len(rows)} variants, {runs} runs")
+    _say_missing(missing)
+
+
+def _missing(runs: "Iterable[RunSpec]") -> list[str]:
+    """Files and folders of data that are not here; a spec is right without them."""
+    from playground.tasks.data_files import missing_data
+
+    return list(dict.fromkeys(name for run in runs for name in missing_data(run.task).values()))
+
+
+def _say_missing(missing: list[str]) -> None:
+    from playground.tasks import DATA_VARIABLE
+
+    if missing:
+        where = f"under ${DATA_VARIABLE} either; docs/data.md says where it comes from"
+        print(f"data that is not here: {', '.join(missing)} (not {where})")
 
 
 def _check_bench(bench: "BenchSpec", json: bool) -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from playground.errors import DataError
+from playground.spec.tasks import EMBEDDED_CORPORA
 
 DATA_VARIABLE = "PLAYGROUND_DATA"
+FIELDS = ("corpus", "source", "facts", "words")  # of a task: names of data
+NO_FILES = (*EMBEDDED_CORPORA, "generated", "embedded")  # made, or part of the package
 KEPT = 8  # files of a process
 
 T = TypeVar("T")
@@ -24,18 +27,31 @@ def find_data(name: str, field: str) -> Path:
     Raises:
         DataError: it is at neither place.
     """
-    tried = [Path(name).expanduser()]
-    if root := os.environ.get(DATA_VARIABLE):
-        tried.append(Path(root) / name)
-    for path in tried:
-        if path.exists():
-            return path
+    tried = _places(name)
+    if found := next((path for path in tried if path.exists()), None):
+        return found
     use = " or use python-stdlib or hf:NAME." if field == "task.corpus" else ""
     raise DataError(
         f"{field} {name}",
         f"there is no such file or folder (looked at {', '.join(map(str, tried))}).",
         "Give a path, set PLAYGROUND_DATA to the folder of your data" + (f",{use}" if use else "."),
     )
+
+
+def missing_data(task: object) -> dict[str, str]:
+    """What a task reads that `find_data` would not find, by the field that names it.
+
+    Args:
+        task: what a person wrote of it; names of a hub are not looked up.
+    """
+    named = {field: getattr(task, field, "") for field in FIELDS}
+    files = {f: n for f, n in named.items() if n and n not in NO_FILES and n[:3] != "hf:"}
+    return {f: n for f, n in files.items() if not any(p.exists() for p in _places(n))}
+
+
+def _places(name: str) -> list[Path]:
+    root = os.environ.get(DATA_VARIABLE)
+    return [Path(name).expanduser(), *([Path(root) / name] if root else [])]
 
 
 def read_once(name: str, field: str, read: Callable[[Path, str], T]) -> T:

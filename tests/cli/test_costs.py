@@ -48,3 +48,28 @@ def test_weights_that_do_not_fit_are_refused_before_training(
     assert said.code == 2
     assert "evaluate.0: under heads=1 the model has other weights" in said.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_check_says_which_data_is_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = RUN.replace("{kind: mqar, vocab: 32, length: 24, pairs: 2, test_examples: 4}", "{task}")
+    run, sweep = tmp_path / "run.yaml", tmp_path / "sweep.yaml"
+    run.write_text(text.replace("{task}", "{kind: dna, source: none.csv}"))
+    sweep.write_text(
+        text.replace("kind: run", "kind: sweep")
+        .replace("model:", "base:")
+        .replace("{task}", "{kind: babilong, facts: gone/en, corpus: hf:books}")
+        .replace("vocab: 32", "vocab: 4096")
+        + "variants: {other: {task.corpus: gone.txt}}\n"
+    )
+    monkeypatch.setenv("PLAYGROUND_DATA", str(tmp_path / "data"))
+    said = call(capsys, "check", run)
+    assert said.code == 0
+    assert "data that is not here: none.csv (" in said.out
+    assert "data that is not here: gone/en, gone.txt (" in call(capsys, "check", sweep).out
+    (tmp_path / "data/gone").mkdir(parents=True)
+    (tmp_path / "data/gone/en").mkdir()
+    found = json.loads(call(capsys, "check", sweep, "--json").out)
+    assert found["missing_data"] == ["gone.txt"]
+    assert "not here" not in call(capsys, "check", run, "task.source=generated").out

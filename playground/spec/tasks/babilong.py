@@ -16,7 +16,7 @@ class Babilong:
     facts: str = "generated"  # a world of the kind of qa1; or a folder of bAbI's files
     question: int = 1  # 1 to 20: qa1, qa2, ...
     # what the facts stand in; python-stdlib, a file, a folder of train/valid/test.txt, or hf:NAME
-    corpus: str = field(default="python-stdlib", metadata={"path": True})
+    corpus: str = "python-stdlib"
     tokenizer: Literal["words", "bytes"] = "words"
     vocab: int = 4096  # of words: those of the facts, then the commonest of the corpus
     length: int = 0  # tokens of an example, with its answer; 0: facts and question alone

@@ -15,7 +15,7 @@ class Niah:
 
     haystack: Literal["noise", "sentence", "text"] = "noise"  # S-NIAH-1: noise; 2 and 3: text
     # of haystack: text; python-stdlib, a file, a folder of train/valid/test.txt, or hf:NAME
-    corpus: str = field(default="python-stdlib", metadata={"path": True})
+    corpus: str = "python-stdlib"
     value: Literal["number", "uuid"] = "number"  # 7 digits; S-NIAH-3: uuid
     template: Literal["ruler", "short"] = "ruler"  # short: for small models, 100 bytes in all
     words: str = "embedded"  # of the keys; or a folder with adjectivelist.txt and nounlist.txt

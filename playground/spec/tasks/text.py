@@ -18,7 +18,7 @@ class Text:
 
     # python-stdlib, a file, a folder of train/valid/test.txt, a .jsonl file or a folder of .txt
     # files (documents), or hf:NAME; a path is relative to the YAML it is written in
-    corpus: str = field(default="python-stdlib", metadata={"path": True})
+    corpus: str = "python-stdlib"
     tokenizer: str = "bytes"  # bytes | chars, words (the table of the train split) | hf:NAME
     length: int = 512  # tokens of one example
     stream_eval: bool = True  # evaluate with the state carried along the split
