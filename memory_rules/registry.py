@@ -5,7 +5,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import CodeType
 from typing import TypeVar
@@ -26,10 +26,21 @@ class _Registry(Mapping[str, Rule]):
 
     def _all(self) -> dict[str, Rule]:
         if not self._scanned:
-            self._scanned = True
             for point in entry_points(group=ENTRY_POINT):
-                self.add(point.name, point.load())
+                self._plug_in(point)
+            self._scanned = True
         return self._rules
+
+    def _plug_in(self, point: EntryPoint) -> None:
+        try:
+            self.add(point.name, point.load())
+        except Exception as error:  # anything can go wrong while a stranger's module runs
+            what = str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}"
+            package = f" of the package {point.dist.name}" if point.dist else ""
+            raise RuleError(
+                f"the rule {point.name} = {point.value}{package} cannot be plugged in: {what} "
+                "Mend that package or uninstall it."
+            ) from error
 
     def add(self, kind: str, rule: Rule) -> None:
         known = self._rules.get(kind)

@@ -81,6 +81,7 @@ def _descend(rule: AbstractGradientRule, state: State, x: Inputs, shapes: Shapes
 
     prediction = _part(rule, "read", read)
     _part(rule, "objective", lambda: _one_number(rule.penalty(prediction, v)))
+    _part(rule, "objective", lambda: _a_sum(rule, prediction, v))
     _part(rule, "gradient", lambda: torch.func.grad(loss)(memory))
 
 
@@ -116,6 +117,16 @@ def _same(found: Tensor, like: Tensor) -> Tensor:
 def _one_number(found: Tensor) -> None:
     if found.ndim:
         raise ValueError(f"gives a tensor {list(found.shape)}, not one number")
+
+
+def _a_sum(rule: AbstractGradientRule, prediction: Tensor, v: Tensor) -> None:
+    """What two tokens cost is what each costs: else a chunk is another rule than its tokens."""
+    both = rule.penalty(prediction, v)
+    pairs = zip(prediction.split(1, dim=-2), v.split(1, dim=-2), strict=True)
+    alone = [rule.penalty(one, target) for one, target in pairs]
+    if not torch.allclose(both, sum(alone, torch.zeros(())), rtol=1e-3, atol=1e-5):
+        each = " and ".join(f"{float(cost):.4g}" for cost in alone)
+        raise ValueError(f"of {TOKENS} tokens it is {float(both):.4g}, of each alone {each}")
 
 
 def _part(rule: AbstractMemoryRule, part: str, run: Callable[[], T]) -> T:

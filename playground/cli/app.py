@@ -75,6 +75,13 @@ def _guarded(run: Callable[[], int | None]) -> int:
         label = "" if code == INTERRUPTED else f"{type(error).__name__}: "
         print(f"{label}{error}", file=sys.stderr)
         return code
+    except ValueError as error:
+        from memory_rules.facts import RuleError  # torch, which not every command needs
+
+        if _debug or not isinstance(error, RuleError):
+            raise
+        print(f"{RuleError.__name__}: {error}", file=sys.stderr)
+        return WRONG_INPUT
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return INTERRUPTED

@@ -1,9 +1,11 @@
 """Rules of one's own with a mistake: one sentence and exit code 2, from every verb that loads."""
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
+from memory_rules import registry
 from tests.cli.command import call
 
 Capture = pytest.CaptureFixture[str]
@@ -33,6 +35,7 @@ MISTAKES = [
     ("    chunk_size: int = 4", "    momentum: str = 'every'", "momentum: ", "Allowed: token,"),
     (OBJECTIVE, "", "objective: ", "no attribute 'objective'. Say objective(self, prediction"),
     (OBJECTIVE, OBJECTIVE.replace(".sum()", ""), "objective: ", "[1, 1, 2, 64], not one number."),
+    (OBJECTIVE, OBJECTIVE.replace("sum", "mean"), "objective: ", "of each alone"),
     (OBJECTIVE, OBJECTIVE.replace("sum", "summ"), "objective: ", "no attribute 'summ'"),
     (READ, READS + 'dense("v", x)', "read: ", "dense('v') is no matrix of shapes, which has 'w'."),
     (READ, READS + 'dense("w", torch.tanh(dense("w", x)))', "read: ", "calls dense('w') twice"),
@@ -94,3 +97,15 @@ def test_debug_shows_where_a_rule_failed(tmp_path: Path, capsys: Capture) -> Non
     cause = found.value.__cause__
     assert cause is not None
     assert isinstance(cause.__cause__, AttributeError)
+
+
+def test_a_plug_in_that_does_not_load_is_one_sentence(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("mine", "no_such_module:Mine", registry.ENTRY_POINT)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr(registry._registry, "_scanned", False)
+    said = call(capsys, "check", _write(tmp_path)[1])
+    assert said.code == 2
+    assert "mine = no_such_module:Mine cannot be plugged in: ModuleNotFoundError" in said.err
+    assert "Traceback" not in said.err

@@ -4,11 +4,11 @@ import re
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from memory_rules import RULES, AbstractMemoryRule, load_rule, recurrent, register
+from memory_rules.facts import RuleError
 from memory_rules.papers import PAPERS, bibtex
 from memory_rules.registry import ENTRY_POINT, _Registry
 from memory_rules.testing import LAWS, check
@@ -133,21 +133,37 @@ def test_entry_points_of_other_distributions_are_found(
 ) -> None:
     rule = load_rule(leaky)
 
-    class Point:
-        name = "published"
-
-        def load(self) -> Any:
-            return rule
-
-    def points(*, group: str) -> list[Point]:
-        assert group == ENTRY_POINT
-        return [Point()]
-
-    monkeypatch.setattr("memory_rules.registry.entry_points", points)
-    registry = _Registry()
+    monkeypatch.setattr(EntryPoint, "load", lambda _: rule)
+    registry = _plugged_in(monkeypatch, EntryPoint("published", "strange:Leaky", ENTRY_POINT))
     assert list(registry) == ["published"]
     assert registry["published"] is rule
-    assert hasattr(EntryPoint, "load")
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [("no_such_module:Rule", "ModuleNotFoundError: No module named"), ("", "is already the rule")],
+)
+def test_a_plug_in_that_does_not_load_is_named(
+    monkeypatch: pytest.MonkeyPatch, leaky: str, value: str, problem: str
+) -> None:
+    if not value:
+        monkeypatch.setattr(EntryPoint, "load", lambda _: load_rule(leaky))
+    registry = _plugged_in(monkeypatch, EntryPoint("delta", value, ENTRY_POINT))
+    registry._rules["delta"] = RULES["delta"]
+    for _ in range(2):  # and again, not an empty table
+        with pytest.raises(RuleError, match=f"the rule delta = {value}.* cannot be plugged in: "):
+            list(registry)
+    with pytest.raises(RuleError, match=problem):
+        list(registry)
+
+
+def _plugged_in(monkeypatch: pytest.MonkeyPatch, point: EntryPoint) -> _Registry:
+    def points(*, group: str) -> list[EntryPoint]:
+        assert group == ENTRY_POINT
+        return [point]
+
+    monkeypatch.setattr("memory_rules.registry.entry_points", points)
+    return _Registry()
 
 
 def test_every_paper_has_an_entry_and_no_entry_is_idle() -> None:
