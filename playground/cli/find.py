@@ -1,15 +1,18 @@
 """Which run a person means: by its spec, its folder, an exported folder, or its fingerprint."""
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from playground.cli.options import Here, runs_folder
-from playground.errors import PlaygroundError
+from playground.errors import PlaygroundError, SpecError
 
 if TYPE_CHECKING:
     from playground.spec import RunSpec
+
+
+OF_SCORING = ("model", "task", "device", "dtype", "lowering", "compile")  # fields of a run
 
 
 class NotTrained(PlaygroundError):
@@ -30,7 +33,8 @@ def find(what: Path, words: list[str], out: Path, *, no_compile: bool = False) -
     Args:
         what: a YAML of a run or model (with the words it was trained with), `runs/<fingerprint>`,
             an exported folder, or the beginning of a fingerprint.
-        words: overrides; with a folder only how it is executed may change (device=, lowering=).
+        words: overrides; with a folder of what is scored and how: the task, the model without other
+            weights, device, dtype, lowering and compile.
         out: the folder that holds runs/.
         no_compile: of a spec, look first for the run that was trained without torch.compile; else
             last, where the spec's own was not trained.
@@ -52,18 +56,29 @@ def find(what: Path, words: list[str], out: Path, *, no_compile: bool = False) -
 
 
 def _in_folder(folder: Path, words: list[str]) -> Found:
-    from playground.spec import load_run
     from playground.train import stored_run
 
     if not (folder / "spec.yaml").is_file():
         raise PlaygroundError(f"{folder}: no run and no exported model. Name one, or a YAML file.")
-    if (folder / "training.json").is_file():
-        if words:
-            raise PlaygroundError(
-                f"{words[0]}: an exported model takes no overrides. Leave it out."
-            )
-        return Found(folder=folder, spec=stored_run(folder))
-    return Found(folder=folder, spec=load_run(folder / "spec.yaml", *words))
+    return Found(folder=folder, spec=_as_asked(stored_run(folder), words))
+
+
+def _as_asked(run: "RunSpec", words: list[str]) -> "RunSpec":
+    """A trained run with what is asked for; what it was trained with is past."""
+    from playground.spec import override
+    from playground.spec.load import COMMAND_LINE
+    from playground.spec.raw import parse_override
+
+    try:
+        asked = override(run, dict(map(parse_override, words))) if words else run
+    except SpecError as error:
+        raise error.under("", COMMAND_LINE) from None
+    kept = replace(run, **{name: getattr(asked, name) for name in OF_SCORING})
+    for item in fields(run):
+        if getattr(asked, item.name) != getattr(kept, item.name):
+            problem = "says how a model is trained; this one is."
+            raise SpecError(item.name, problem, fix="Leave it out.", file=COMMAND_LINE)
+    return asked
 
 
 def _of_spec(path: Path, words: list[str], out: Path, no_compile: bool) -> Found:

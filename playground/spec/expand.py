@@ -276,14 +276,26 @@ def check_steps(run: RunSpec) -> None:
         SpecError: naming the override, or what is wrong with it at all.
     """
     for i, other in enumerate(evaluations(run).values()):
-        for before, after in zip(_rules(run.model), _rules(other.model), strict=False):
-            trained, found = (r.gates["lr"].high if "lr" in r.gates else 0 for r in (before, after))
-            if type(before) is type(after) and trained != found:
-                problem = (
-                    f"makes the largest step {found:.4g}; weights are trained for {trained:.4g}."
-                )
-                fix = f"Add max_lr: {before.lr_limit!r} to it."
-                raise SpecError(f"evaluate.{i}", problem, fix=fix)
+        check_step(run.model, other.model, f"evaluate.{i}")
+
+
+def check_step(own: ModelSpec, other: ModelSpec, where: str) -> None:
+    """Refuse to read trained weights with another largest step.
+
+    Args:
+        own: the model as it was trained.
+        other: as it is to be read.
+        where: that was written, for the error.
+
+    Raises:
+        SpecError: a rule has another largest step.
+    """
+    for before, after in zip(_rules(own), _rules(other), strict=False):
+        trained, found = (r.gates["lr"].high if "lr" in r.gates else 0 for r in (before, after))
+        if type(before) is type(after) and trained != found:
+            problem = f"makes the largest step {found:.4g}; weights are trained for {trained:.4g}."
+            fix = f"Add max_lr: {before.lr_limit!r} to it."
+            raise SpecError(where, problem, fix=fix)
 
 
 def _rules(spec: object) -> Iterator[AbstractGradientRule]:

@@ -37,7 +37,7 @@ def evaluate(
 
     Args:
         path: a run's folder or an exported model.
-        spec: the task, device, dtype and lowering to use; its model must be the one that is stored.
+        spec: the task, device, dtype and lowering to use; its model has the stored weights.
         split: "val" or "test".
         freeze_memory: read and never write.
         length: tokens of an example, if not as in training; of a text, tokens of one stream, which

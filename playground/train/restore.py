@@ -10,6 +10,7 @@ from torch import nn
 from playground.compile import compile as compile_model
 from playground.errors import PlaygroundError, SpecError
 from playground.spec import ModelSpec, RunSpec, Text, convert, load_model, load_run, to_dict
+from playground.spec.expand import check_step
 from playground.spec.tasks import TaskSpec
 from playground.tasks import TABLES, Task
 from playground.train.machine import pick_device
@@ -26,19 +27,25 @@ def restore(path: Path | str, spec: RunSpec | None = None) -> nn.Module:
 
     Args:
         path: `runs/<fingerprint>`, or what `export` wrote.
-        spec: device, dtype, lowering and compile to use; None for CPU without torch.compile.
+        spec: device, dtype, lowering and compile to use, and the model, which may differ from the
+            stored one in what changes no weight, such as its chunk size; None for the stored model
+            on a CPU without torch.compile.
 
     Raises:
-        PlaygroundError: there are no weights, or they do not fit the spec beside them.
+        PlaygroundError: there are no weights, or they do not fit.
     """
     folder = Path(path)
-    model_spec = load_model(folder / "spec.yaml")
-    if spec is not None and spec.model != model_spec:
-        raise SpecError("model", f"is not the model in {folder}.", fix="Leave its overrides out.")
+    own = load_model(folder / "spec.yaml")
+    model_spec = own if spec is None else spec.model
+    check_step(own, model_spec, "model")
     model = _build(model_spec, spec)
     try:
         _fill(model, folder)
     except RuntimeError as error:
+        if model_spec != own:
+            problem = f"is not the model in {folder}: it has other weights."
+            fix = "Override what changes no weight, such as block.memory.chunk_size."
+            raise SpecError("model", problem, fix=fix) from None
         raise PlaygroundError(f"{folder}: the weights do not fit spec.yaml ({error}).") from None
     return model.eval()
 

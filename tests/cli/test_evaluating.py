@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,35 @@ def test_a_full_disk_is_said_in_a_sentence(
     monkeypatch.setattr(module, "write_tensors", full)
     said = refused(capsys, "export", run, tmp_path / "out")
     assert "there/model.safetensors: No space left on device" in said
+
+
+def test_a_run_is_scored_under_what_changes_no_weight(tmp_path: Path, capsys: Capture) -> None:
+    trained(tmp_path, capsys, tokenizer="bytes")
+    spec = (tmp_path / "run.yaml").read_text().replace("kind: delta", "kind: titans, chunk_size: 8")
+    (tmp_path / "run.yaml").write_text(spec)
+    assert call(capsys, "train", tmp_path / "run.yaml", "--no-compile", "--out", tmp_path).code == 0
+    (titans,) = (p.parent for p in tmp_path.glob("runs/*/spec.yaml") if "titans" in p.read_text())
+    exported = tmp_path / "exported"
+    assert call(capsys, "export", titans, exported).code == 0
+    step = "block.memory.max_lr=0.0625"
+
+    def loss(*words: object) -> float:
+        said = call(capsys, "eval", *words, "--no-compile", "--json")
+        assert said.code == 0, said.err
+        return json.loads(said.out)["test/loss"]
+
+    assert loss(titans, "block.memory.chunk_size=1", step) != loss(titans)
+    for words in (["block.memory.chunk_size=1", step], ["task.length=12"], ["device=cpu"]):
+        assert loss(exported, *words) == loss(titans, *words)
+    other = tmp_path / "b.txt"
+    (tmp_path / "a.txt").rename(other)
+    assert "looked at" in refused(capsys, "eval", exported)
+    assert loss(exported, f"task.corpus={other}") > 0
+    for word, why in (
+        ("block.memory.chunk_size=1", "makes the largest step 0.5; weights are trained for 0.0625"),
+        ("block.memory.heads=1", "it has other weights. Override what changes no weight"),
+        ("train.steps=4", "train: says how a model is trained; this one is. Leave it out."),
+        ("task.lenght=3", "Did you mean 'length'?"),
+    ):
+        said = refused(capsys, "eval", exported, word, f"task.corpus={other}")
+        assert why in said, said

@@ -59,9 +59,9 @@ def test_a_frozen_memory_scores_differently_and_another_length_can_be_asked_for(
         evaluate(run.path, spec=spec, length=1)
 
 
-def test_another_model_than_the_stored_one_is_refused(run: RunFolder):
+def test_a_model_with_other_weights_than_the_stored_one_is_refused(run: RunFolder):
     spec = stored_run(run.path)
-    with pytest.raises(SpecError, match="is not the model"):
+    with pytest.raises(SpecError, match=r"is not the model in .*: it has other weights"):
         evaluate(run.path, spec=replace(spec, model=replace(spec.model, dim=32)))
 
 
