@@ -43,6 +43,12 @@ def check_facts(rule: AbstractMemoryRule | type[AbstractMemoryRule]) -> None:
         )
 
 
+def words_of(rule: type[AbstractMemoryRule], name: str) -> tuple[str, ...]:
+    """The words that may stand in a field whose type has some, such as `momentum`; else none."""
+    hint = _declared(issubclass(rule, AbstractGradientRule)).get(name)
+    return tuple(_allowed(hint)) if get_origin(hint) is Annotated else ()
+
+
 def _no_field_is_hidden(cls: type[AbstractMemoryRule]) -> None:
     """What a class says of an inherited field, but not as a field, would not count."""
     for item in fields(cls) if is_dataclass(cls) else ():

@@ -15,7 +15,7 @@ from playground.errors import SpecError
 from playground.spec.bench import BenchSpec
 from playground.spec.convert import AS_READ, convert
 from playground.spec.model import ModelSpec
-from playground.spec.raw import DATA_FIELDS, Raw, is_corpus_path, is_mapping
+from playground.spec.raw import DATA_FIELDS, MORE_DATA, Raw, is_corpus_path, is_mapping
 from playground.spec.run import RunSpec
 from playground.spec.search import SearchSpec
 from playground.spec.shapes import default_of, has_default, rest_field, rule_field, spec_fields
@@ -182,10 +182,11 @@ def _portable(name: str, value: object) -> object:
         return {key: _portable(key.rpartition(".")[2], item) for key, item in value.items()}
     if isinstance(value, list):
         return [_portable(name, item) for item in cast(list[object], value)]
-    own = isinstance(value, str) and name == "kind" and ".py:" in value
-    if own or (isinstance(value, str) and name in DATA_FIELDS and is_corpus_path(value)):
-        return Path(cast(str, value)).name
-    return value
+    if not isinstance(value, str):
+        return value
+    own = name == "kind" and ".py:" in value
+    data = name in DATA_FIELDS or (name in MORE_DATA and Path(value).is_absolute())
+    return Path(value).name if own or (data and is_corpus_path(value)) else value
 
 
 def _rule_shas(value: object) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import MISSING, is_dataclass
 from typing import Literal, TypeVar, cast, get_args, get_origin
 
 from memory_rules import AbstractMemoryRule
-from memory_rules.facts import RuleError
+from memory_rules.facts import RuleError, words_of
 from memory_rules.trial import try_rule
 from playground.errors import SpecError
 from playground.spec.raw import Raw, is_mapping
@@ -158,10 +158,23 @@ def _read_mapping(hint: object, raw: Raw, path: str) -> object:
         if slot is None or _misspelt(shape, str(key), value):
             raise unknown_key(shape, str(key), below)
         if str(key) in shape.slots:
-            values[str(key)] = read(slot, value, below)
+            values[str(key)] = _read_field(shape, str(key), slot, value, below)
         else:
             extra[_key(key, shape, below)] = read(slot, value, below)
     return _build(shape, values, extra, path)
+
+
+def _read_field(shape: Shape, name: str, slot: object, value: object, path: str) -> object:
+    """A field's value; of a rule's, an error lists the words that may stand there."""
+    try:
+        return read(slot, value, path)
+    except SpecError as error:
+        words = words_of(shape.rule, name) if shape.rule is not None else ()
+        if not words or error.path != path:
+            raise
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        fix = f"Write fixed:{value}." if number else "Write one of its words."
+        raise SpecError(path, error.problem, allowed=words, fix=fix) from None
 
 
 def _misspelt(shape: Shape, key: str, value: object) -> bool:
@@ -175,6 +188,11 @@ def unknown_key(shape: Shape, key: str, path: str) -> SpecError:
     """The error of a key that a mapping does not have."""
     problem = f"{shape.title} has no such field."
     fix = "" if shape.slots else "Remove it."
+    head, dot, rest = key.partition(".")
+    if dot and head in shape.slots:
+        fix = f"Write {head}: with {rest} below it; dotted keys are for models, variants and words."
+    elif key == "model" and "base" in shape.slots:
+        fix = "Write it as base."
     return SpecError(path, problem, allowed=shape.slots, found=key, fix=fix)
 
 

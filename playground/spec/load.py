@@ -13,12 +13,13 @@ from playground.errors import SpecError
 from playground.spec.bench import BenchSpec
 from playground.spec.convert import convert
 from playground.spec.expand import evaluations
-from playground.spec.merge import apply, merge, resolve
+from playground.spec.merge import apply, merge
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, absolute, is_mapping, one_line, parse_override, read_file
 from playground.spec.run import RunSpec
 from playground.spec.search import SearchSpec
 from playground.spec.sweep import SweepSpec
+from playground.spec.words import Models, apply_words
 
 Spec = ModelSpec | RunSpec | SweepSpec | SearchSpec | BenchSpec
 S = TypeVar("S", bound=ModelSpec | RunSpec | SweepSpec | SearchSpec | BenchSpec)
@@ -119,13 +120,12 @@ def _finish(cls: type[S], document: Document, words: Iterable[str]) -> S:
     overrides = [parse_override(word) for word in words]
     below = "model" if cls is RunSpec else ""
     try:
-        raw = apply(cls, document.raw, overrides, below=below)
+        raw, said = apply_words(cls, document.raw, overrides, below=below, models=_named(cls))
         if cls is BenchSpec:  # a word may name models and rules too
             raw, _ = _benched(raw, Path.cwd(), ())
-        full = [(resolve(cls, raw, key, below=below), value) for key, value in overrides]
     except SpecError as error:
         raise error.under("", COMMAND_LINE) from None
-    words_layers = tuple((COMMAND_LINE, _nested(key, value)) for key, value in full)
+    words_layers = tuple((COMMAND_LINE, one) for one in said)
     layered = Document(kind=document.kind, raw=raw, layers=document.layers + words_layers)
     try:
         spec = convert(cls, raw)
@@ -140,10 +140,18 @@ def _finish(cls: type[S], document: Document, words: Iterable[str]) -> S:
     return spec
 
 
-def _nested(key: str, value: object) -> Raw:
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return cast(Raw, value)
+def _named(cls: type) -> Models:
+    """Reads what a word names by its file: a run's model, a comparison's base or variant."""
+
+    def read(key: str, value: object) -> object:
+        if cls is RunSpec and key == "model" and _names_model(value):
+            return _model_at(key, value, Path.cwd(), ()).raw
+        whole = key == "base" or (key.startswith("variants.") and key.count(".") == 1)
+        if cls in (SweepSpec, SearchSpec) and whole and _names_model(value):
+            return _compared(key, value, Path.cwd(), ())
+        return None
+
+    return read
 
 
 def _document(path: Path, chain: tuple[Path, ...]) -> Document:

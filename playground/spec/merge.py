@@ -145,7 +145,12 @@ def find(cls: type, raw: Raw, key: str, *, below: str = "") -> str | SpecError:
         fix = "Write one of the full paths."
         raise SpecError(key, f"matches {len(endings)} fields.", allowed=endings, fix=fix)
     found = _by_start(cls, raw, key, full, paths)
-    return _with_near_path(key, paths, found) if isinstance(found, SpecError) else found
+    if isinstance(found, str):
+        return found
+    own = _descend(cls, raw, key)
+    if own is not None and own.nearest is not None and found.nearest is None:
+        found = own  # a field of the whole rather than one of what is below
+    return _with_near_path(key, paths, found)
 
 
 def is_path(cls: type, raw: Raw, path: str) -> bool:

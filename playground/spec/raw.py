@@ -19,6 +19,7 @@ from playground.spec.tasks import EMBEDDED_CORPORA
 Raw = dict[str, object]
 
 DATA_FIELDS = ("corpus", "source")  # of a task: where its data is
+MORE_DATA = ("facts", "words")  # the same; of a relative path the folder is part of the identity
 
 MOST_NAMES = 8  # of a folder's files that an error lists
 
@@ -213,7 +214,7 @@ def _anchored(name: str, value: object, folder: Path) -> object:
         return value
     if name == "kind" and ".py:" in value:
         return str(absolute(value, folder))
-    if name in DATA_FIELDS and is_corpus_path(value):
+    if name in (*DATA_FIELDS, *MORE_DATA) and is_corpus_path(value):
         path = absolute(value, folder)
         return str(path) if path.exists() else value  # else the task looks where it may
     return value
@@ -238,7 +239,8 @@ def absolute(path: str, folder: Path) -> Path:
 
 def is_corpus_path(corpus: str) -> bool:
     """Whether a corpus or source is a file or folder, not a name."""
-    named = corpus in EMBEDDED_CORPORA or corpus == "generated" or corpus.startswith("hf:")
+    made = corpus in (*EMBEDDED_CORPORA, "generated", "embedded")
+    named = made or corpus.startswith("hf:")
     return bool(corpus) and not named
 
 

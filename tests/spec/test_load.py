@@ -18,6 +18,7 @@ from playground.spec import (
     load_model,
     load_run,
 )
+from playground.spec.canonical import portable
 from tests.spec.samples import HYBRID, MODEL, RUN, write, write_samples
 
 RULE = """
@@ -94,6 +95,22 @@ def test_a_path_is_relative_to_the_file_it_is_written_in(tmp_path):
     assert run.task == Text(corpus=str(tmp_path / "deep/text.txt"))
     assert type(run.model.block.memory.rule).__name__ == "Leaky"
     assert (run.model.block.memory.rule.leak, run.model.block.memory.heads) == (0.2, 4)
+
+
+def test_facts_and_words_lie_beside_the_yaml_too_and_their_folder_is_no_identity(tmp_path):
+    for where in ("here", "there"):
+        (tmp_path / where / "babi").mkdir(parents=True)
+        write(tmp_path / where, model=MODEL)
+        task = {"kind": "babilong", "facts": "babi", "vocab": 256}
+        write(tmp_path / where, r={"kind": "run", "model": "model.yaml", "task": task})
+        task = {"kind": "niah", "words": "babi"}
+        write(tmp_path / where, w={"kind": "run", "model": "model.yaml", "task": task})
+    here = load(tmp_path / "here/r.yaml", "vocab=256")
+    assert here.task.facts == str(tmp_path / "here/babi")
+    assert load(tmp_path / "here/w.yaml", "vocab=256").task.words == str(tmp_path / "here/babi")
+    there = load(tmp_path / "there/r.yaml", "vocab=256")
+    assert portable(here) == portable(there)
+    assert here != there
 
 
 def test_a_path_in_a_word_is_relative_to_the_working_folder(tmp_path, monkeypatch):
