@@ -85,7 +85,7 @@ class Cluster:
         except ImportError:
             raise pg.PlaygroundError(
                 "run.engine: ray is an extra that is not installed here. "
-                "Install ray>=2.60, or write engine: local."
+                "Install it: pip install 'test-time-playground[ray]', or write engine: local."
             ) from None
         self._ray, self._spec, self._carry_out = ray, spec, carry_out
 

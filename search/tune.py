@@ -9,7 +9,7 @@ remembers a choice.
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
@@ -71,6 +71,38 @@ class Tuned:
         }
 
 
+def check_grid(spec: pg.SweepSpec, runs: Sequence[pg.SweepRun]) -> int:
+    """How many runs the grids take before they grow; reads no data.
+
+    Args:
+        spec: of the sweep; its `tune` is set.
+        runs: one of every variant.
+
+    Raises:
+        SpecError: a score without a known end, or a value that a variant cannot take.
+    """
+    assert spec.tune is not None
+    _check_select(spec.tune.select)
+    points = list(_grid(spec.tune.grid))
+    for run in runs:
+        for values in points:
+            with_values(run, values)
+    return len(runs) * len(points) * len(spec.tune_seeds())
+
+
+def _check_select(select: str) -> None:
+    if pg.direction(select) == 0:
+        problem = f"nobody said whether much or little of {select!r} is good."
+        fix = "Write val/loss, val/accuracy or another score with a known end."
+        raise pg.SpecError("tune.select", problem, fix=fix)
+
+
+def _grid(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination of the values."""
+    for combination in itertools.product(*axes.values()):
+        yield dict(zip(axes, combination, strict=True))
+
+
 def tuned(run: pg.SweepRun, spec: pg.SweepSpec, jobs: Jobs, store: pg.RunStore | None) -> Tuned:
     """The tuning of a variant: the runs it takes, and what they have found.
 
@@ -84,10 +116,7 @@ def tuned(run: pg.SweepRun, spec: pg.SweepSpec, jobs: Jobs, store: pg.RunStore |
         SpecError: a value of the grid that the variant cannot take; the edge, where it refuses.
     """
     assert spec.tune is not None
-    if pg.direction(spec.tune.select) == 0:
-        problem = f"nobody said whether much or little of {spec.tune.select!r} is good."
-        fix = "Write val/loss, val/accuracy or another score with a known end."
-        raise pg.SpecError("tune.select", problem, fix=fix)
+    _check_select(spec.tune.select)
     axes = {key: list(values) for key, values in spec.tune.grid.items()}
     left = EXTENSIONS if spec.tune.edge == "extend" else 0
     points: tuple[Point, ...] = ()
@@ -123,13 +152,12 @@ def _points(
     rounds = {tuple(point.values.values()): point.round for point in before}
     new = max(rounds.values(), default=-1) + 1
     found = []
-    for combination in itertools.product(*axes.values()):
-        values = dict(zip(axes, combination, strict=True))
+    for values in _grid(axes):
         at = with_values(run, values)
         specs = [replace(blind(at), seed=seed) for seed in spec.tune_seeds()]
         here = tuple(jobs.jobs(run.variant, specs, values))
         score = None if store is None else _score(here, spec.tune.select, store)
-        since = rounds.get(combination, new)
+        since = rounds.get(tuple(values.values()), new)
         found.append(Point(values=values, jobs=here, score=score, round=since))
     return tuple(found)
 

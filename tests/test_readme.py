@@ -55,7 +55,14 @@ def test_every_link_leads_to_a_file() -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "CONTRIBUTING.md", "docs/data.md", "docs/design.md", "docs/decisions.md"],
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/data.md",
+        "docs/evaluating.md",
+        "docs/design.md",
+        "docs/decisions.md",
+    ],
 )
 def test_every_file_that_a_page_names_is_there(page: str) -> None:
     folders = "blocks|docs|kernels|memory_rules|playground|search|specs|tests"

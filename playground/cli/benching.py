@@ -49,17 +49,18 @@ def bench(
     Writes lines of JSON, a Markdown table and a figure into benches/ under --out. The exit code is
     1 if a row failed.
     """
-    from playground.report.benched import failed, load_bench
+    from playground.cli.loading import wrong_kind
+    from playground.report.benched import failed
     from playground.spec import BenchSpec, load
 
     found = load(spec, *overrides(words))
     if not isinstance(found, BenchSpec):
-        raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a bench.")
+        raise wrong_kind(spec, found.kind, "bench")
+    if tune and compare is not None:
+        raise PlaygroundError("--compare: --tune times kernels alone. Leave one of them out.")
     if tune:
-        if compare is not None:
-            raise PlaygroundError("--compare: --tune times kernels alone. Leave one of them out.")
         return _tune(found, json)
-    earlier = None if compare is None else load_bench(compare)
+    earlier = None if compare is None else _earlier(compare, out)
     stem = out / "benches" / spec.stem / time.strftime("%Y-%m-%d-%H%M%S")
     rows = _measure(found, stem.with_suffix(".jsonl"))
     files = [stem.with_suffix(".jsonl"), *_write(rows, stem, earlier)]
@@ -67,9 +68,18 @@ def bench(
         print_json({"rows": rows, "files": [str(file) for file in files]})
     else:
         _show(rows, earlier)
-        for file in files:
-            print(file)
+        print(*files, sep="\n")
     return FAILED if any(failed(row) for row in rows) else 0
+
+
+def _earlier(file: Path, out: Path) -> list[Any]:
+    """The rows of an earlier bench."""
+    from playground.report.benched import load_bench
+
+    if not file.is_file():
+        kept = f"Benches that were run here lie in {out / 'benches'}, as NAME/DATE.jsonl."
+        raise PlaygroundError(f"--compare: there is no file {file}. {kept}")
+    return load_bench(file)
 
 
 def _measure(spec: "BenchSpec", file: Path) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playground.cli.options import check_figure
 from playground.cli.progress import Countdown, PaceDisplay, bars
 from playground.cli.show import print_json, print_pairs, rate, size
 from playground.errors import PlaygroundError
@@ -91,7 +92,7 @@ def show(found: "Found", asked: Asked, figure: Path | None, json: bool) -> None:
     from playground.tasks import SPLITS
 
     if asked.split not in SPLITS:
-        raise PlaygroundError(f"--split: {asked.split!r} is none. Write val or test.")
+        raise PlaygroundError(f"--split: {asked.split!r} is none. Write val, test or train.")
     if figure is not None:
         _check_figure(figure, asked)
     scored = score(found, asked)
@@ -104,10 +105,7 @@ def show(found: "Found", asked: Asked, figure: Path | None, json: bool) -> None:
 
 
 def _check_figure(file: Path, asked: Asked) -> None:
-    if file.suffix not in (".svg", ".png", ".pdf"):
-        raise PlaygroundError(f"--figure: {file.name} is of no known kind. End it in .svg or .png.")
-    if not file.parent.is_dir():
-        raise PlaygroundError(f"--figure: there is no folder {file.parent}. Make it first.")
+    check_figure(file)
     if asked.length is None and not asked.by_position:
         raise PlaygroundError("--figure: there is nothing to draw. Add --length or --by-position.")
 

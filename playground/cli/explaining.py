@@ -1,15 +1,20 @@
 """What `explain` says of a model: its plan, its rules, its graphs."""
 
 import inspect
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from memory_rules import AbstractMemoryRule
+from playground.cli.loading import OF_RUNS, first_part, is_model, load_asked
 from playground.compile import Plan, Target, build, make_plan
-from playground.errors import PlaygroundError
-from playground.spec import ModelSpec, RunSpec, load
+from playground.errors import PlaygroundError, SpecError
+from playground.spec import Compile, ModelSpec, RunSpec, convert, load_model
+from playground.spec.merge import apply
+from playground.spec.raw import parse_override
+from playground.spec.run import ExecutionSpec
 
 _COMPILED = {True: "compiled", "loops": "loops compiled", False: "not compiled"}
 
@@ -20,28 +25,61 @@ def explanation(spec: Path, words: list[str], *, no_compile: bool = False) -> di
     Raises:
         SpecError, LoweringError: the spec, or what it asks for, cannot be used.
     """
-    found = load(spec, *words)
-    if isinstance(found, ModelSpec):
-        model, target, asked = found, Target.of("auto", compile=not no_compile), "auto"
-    elif isinstance(found, RunSpec):
-        model, asked = found.model, found.lowering
-        compiled = False if no_compile else found.compile
-        target = Target.of(found.device, compile=compiled, mode=found.run.compile_mode)
-    else:
-        raise PlaygroundError(f"{spec}: is of kind {found.kind}. Explain one of its models.")
+    model, how = _asked(spec, words)
+    compiled = False if no_compile else how.compile
+    target = Target.of(how.device, compile=compiled, mode=how.run.compile_mode)
     passes: list[dict[str, Any]] = []
 
     def keep(name: str, plan: Plan) -> None:
         passes.append({"pass": name, "plan": plan.rows(), "text": str(plan)})
 
-    plan = make_plan(model, target, lowering=asked, trace=keep)
+    plan = make_plan(model, target, lowering=how.lowering, trace=keep)
     return {
         "spec": str(spec),
         "target": f"{target.device}, {_COMPILED[target.compile]}",
         "passes": passes,
         "rules": [_rule(rule) for rule in _rules(model)],
-        "graphs": _graphs(plan, asked) if target.compile is True else [],
+        "graphs": _graphs(plan, how.lowering) if target.compile is True else [],
     }
+
+
+@dataclass(frozen=True, kw_only=True)
+class How:
+    """How a model is carried out, where no run says it: fields of a run that need no task."""
+
+    device: str = "auto"
+    lowering: Literal["auto", "recurrent", "chunked", "triton"] = "auto"
+    compile: Compile = True
+    run: ExecutionSpec = field(default_factory=ExecutionSpec)
+
+    def __post_init__(self) -> None:
+        if self.device != "auto":
+            try:
+                torch.device(self.device)
+            except RuntimeError:
+                fix = "Write auto, cpu, cuda, cuda:0 or mps."
+                problem = f"{self.device!r} is not a device."
+                raise SpecError("device", problem, fix=fix) from None
+
+
+def _asked(spec: Path, words: list[str]) -> tuple[ModelSpec, How]:
+    """The model that is meant, and how it is carried out."""
+    ways = How.__dataclass_fields__.keys()
+    named = {first_part(word) for word in words}
+    if named & ways and not named & (OF_RUNS - ways) and is_model(spec):
+        how = [parse_override(word) for word in words if first_part(word) in ways]
+        model = load_model(spec, *(word for word in words if first_part(word) not in ways))
+        return model, convert(How, apply(How, {}, how))
+    found = load_asked(spec, words)
+    if isinstance(found, ModelSpec):
+        return found, How()
+    if not isinstance(found, RunSpec):
+        raise PlaygroundError(
+            f"{spec}: is of kind {found.kind}. Explain one of its models: name a model or a run."
+        )
+    return found.model, How(
+        device=found.device, lowering=found.lowering, compile=found.compile, run=found.run
+    )
 
 
 def _rules(model: ModelSpec) -> list[AbstractMemoryRule]:

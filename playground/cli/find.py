@@ -60,7 +60,22 @@ def _in_folder(folder: Path, words: list[str]) -> Found:
 
     if not (folder / "spec.yaml").is_file():
         raise PlaygroundError(f"{folder}: no run and no exported model. Name one, or a YAML file.")
+    if (why := _failed(folder)) is not None:
+        out = folder.resolve().parent.parent
+        command = ["playground", "train", str(folder), "--retry"]
+        command += ["--out", str(out)] if out != Path.cwd() else []
+        problem = f"the run failed and has no weights: {why}."
+        raise PlaygroundError(f"{folder}: {problem} Try it again: {shlex.join(command)}")
     return Found(folder=folder, spec=_as_asked(stored_run(folder), words))
+
+
+def _failed(folder: Path) -> str | None:
+    """Why a run without a checkpoint failed; None where it did not, or has weights all the same."""
+    from playground.train import RunFolder
+
+    run = RunFolder(folder)
+    result = None if run.checkpoints.steps() else run.result()
+    return None if result is None or result.ok else str(result.reason)
 
 
 def _as_asked(run: "RunSpec", words: list[str]) -> "RunSpec":
@@ -88,10 +103,17 @@ def _of_spec(path: Path, words: list[str], out: Path, no_compile: bool) -> Found
 
     spec, store = load_run(path, *words), RunStore(runs_folder(out))
     task, plain = make_task(spec.task), replace(spec, compile=False)
-    for asked in (plain, spec) if no_compile else (spec, plain):
-        run = store.run(identity(asked, task))
+    tried = (plain, spec) if no_compile else (spec, plain)
+    runs = [store.run(identity(asked, task)) for asked in tried]
+    for asked, run in zip(tried, runs, strict=True):
         if run.checkpoints.steps():
             return Found(folder=run.path, spec=asked)
+    why = _failed(runs[0].path)
     command = ["playground", "train", str(path), *words]
     command += ["--no-compile"] * no_compile + (["--out", str(out)] if out != Here else [])
-    raise NotTrained(f"{path}: this run is not trained yet. Train it: {shlex.join(command)}")
+    if why is not None:
+        command.append("--retry")
+        problem = f"this run failed and has no weights: {why}. Try it again"
+    else:
+        problem = "this run is not trained yet. Train it"
+    raise NotTrained(f"{path}: {problem}: {shlex.join(command)}")

@@ -5,13 +5,22 @@ from typing import Annotated
 
 import typer
 
-Spec = Annotated[Path, typer.Argument(help="A YAML file, or the folder of an exported model.")]
+from playground.errors import PlaygroundError
+
+Spec = Annotated[
+    Path, typer.Argument(help="A YAML file, or the folder of a run or of an exported model.")
+]
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY=VALUE]...", help="Overrides, such as block.memory.chunk_size=32."),
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Other values of its keys, such as task.length=256 or device=cpu; of a model dim=128.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Out = Annotated[Path, typer.Option("--out", help="The folder that holds runs/ and sweeps/.")]
+Out = Annotated[
+    Path, typer.Option("--out", help="The folder that holds runs/, sweeps/ and searches/.")
+]
 NoCompile = Annotated[bool, typer.Option("--no-compile", help="Run without torch.compile.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed before.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Plan, count and estimate; train nothing.")]
@@ -38,3 +47,15 @@ def searches_folder(out: Path) -> Path:
 def sweeps_folder(out: Path) -> Path:
     """Where sweeps are kept."""
     return out / "sweeps"
+
+
+def check_figure(file: Path) -> None:
+    """Refuse, before any work, a file that no figure can be written to.
+
+    Raises:
+        PlaygroundError: its ending names no format, or its folder is not there.
+    """
+    if file.suffix not in (".svg", ".png", ".pdf"):
+        raise PlaygroundError(f"--figure: {file.name} is of no known kind. End it in .svg or .png.")
+    if not file.parent.is_dir():
+        raise PlaygroundError(f"--figure: there is no folder {file.parent}. Make it first.")

@@ -1,5 +1,6 @@
 """Verbs about memory rules: verify, cite."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +23,13 @@ Fields = Annotated[
     list[str] | None,
     typer.Argument(metavar="[FIELD=VALUE]...", help="Fields of the rule, such as momentum=none."),
 ]
-Sources = Annotated[list[str], typer.Argument(help="Rules by name or file, or YAML files.")]
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE... [KEY=VALUE]...",
+        help="Rules by name or path/to/file.py:Class, YAML files, folders of runs; overrides.",
+    ),
+]
 
 
 def rule_class(name: str) -> "type[AbstractMemoryRule]":
@@ -33,6 +40,9 @@ def rule_class(name: str) -> "type[AbstractMemoryRule]":
     """
     from playground.spec.shapes import rule_class as of_kind
 
+    if name.endswith(".py") and Path(name).is_file():
+        fix = f"Write {name}:Class with the name of its class."
+        raise SpecError("RULE", f"{name!r} is a file, not a rule in it.", fix=fix)
     try:
         return of_kind({"kind": name})
     except SpecError as error:
@@ -99,26 +109,44 @@ def _cell(verdict: "Verdict") -> str:
 @verb("cite")
 def cite(sources: Sources, json: Json = False) -> None:
     """Print the BibTeX of the papers behind rules or specs."""
-    from memory_rules.papers import bibtex
-
-    papers = dict.fromkeys(rule.paper for name in sources for rule in _rules_in(name))
-    entries = {paper: bibtex(paper) for paper in papers if paper.startswith("arXiv:")}
-    own = [paper for paper in papers if paper not in entries]
+    words = [source for source in sources if "=" in source and not Path(source).exists()]
+    named = [source for source in sources if source not in words]
+    specs = [name for name in named if _is_spec(name)]
+    if not named:
+        raise PlaygroundError(f"{words[0]}: is an override. Name the spec that it is of before it.")
+    if words and not specs:
+        raise PlaygroundError(f"{words[0]}: is an override of a spec, and none is named. Drop it.")
+    found = ((_rules_in(n, words) if n in specs else [rule_class(n)]) for n in named)
+    rules = [rule for some in found for rule in some]
+    entries = _entries(list(dict.fromkeys(rule.paper for rule in rules)))
     if not entries:
-        raise PlaygroundError(f"{', '.join(sources)}: names no published rule ({', '.join(own)}).")
+        why = "its rules are of no published paper" if rules else "it has no memory rule"
+        raise PlaygroundError(f"{', '.join(named)}: {why}. There is nothing to cite.")
     if json:
         print_json(entries)
     else:
         print("\n".join(entries.values()).rstrip())
 
 
-def _rules_in(name: str) -> "list[type[AbstractMemoryRule]]":
-    """The rules that one argument names: itself, or those of a spec."""
-    if not name.endswith((".yaml", ".yml")):
-        return [rule_class(name)]
+def _entries(papers: list[str]) -> dict[str, str]:
+    """The BibTeX of each paper that is one."""
+    from memory_rules.papers import bibtex
+
+    try:
+        return {paper: bibtex(paper) for paper in papers if paper.startswith("arXiv:")}
+    except ValueError as error:
+        raise PlaygroundError(f"{error} Cite it by hand.") from None
+
+
+def _is_spec(name: str) -> bool:
+    return name.endswith((".yaml", ".yml")) or Path(name).is_dir()
+
+
+def _rules_in(name: str, words: list[str]) -> "list[type[AbstractMemoryRule]]":
+    """The rules of a spec, or of the spec in a run's folder."""
     from playground.spec import BenchSpec, ModelSpec, SearchSpec, SweepSpec, load
 
-    spec, alone = load(name), list["type[AbstractMemoryRule]"]()
+    spec, alone = load(name, *words), list["type[AbstractMemoryRule]"]()
     if isinstance(spec, SweepSpec):
         models = [run.spec.model for run in spec.expand()]
     elif isinstance(spec, SearchSpec):

@@ -1,5 +1,6 @@
 """Verbs about one run: train, eval, generate, export."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +19,7 @@ from playground.cli.options import (
     runs_folder,
 )
 from playground.cli.show import duration, print_json, print_pairs, rate, text, tokens_of
+from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
     from playground.cli.find import Found
@@ -27,7 +29,7 @@ What = Annotated[
     Path, typer.Argument(help="A spec, a run's folder or fingerprint, or an exported folder.")
 ]
 Retry = Annotated[bool, typer.Option("--retry", help="Try again what failed before.")]
-Split = Annotated[str, typer.Option("--split", help="val or test.")]
+Split = Annotated[str, typer.Option("--split", help="val, test or train.")]
 Freeze = Annotated[
     bool, typer.Option("--freeze-memory", help="Read the memory and never write it.")
 ]
@@ -53,11 +55,18 @@ Limit = Annotated[
 ]
 Batches = Annotated[int | None, typer.Option("--batches", min=1, help="At most so many batches.")]
 Prompts = Annotated[
-    list[str], typer.Option("--prompt", help="What to go on from; may be given several times.")
+    list[str] | None,
+    typer.Option(
+        "--prompt",
+        help="What to go on from, several times if you like: text (a line break if none is "
+        "given), or token ids where the task has no text.",
+    ),
 ]
 Tokens = Annotated[int, typer.Option("--tokens", min=0, help="How many to add.")]
-Temperature = Annotated[float, typer.Option("--temperature", help="0 takes the likeliest.")]
-TopK = Annotated[int | None, typer.Option("--top-k", help="Draw from the k likeliest only.")]
+Temperature = Annotated[
+    float, typer.Option("--temperature", min=0.0, help="0 takes the likeliest.")
+]
+TopK = Annotated[int | None, typer.Option("--top-k", min=1, help="Draw from the k likeliest only.")]
 Seed = Annotated[int, typer.Option("--seed", help="Another seed gives another sample.")]
 Target = Annotated[Path, typer.Argument(help="The folder to write.")]
 
@@ -156,7 +165,7 @@ Compile = Annotated[bool, typer.Option("--compile", help="Compile first: for man
 def generate(
     what: What,
     words: Words = None,
-    prompt: Prompts = ["\n"],  # noqa: B006 - typer copies it
+    prompt: Prompts = None,
     tokens: Tokens = 200,
     temperature: Temperature = 0.8,
     top_k: TopK = None,
@@ -167,13 +176,14 @@ def generate(
 ) -> None:
     """Let a trained model go on from a prompt."""
     from playground.cli.find import find
-    from playground.cli.words import to_ids, to_text, tokenizer_of
+    from playground.cli.words import prompts_of, to_text, tokenizer_of
     from playground.train import generate as sample
     from playground.train import restore
 
+    _check_finite("--temperature", temperature)
     found = _uncompiled(find(what, overrides(words), out), not compile)
     tokenizer = tokenizer_of(found.spec.task, found.folder)
-    prompts = [to_ids(tokenizer, one) for one in prompt]
+    asked, prompts = prompts_of(tokenizer, prompt, found.spec.model)
     model = restore(found.folder, found.spec)
     rows = sample(
         model,
@@ -185,14 +195,18 @@ def generate(
         vocab=None if tokenizer is None else tokenizer.vocab,
         seed=seed,
     )
-    texts = [to_text(tokenizer, row) for row in rows]
+    pairs = [(one, to_text(tokenizer, row)) for one, row in zip(asked, rows, strict=True)]
     if json:
-        pairs = zip(prompt, texts, strict=True)
         print_json([{"prompt": given, "text": added} for given, added in pairs])
         return
-    for given, added in zip(prompt, texts, strict=True):
+    for given, added in pairs:
         ids = [*given.split(), *added.split()]
         print(given + added if tokenizer is not None else " ".join(ids))
+
+
+def _check_finite(option: str, value: float) -> None:
+    if not math.isfinite(value):
+        raise PlaygroundError(f"{option}: {value} is no number. Write 0.8, for example.")
 
 
 @verb("export")
@@ -204,6 +218,9 @@ def export(
     from playground.train import RunFolder
     from playground.train import export as write
 
+    if "=" in target.name:
+        problem = f"{target} is an override, not a folder."
+        raise PlaygroundError(f"TARGET: {problem} Name the folder first, the overrides after it.")
     folder = write(RunFolder(find(what, overrides(words), out).folder), target)
     files = sorted(path.name for path in folder.iterdir())
     if json:

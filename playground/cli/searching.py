@@ -1,7 +1,7 @@
 """The verb search."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,11 +21,10 @@ from playground.cli.options import (
     searches_folder,
 )
 from playground.cli.show import console, print_json, print_pairs, size
-from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
     from playground.report.searched import Searched
-    from playground.spec import SearchSpec
+    from playground.spec import RungSpec, RunSpec, SearchSpec
 
 SearchSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind search.")]
 
@@ -43,25 +42,74 @@ def search(
     json: Json = False,
 ) -> int:
     """Search a space of specs, beside a random search."""
+    from playground.cli.checking import check_search
+    from playground.cli.loading import wrong_kind
     from playground.spec import SearchSpec, load
-    from search.search import budget
 
     found = load(spec, *overrides(words, no_compile))
     if not isinstance(found, SearchSpec):
-        raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a search.")
+        raise wrong_kind(spec, found.kind, "search", retry=retry)
+    rungs = check_search(found)
     if dry_run:
-        return _print_budget(budget(found), json)
+        return _print_budget(found, rungs, json)
     folder = searches_folder(out) / (name or spec.stem)
     _carry_out(found, folder, out, workers, retry)
     return report_search(folder, out, json)
 
 
-def _print_budget(found: dict[str, float], json: bool) -> int:
+def _print_budget(spec: "SearchSpec", rungs: "list[list[RunSpec]]", json: bool) -> int:
+    from playground.cli.checking import missing_of, say_missing
+    from search.search import budget
+
+    found = budget(spec)
+    missing = missing_of([spec.first(), *(run for runs in rungs for run in runs)])
     if json:
-        print_json(found)
-    else:
-        print_pairs({name: size(number) for name, number in found.items()})
+        print_json({**found, "missing_data": missing})
+        return 0
+    print_pairs({name: size(number) for name, number in found.items()})
+    say_missing(missing)
     return 0
+
+
+def print_check(file: Path, spec: "SearchSpec", json: bool) -> None:
+    """What a search costs at most, and of what: for `check`."""
+    from playground.cli.checking import (
+        check_search,
+        missing_of,
+        refused_here,
+        say_missing,
+        say_refused,
+        space_of,
+    )
+    from playground.cli.specs import costs
+    from search.search import budget
+
+    rungs, base, most = check_search(spec), spec.first(), budget(spec)
+    facts = {"spec": str(file), "kind": spec.kind}
+    facts |= {f"base_{name}": value for name, value in costs(base).items()}
+    missing = missing_of([base, *(run for runs in rungs for run in runs)])
+    refused, space = refused_here([base]), space_of(spec)
+    trained = [_rung(*one) for one in zip(spec.trained, rungs, strict=True)]
+    if json:
+        facts |= {"space": space, "rungs": trained, "budget": most}
+        print_json({**facts, "missing_data": missing, "refused_here": refused})
+        return
+    facts = {name.replace("_", " "): value for name, value in facts.items()}
+    facts |= {f"space {key}": values for key, values in space.items()}
+    facts |= {f"rung {at}": one for at, one in enumerate(trained, start=1)}
+    print_pairs(facts | {name: size(number) for name, number in most.items()})
+    say_missing(missing)
+    say_refused(refused)
+
+
+def _rung(rung: "RungSpec", runs: "list[RunSpec]") -> dict[str, Any]:
+    """A rung in numbers; tokens are those of a candidate with one seed."""
+    return {
+        "task": ", ".join(run.task.kind for run in runs),
+        "tokens": sum(run.training_tokens for run in runs),
+        "seeds": rung.seeds,
+        "keep": rung.keep,
+    }
 
 
 def _carry_out(

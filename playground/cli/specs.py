@@ -17,14 +17,17 @@ if TYPE_CHECKING:
     from search.plan import Job
 
 NewName = Annotated[
-    str, typer.Argument(help="titans-lmm, titans-mac, hybrid, run, sweep, bench, rule, ...")
+    str, typer.Argument(help="titans-lmm, titans-mac, hybrid, run, sweep, search, bench, rule, ...")
 ]
 NewFile = Annotated[Path | None, typer.Option("--to", help="The file to write.")]
 TraceText = Annotated[
     str | None,
     typer.Option("--trace", metavar="TEXT", help="Draw what each token writes and reads."),
 ]
-TraceFile = Annotated[Path, typer.Option("--figure", help="Where --trace draws (png, svg, pdf).")]
+TraceFile = Annotated[
+    Path | None,
+    typer.Option("--figure", help="Where --trace draws: png, svg or pdf; trace.png if not said."),
+]
 
 MOST_SHOWN = 60  # variants in a terminal; --json has all
 
@@ -48,10 +51,13 @@ def new(name: NewName, to: NewFile = None) -> None:
 @verb("check")
 def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     """Validate a spec and say what it costs; nothing is computed."""
-    from playground.spec import BenchSpec, RunSpec, SearchSpec, SweepSpec, load
+    from playground.cli.checking import missing_of, refused_here, say_missing, say_refused
+    from playground.cli.loading import load_asked
+    from playground.cli.searching import print_check
+    from playground.spec import BenchSpec, RunSpec, SearchSpec, SweepSpec
     from playground.train.under import check_evaluations
 
-    found = load(spec, *overrides(words))
+    found = load_asked(spec, overrides(words))
     if isinstance(found, SweepSpec):
         _check_sweep(found, json)
         return
@@ -59,17 +65,20 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
         _check_bench(found, json)
         return
     if isinstance(found, SearchSpec):
-        found = found.first()
+        print_check(spec, found, json)
+        return
+    runs = [found] if isinstance(found, RunSpec) else []
     facts = {"spec": str(spec), "kind": found.kind, **costs(found)}
-    if isinstance(found, RunSpec):
-        check_evaluations(found)
-        facts |= {"task": found.task.kind, "training_tokens": found.training_tokens}
-    missing = _missing([found] if isinstance(found, RunSpec) else [])
+    for run in runs:
+        check_evaluations(run)
+        facts |= {"task": run.task.kind, "training_tokens": run.training_tokens}
+    missing, refused = missing_of(runs), refused_here(runs)
     if json:
-        print_json({**facts, "missing_data": missing})
+        print_json({**facts, "missing_data": missing, "refused_here": refused})
         return
     print_pairs({name.replace("_", " "): value for name, value in facts.items()})
-    _say_missing(missing)
+    say_missing(missing)
+    say_refused(refused)
 
 
 def costs(spec: "ModelSpec | RunSpec") -> dict[str, int]:
@@ -86,34 +95,34 @@ def costs(spec: "ModelSpec | RunSpec") -> dict[str, int]:
 
 
 def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
+    from playground.cli.checking import (
+        check_metrics,
+        check_tuned,
+        check_variants,
+        missing_of,
+        refused_here,
+        say_missing,
+        say_refused,
+    )
     from search.plan import runs_of
 
+    check_metrics(sweep)
     planned = runs_of(sweep)[0]
     check_variants(planned)
+    tuning = check_tuned(sweep, planned)
     rows = sweep_rows(planned)
     runs = sum(int(row["runs"]) for row in rows)
-    missing = _missing(run.spec for run in planned)
+    specs = list({run.variant: run.spec for run in planned}.values())
+    missing, refused = missing_of(specs), refused_here(specs)
     if json:
-        print_json({"kind": sweep.kind, "runs": runs, "variants": rows, "missing_data": missing})
+        facts = {"kind": sweep.kind, "runs": runs, "tuning": tuning, "variants": rows}
+        print_json({**facts, "missing_data": missing, "refused_here": refused})
         return
     print_variants(rows)
-    print(f"{len(rows)} variants, {runs} runs")
-    _say_missing(missing)
-
-
-def _missing(runs: "Iterable[RunSpec]") -> list[str]:
-    """Files and folders of data that are not here; a spec is right without them."""
-    from playground.tasks.data_files import missing_data
-
-    return list(dict.fromkeys(name for run in runs for name in missing_data(run.task).values()))
-
-
-def _say_missing(missing: list[str]) -> None:
-    from playground.tasks import DATA_VARIABLE
-
-    if missing:
-        where = f"under ${DATA_VARIABLE} either; docs/data.md says where it comes from"
-        print(f"data that is not here: {', '.join(missing)} (not {where})")
+    first = f" and {tuning} to tune by" if tuning else ""
+    print(f"{len(rows)} variants, {runs} runs{first}")
+    say_missing(missing)
+    say_refused(refused)
 
 
 def _check_bench(bench: "BenchSpec", json: bool) -> None:
@@ -126,14 +135,6 @@ def _check_bench(bench: "BenchSpec", json: bool) -> None:
         rows = [[text(value) for value in row.values()] for row in models]
         print_table([name.replace("_", " ") for name in models[0]], rows)
     print(f"rules: {', '.join(rules) or 'none'}; paths: {', '.join(bench.paths)}")
-
-
-def check_variants(runs: "Iterable[SweepRun]") -> None:
-    """Refuse variants whose weights could not be scored as they ask, before anything is trained."""
-    from playground.train.under import check_evaluations
-
-    for spec in {run.variant: run.spec for run in runs}.values():
-        check_evaluations(spec)
 
 
 def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:
@@ -190,7 +191,7 @@ def explain(
     words: Words = None,
     no_compile: NoCompile = False,
     trace: TraceText = None,
-    figure: TraceFile = Path("trace.png"),
+    figure: TraceFile = None,
     out: Out = Here,
     json: Json = False,
 ) -> None:
@@ -201,8 +202,10 @@ def explain(
     if trace is not None:
         if json:
             raise PlaygroundError("--trace: draws a figure. Leave it or --json out.")
-        draw_trace(spec, overrides(words), trace, figure, out)
+        draw_trace(spec, overrides(words), trace, figure or Path("trace.png"), out)
         return
+    if figure is not None:
+        raise PlaygroundError("--figure: there is nothing to draw. Add --trace TEXT.")
     found = explanation(spec, overrides(words), no_compile=no_compile)
     if json:
         print_json(found)

@@ -28,7 +28,7 @@ from playground.cli.options import (
     sweeps_folder,
 )
 from playground.cli.show import console, print_json, print_table, size, table_of, text
-from playground.errors import PlaygroundError
+from playground.errors import PlaygroundError, SpecError
 
 if TYPE_CHECKING:
     from playground.report import Report
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SweepSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind sweep.")]
 SweepName = Annotated[Path, typer.Argument(help="A sweep or search: name, folder, YAML.")]
-Most = Annotated[int, typer.Option("--most", min=1, help="Runs to list.")]
+Most = Annotated[int | None, typer.Option("--most", min=1, help="Runs to list; 40 if not said.")]
 Follow = Annotated[bool, typer.Option("--watch", help="Keep the list up to date until Ctrl-C.")]
 Every = Annotated[bool, typer.Option("--all", help="List every run.")]
 RunName = Annotated[str, typer.Argument(help="A run's folder, or how its fingerprint begins.")]
@@ -74,7 +74,8 @@ def sweep(
 ) -> int:
     """Carry out what is left of a sweep, and report it."""
     with many_objects():
-        from playground.cli.specs import check_variants
+        from playground.cli.checking import check_metrics, check_variants
+        from playground.cli.loading import wrong_kind
         from playground.cli.sweeping import carry_out, estimate
         from playground.spec import SweepSpec, load
         from playground.train import RunStore
@@ -82,7 +83,8 @@ def sweep(
 
         found = load(spec, *overrides(words, no_compile))
         if not isinstance(found, SweepSpec):
-            raise PlaygroundError(f"{spec}: is of kind {found.kind}. Name a sweep, or use train.")
+            raise wrong_kind(spec, found.kind, "sweep", retry=retry)
+        check_metrics(found)
         plan = plan_sweep(found, name or spec.stem, RunStore(runs_folder(out)))
         check_variants(plan.runs)
         if dry_run:
@@ -102,7 +104,7 @@ def retry(
     out: Out = Here,
     json: Json = False,
 ) -> None:
-    """Carry out the failed runs of a sweep again."""
+    """Carry out what is left of a sweep and, once more, what failed."""
     sweep(spec, words, False, workers, True, name, no_compile, out, json)
 
 
@@ -252,8 +254,11 @@ def send(
     out: Out = Here,
 ) -> None:
     """Hand kept runs to a tracker."""
+    from playground.report.trackers import TRACKERS
     from playground.report.trackers import send as hand_over
 
+    if to not in TRACKERS:
+        raise SpecError("--to", f"{to!r} is no tracker.", tuple(TRACKERS), to)
     for folder in _run_folders(runs, out):
         events = folder.parent.parent / "tensorboard"
         rows = hand_over(folder, to, project=project, folder=events)
@@ -271,15 +276,28 @@ def _run_folders(names: list[str], out: Path) -> list[Path]:
             runs = load_sweep(sweep, store).runs()
             found += [Path(run.folder) for run in runs if run.status != "missing"]
         else:
-            from playground.train import RunStore
-
-            found.append(RunStore(runs_folder(out)).find(name).path)
+            found.append(_run_folder(name, out))
     return list(dict.fromkeys(found))
+
+
+def _run_folder(name: str, out: Path) -> Path:
+    """A run by its folder, or by how its fingerprint begins."""
+    from playground.train import RunStore
+
+    store = RunStore(runs_folder(out))
+    if (Path(name) / "resolved.json").is_file():
+        return Path(name)
+    if any(run.fingerprint.startswith(name) for run in store.runs()):
+        return store.find(name).path
+    sweeps = [plan.parent.name for plan in sweeps_folder(out).glob("*/sweep.json")]
+    problem = f"it is no sweep in {sweeps_folder(out)} and no run in {runs_folder(out)}."
+    fix = "Name one; `playground status` lists the runs."
+    raise SpecError(name, problem, sweeps, found=name, fix=fix)
 
 
 @verb("status")
 def status(
-    most: Most = 40,
+    most: Most = None,
     every: Every = False,
     watch: Follow = False,
     out: Out = Here,
@@ -288,12 +306,15 @@ def status(
     """List the runs that are kept, open and failed ones first."""
     from playground.report.status import run_rows
 
+    if every and most is not None:
+        raise PlaygroundError("--most: --all lists every run. Leave one of them out.")
+    listed = None if every else most or MOST_LISTED
     if watch:
         if json:
             raise PlaygroundError("--watch: draws again and again. Leave it or --json out.")
-        return _watch(None if every else most, out)
+        return _watch(listed, out)
     with many_objects():
-        rows, counts = run_rows(runs_folder(out), None if every else most, _plans(out))
+        rows, counts = run_rows(runs_folder(out), listed, _plans(out))
     if json:
         return print_json({"runs": rows, "counts": counts})
     print_table(_STATUS, _status_cells(rows), numbers=False)
@@ -334,5 +355,5 @@ def _counted(counts: dict[str, int], out: Path) -> str:
     return f"{said or 'no runs'} in {runs_folder(out)}"
 
 
-WATCH_S = 2.0
+WATCH_S, MOST_LISTED = 2.0, 40
 _STATUS = ("run", "of", "status", "model", "task", "seed", "step", "loss")

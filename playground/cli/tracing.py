@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from playground.cli.options import check_figure
 from playground.cli.show import print_table
 from playground.errors import PlaygroundError
 
@@ -19,13 +20,15 @@ def draw_trace(spec: Path, words: list[str], text: str, figure: Path, out: Path)
     A spec that is not trained yet is traced with its initial weights.
 
     Raises:
-        PlaygroundError: no memory in the model, or a text of no or too many tokens.
+        PlaygroundError: no memory in the model, a text of no or too many tokens, or a file that
+            cannot be written.
     """
     import torch
 
     from playground.cli.words import to_ids, to_text
     from playground.train.memory import trace
 
+    check_figure(figure)
     model, tokenizer, trained = _model(spec, words, out)
     if (reads := model.plan.model.reads.kind) != "tokens":
         raise PlaygroundError(f"--trace: the model reads {reads}; only tokens can be traced.")
@@ -46,16 +49,17 @@ def draw_trace(spec: Path, words: list[str], text: str, figure: Path, out: Path)
 def _model(spec: Path, words: list[str], out: Path) -> tuple[Any, Any, bool]:
     """The model, its tokenizer, and whether it is trained."""
     from playground.cli.find import NotTrained, find
+    from playground.cli.loading import load_asked
     from playground.cli.words import tokenizer_of
     from playground.compile import build
-    from playground.spec import ModelSpec, RunSpec, Text, load
+    from playground.spec import ModelSpec, RunSpec, Text
     from playground.train import restore
 
     found = None
     if spec.is_dir() or not spec.is_file():
         found = find(spec, words, out)
         return restore(found.folder), tokenizer_of(found.spec.task, found.folder), True
-    loaded = load(spec, *words)
+    loaded = load_asked(spec, words)
     if isinstance(loaded, RunSpec):
         try:
             found = find(spec, words, out)
@@ -63,7 +67,9 @@ def _model(spec: Path, words: list[str], out: Path) -> tuple[Any, Any, bool]:
             return build(loaded.model), tokenizer_of(loaded.task), False
         return restore(found.folder), tokenizer_of(loaded.task, found.folder), True
     if not isinstance(loaded, ModelSpec):
-        raise PlaygroundError(f"{spec}: a sweep has no one model. Name a model or a run.")
+        raise PlaygroundError(
+            f"{spec}: is of kind {loaded.kind} and has no one model. Name a model or a run."
+        )
     return build(loaded), tokenizer_of(Text()), False
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from memory_rules import AbstractMemoryRule, recurrent
 from memory_rules.testing import LAWS, Verdict, check
 from playground.cli.progress import bars
-from playground.errors import SpecError
+from playground.errors import LoweringError, SpecError
 from playground.spec import convert
 
 
@@ -25,6 +25,7 @@ def scans(rule: AbstractMemoryRule, wanted: list[str] | None) -> dict[str, Any]:
 
     Raises:
         SpecError: an unknown form.
+        LoweringError: a form that was asked for does not run here: nothing would be judged of it.
     """
     from playground.compile import LOWERINGS, Target
 
@@ -36,6 +37,12 @@ def scans(rule: AbstractMemoryRule, wanted: list[str] | None) -> dict[str, Any]:
     for name in wanted or ():
         if name not in forms:
             raise SpecError("--lowering", f"{name!r} is none.", forms, name)
+    absent = {name: forms[name] for name in wanted or () if isinstance(forms[name], str)}
+    if absent:
+        there = ", ".join(name for name, scan in forms.items() if not isinstance(scan, str))
+        problem = f"{rule.kind} cannot run in this form here, so no law is tried."
+        fix = f"Leave it out; {there} can run."
+        raise LoweringError("--lowering", problem, absent, fix)
     return {name: scan for name, scan in forms.items() if not wanted or name in wanted}
 
 

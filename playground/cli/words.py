@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from playground.errors import DataError, PlaygroundError
 
 if TYPE_CHECKING:
+    from playground.spec import ModelSpec
     from playground.spec.tasks import TaskSpec
+
+BREAK = "\n"
 
 
 def tokenizer_of(task: "TaskSpec", folder: Path | None = None) -> Any:
@@ -29,6 +32,51 @@ def tokenizer_of(task: "TaskSpec", folder: Path | None = None) -> Any:
             check_data(folder, task, made)
         return getattr(made, "tokenizer", None)
     return make_tokenizer(task.tokenizer, b"")
+
+
+def prompts_of(
+    tokenizer: Any, given: Sequence[str] | None, model: "ModelSpec"
+) -> tuple[Sequence[str], list[list[int]]]:
+    """The prompts of `generate` and their tokens; a line break where none is given.
+
+    Raises:
+        PlaygroundError: the model reads no tokens, or a prompt is missing, empty or not its text.
+    """
+    if model.reads.kind != "tokens":
+        raise PlaygroundError(
+            f"model: it reads {model.reads.kind}, and only a model of tokens can be sampled from. "
+            "Score it with `playground eval`."
+        )
+    if not given:
+        return [BREAK], [_break_ids(tokenizer)]
+    prompts = [to_ids(tokenizer, text) for text in given]
+    if not all(prompts):
+        raise PlaygroundError("--prompt: it is empty. Give at least one token.")
+    outside = [token for prompt in prompts for token in prompt if not 0 <= token < model.vocab]
+    if outside:
+        raise PlaygroundError(
+            f"--prompt: token {outside[0]} is none of the model's {model.vocab}. "
+            f"Write ids from 0 to {model.vocab - 1}."
+        )
+    return given, prompts
+
+
+def _break_ids(tokenizer: Any) -> list[int]:
+    """The tokens of a line break, with which a text begins where nothing else is asked for."""
+    if tokenizer is None:
+        raise PlaygroundError(
+            "--prompt: is missing, and the task has no text. Write token ids: --prompt '3 17 4'."
+        )
+    try:
+        ids = to_ids(tokenizer, BREAK)
+    except PlaygroundError:
+        ids = []
+    if not ids:
+        raise PlaygroundError(
+            "--prompt: is missing, and a line break is no token of this model. Write what its text "
+            "may go on from."
+        )
+    return ids
 
 
 def to_ids(tokenizer: Any, text: str) -> list[int]:

@@ -90,7 +90,8 @@ def load_run(path: str | Path, *overrides: str) -> RunSpec:
         document = document.below("model")
     elif document.kind != RunSpec.kind:
         problem = f"is of kind {document.kind}; a run or a model is needed."
-        raise SpecError(str(path), problem, fix="Use the verb for that kind, or name another file.")
+        fix = f"Use `playground {document.kind}`, or name another file."  # verbs have their names
+        raise SpecError(str(path), problem, fix=fix)
     return _finish(RunSpec, document, overrides)
 
 

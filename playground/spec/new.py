@@ -17,7 +17,7 @@ persistent_tokens: 4             # learned tokens before the sequence, per block
 
 _MEMORY = """\
   memory:
-    kind: titans                 # any rule (playground verify lists them), or my_rule.py:MyRule
+    kind: titans                 # any rule (a wrong name lists them), or my_rule.py:MyRule
     network: mlp                 # vector | linear | mlp | swiglu
     depth: 2                     # matrices of the mlp
     expand: 4                    # its hidden width, in widths of a head
@@ -55,9 +55,11 @@ layers:
 
 _TASK = """\
 task:
-  kind: text                     # text | mqar
+  # text | mqar | niah | babilong | dna | music | forecast | state_tracking | mad_recall |
+  # mad_noisy_recall | mad_fuzzy_recall | mad_selective_copy | mad_compression | mad_memorization
+  kind: text
   corpus: python-stdlib          # there on every machine; or a file, relative to this one
-  tokenizer: bytes               # bytes | chars | hf:NAME
+  tokenizer: bytes               # bytes | chars | words | hf:NAME
   length: 512                    # tokens of one example
 train:
   steps: 1000
@@ -95,6 +97,33 @@ zip: {{}}                          # keys that move together: {{dim: [32, 64], d
 seeds: 3                         # a count, or a list
 report: {{metrics: [test/loss, test/bits_per_byte, tokens_per_s], formats: [md, html, csv]}}
 run: {{engine: local, workers: auto, retries: 2}}
+"""
+
+_SEARCH = """\
+# A search: playground search search.yaml
+# It needs Optuna: pip install 'test-time-playground[search]'
+# A candidate is the base with one value for every key of the space. It is checked before it is
+# trained: it builds, is causal, equals its own recurrence, and is within the limits.
+kind: search
+base:                            # or a path, or {{extends: my_model.yaml, dim: 256}}
+  kind: model
+{model}{task}space:                           # one value of each key makes a candidate
+  block.memory.network: [linear, mlp]                    # one of a list
+  block.memory.momentum: [token, head, none]
+  depth: {{low: 1, high: 4}}                               # or of a range of whole numbers
+  train.optim.lr: {{low: 1e-3, high: 1e-2, log: true}}
+limits: {{params: [0, 1e6]}}       # least and most; also state_bytes, flops_per_token, tokens_per_s
+objectives: {{val/loss: min, tokens_per_s: max}}   # one score on val, and any of those four
+sampler:
+  kind: nsga2                    # nsga2 | tpe | random | grid
+  population: 8                  # candidates that are trained before the next are proposed
+  trials: 16                     # candidates of each arm
+  control: random                # random: an arm with the same budget beside it | none
+rungs:                           # one after another; keep: the part that goes on to the next
+  - {{suite: static}}              # the checks; others train: text-small | mqar-mini | mad-lite
+  - {{seeds: 1, keep: 0.25, train.steps: 100}}
+  - {{suite: confirm, seeds: 6}}   # as the rung before, with fresh seeds, scored on test
+run: {{engine: local, workers: auto}}
 """
 
 _BENCH = """\
@@ -201,6 +230,7 @@ STARTS = {
     "hybrid": _model("Memory layers and attention layers, by a pattern.", _HYBRID),
     "run": _RUN.format(model=_inside(_LMM), task=_TASK),
     "sweep": _SWEEP.format(model=_inside(_LMM), task=_TASK),
+    "search": _SEARCH.format(model=_inside(_LMM), task=_TASK),
     "bench": _BENCH.format(model=indent(_inside(_LMM), "  ")),
     "rule": _RULE,
 }

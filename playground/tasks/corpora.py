@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from playground.errors import DataError
 from playground.tasks import documents
 from playground.tasks.base import SPLITS
-from playground.tasks.data_files import find_data
+from playground.tasks.data_files import existing, find_data
 
 Fractions = tuple[float, float, float]
 DEFAULT_SPLIT: Fractions = (0.9, 0.05, 0.05)
@@ -77,6 +77,37 @@ def load_corpus(name: str, split: Fractions = DEFAULT_SPLIT) -> Corpus:
         return _file(path, name, split, (stat.st_mtime_ns, stat.st_size))
     except OSError as error:
         raise DataError(f"task.corpus {name}", f"it cannot be read ({error.strerror}).") from error
+
+
+def check_utf8(corpus: Corpus) -> None:
+    """Refuse a text that has no characters.
+
+    Raises:
+        DataError: naming the corpus, and the first byte that is no UTF-8.
+    """
+    for part in SPLITS:
+        try:
+            corpus.parts[part].decode()
+        except UnicodeDecodeError as error:
+            problem = f"it is not UTF-8 text (byte {error.start} of its {part} split)."
+            fix = "Use tokenizer: bytes, which takes any file."
+            raise DataError(f"task.corpus {corpus.facts['corpus']}", problem, fix) from error
+
+
+def without_test(name: str, split: Fractions = DEFAULT_SPLIT) -> bool:
+    """Whether the test part of a corpus is the val part, without reading it.
+
+    False too where it is not here, or comes from a hub: then only reading it can tell.
+    """
+    if split[2] == 0:
+        return True
+    path = None if name.startswith("hf:") else existing(name)
+    if path is None:
+        return False
+    there = {
+        part for part, files in _FOLDER_NAMES.items() if any((path / f).is_file() for f in files)
+    }
+    return there == {"train", "val"}
 
 
 @functools.lru_cache(maxsize=4)

@@ -27,15 +27,22 @@ def find_data(name: str, field: str) -> Path:
     Raises:
         DataError: it is at neither place.
     """
-    tried = _places(name)
-    if found := next((path for path in tried if path.exists()), None):
+    if found := existing(name):
         return found
-    use = " or use python-stdlib or hf:NAME." if field == "task.corpus" else ""
+    tried = _places(name)
+    ways = ["Give another path"]
+    ways += [] if tried[0].is_absolute() else [f"set {DATA_VARIABLE} to the folder of your data"]
+    ways += ["use python-stdlib or hf:NAME"] if field == "task.corpus" else []
     raise DataError(
         f"{field} {name}",
         f"there is no such file or folder (looked at {', '.join(map(str, tried))}).",
-        "Give a path, set PLAYGROUND_DATA to the folder of your data" + (f",{use}" if use else "."),
+        f"{', or '.join(ways)}.",
     )
+
+
+def existing(name: str) -> Path | None:
+    """As `find_data`; None where there is no such file or folder."""
+    return next((path for path in _places(name) if path.exists()), None)
 
 
 def missing_data(task: object) -> dict[str, str]:
@@ -46,12 +53,12 @@ def missing_data(task: object) -> dict[str, str]:
     """
     named = {field: getattr(task, field, "") for field in FIELDS}
     files = {f: n for f, n in named.items() if n and n not in NO_FILES and n[:3] != "hf:"}
-    return {f: n for f, n in files.items() if not any(p.exists() for p in _places(n))}
+    return {f: n for f, n in files.items() if existing(n) is None}
 
 
 def _places(name: str) -> list[Path]:
-    root = os.environ.get(DATA_VARIABLE)
-    return [Path(name).expanduser(), *([Path(root) / name] if root else [])]
+    root, own = os.environ.get(DATA_VARIABLE), Path(name).expanduser()
+    return [own, Path(root) / name] if root and not own.is_absolute() else [own]
 
 
 def read_once(name: str, field: str, read: Callable[[Path, str], T]) -> T:

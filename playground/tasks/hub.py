@@ -25,7 +25,8 @@ def load_hub(name: str) -> dict[str, bytes]:
         raise DataError(
             where,
             "the package `datasets` is not installed.",
-            "Install the extra `data`, or give the path of a local file or folder instead.",
+            "Install the extra `data`: pip install 'test-time-playground[data]', or give the path "
+            "of a local file or folder instead.",
         ) from missing
     title, _, config = name.removeprefix("hf:").partition(":")
     try:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -45,23 +46,48 @@ def load_table(name: str) -> Table:
 
 
 def _file(path: Path, name: str) -> Table:
+    where = f"task.source {name}"
     try:
         content = path.read_bytes()
-        rows = csv.reader(content.decode("utf-8-sig").splitlines())
-        header = next(rows, [])
-        values = np.array([[float(cell) for cell in row[1:]] for row in rows if any(row)])
+        reader = csv.reader(content.decode("utf-8-sig").splitlines())
+        header = next(reader, [])
+        rows = [(reader.line_num, row) for row in reader if any(row)]
     except (OSError, ValueError, csv.Error) as error:
         fix = "Name a csv of numbers whose first column is the date."
-        raise DataError(f"task.source {name}", f"it cannot be read ({error}).", fix) from error
-    whole = values.ndim == 2 and values.shape[1] == len(header) - 1 > 0
-    if header[:1] != ["date"] or not whole or not np.isfinite(values).all():
-        raise DataError(
-            f"task.source {name}",
-            "its first column is not called date, or a value or a column is missing.",
-            "Name a csv with a header, the date first and a number everywhere else.",
+        raise DataError(where, f"it cannot be read ({error}).", fix) from error
+    if header[:1] != ["date"]:
+        problem = (
+            f"its first column is called {header[0]!r}, not date." if header else "it is empty."
         )
-    sha256 = hashlib.sha256(content).hexdigest()
-    return Table(values=values, names=tuple(header[1:]), sha256=sha256)
+        raise DataError(where, problem, "Name a csv with a header whose first column is date.")
+    if len(header) < 2:
+        raise DataError(where, "it has no column beside the date.", "Add one of numbers.")
+    if not rows:
+        raise DataError(where, "it has a header and no rows.", "Add rows of numbers.")
+    return Table(
+        values=np.array([_numbers(row, header, line, where) for line, row in rows]),
+        names=tuple(header[1:]),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _numbers(row: list[str], header: list[str], line: int, where: str) -> list[float]:
+    """The values of a row; `line` is its place in the file, from 1."""
+    if len(row) != len(header):
+        problem = f"line {line} has {len(row)} cells, the header has {len(header)}."
+        raise DataError(where, problem, "Give every line a cell for every column.")
+    found = []
+    for column, cell in zip(header[1:], row[1:], strict=True):
+        try:
+            value = float(cell)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            said = f"is {cell!r}, no finite number" if cell.strip() else "is missing"
+            problem = f"the value of line {line}, column {column!r}, {said}."
+            raise DataError(where, problem, "Write a number there, or remove the line.")
+        found.append(value)
+    return found
 
 
 @lru_cache(maxsize=1)

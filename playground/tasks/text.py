@@ -30,7 +30,7 @@ from playground.tasks.base import (
     Scoring,
     check_split,
 )
-from playground.tasks.corpora import load_corpus
+from playground.tasks.corpora import check_utf8, load_corpus
 from playground.tasks.counter import below, draws
 from playground.tasks.documents import first_tokens, separated
 from playground.tasks.floors import ngram_loss
@@ -68,6 +68,8 @@ class TextTask:
     def __init__(self, spec: Text) -> None:
         self.spec = spec
         self.corpus = load_corpus(spec.corpus, spec.split)
+        if spec.tokenizer != "bytes":
+            check_utf8(self.corpus)
         parts = self.corpus.parts
         self.tokenizer = make_tokenizer(spec.tokenizer, *(parts[split] for split in SPLITS))
         self.vocab = self.tokenizer.vocab

@@ -232,7 +232,8 @@ def _load_tokenizer(name: str) -> Any:
         raise DataError(
             f"task.tokenizer hf:{name}",
             "the package `tokenizers` is not installed.",
-            "Install the extra `data`, or use tokenizer: bytes.",
+            "Install the extra `data`: pip install 'test-time-playground[data]', or use "
+            "tokenizer: bytes.",
         ) from missing
     try:
         if Path(name).is_file():

@@ -88,12 +88,17 @@ def check_data(path: Path | str, spec: TaskSpec, task: Task) -> None:
 
     Raises:
         PlaygroundError: the run's own data have changed since, or other text is to be read by a
-            table of the text that it was trained on.
+            table of the text that it was trained on, or by another tokenizer.
     """
-    before = data_of(path)
+    own, before = stored_run(path).task, data_of(path)
+    reads, asked = (str(getattr(one, "tokenizer", "")) for one in (own, spec))
+    moved = reads[:3] == asked[:3] == "hf:"  # a file may lie elsewhere now
+    if reads and asked and reads != asked and not moved:
+        problem = f"the model was trained on tokens of {reads}; those of {asked} are others."
+        raise SpecError("task.tokenizer", problem, fix="Leave the override out.")
     if before is None or before == task.data_sha():
         return
-    if spec == stored_run(path).task:
+    if spec == own:
         raise PlaygroundError(
             f"{path}: the data of its task are not what it was trained on. Put them back, or name "
             "others, for example with task.corpus=FILE."

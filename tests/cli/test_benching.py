@@ -84,8 +84,10 @@ def test_only_benches_are_timed_and_a_missing_file_is_found_before_it(
     model = tmp_path / "m.yaml"
     call(capsys, "new", "titans-lmm", "--to", model)
     assert "Name a bench" in call(capsys, "bench", model).err
-    said = call(capsys, "bench", SPECS[0], "--compare", tmp_path / "none.jsonl")
+    missing = tmp_path / "none.jsonl"
+    said = call(capsys, "bench", SPECS[0], "--compare", missing, "--out", tmp_path)
     assert said.code == 2
+    assert f"--compare: there is no file {missing}. Benches that were run here lie in" in said.err
     assert not list(tmp_path.glob("benches"))
 
 

@@ -66,10 +66,11 @@ def test_check_says_which_data_is_not_here(
     monkeypatch.setenv("PLAYGROUND_DATA", str(tmp_path / "data"))
     said = call(capsys, "check", run)
     assert said.code == 0
-    assert "data that is not here: none.csv (" in said.out
-    assert "data that is not here: gone/en, gone.txt (" in call(capsys, "check", sweep).out
+    line = "data that is not here, nor under $PLAYGROUND_DATA: "
+    assert f"{line}task.source none.csv\n" in said.out
+    assert f"{line}task.facts gone/en, task.corpus gone.txt\n" in call(capsys, "check", sweep).out
     (tmp_path / "data/gone").mkdir(parents=True)
     (tmp_path / "data/gone/en").mkdir()
     found = json.loads(call(capsys, "check", sweep, "--json").out)
-    assert found["missing_data"] == ["gone.txt"]
+    assert found["missing_data"] == [{"field": "task.corpus", "name": "gone.txt"}]
     assert "not here" not in call(capsys, "check", run, "task.source=generated").out

@@ -48,6 +48,32 @@ def test_a_run_without_compiling_is_found_by_its_spec(tmp_path: Path, capsys: Ca
     assert f"playground train {spec} seed=5 --no-compile --out {tmp_path}" in said
 
 
+def test_a_run_that_failed_is_not_called_untrained(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "a.txt").write_text(TEXT)
+    file = tmp_path / "run.yaml"
+    file.write_text(RUN.replace("CORPUS", "a.txt").replace("TOKENIZER", "bytes"))
+    words = ("train.optim.lr=1e30", "train.optim.clip=0", "train.steps=4", "compile=false")
+    assert call(capsys, "train", file, *words, "--out", tmp_path).code == 1
+    (run,) = (tmp_path / "runs").iterdir()
+    for verb in ("eval", "generate"):
+        said = refused(capsys, verb, run)
+        assert "the run failed and has no weights: " in said
+        assert f"playground train {run} --retry --out {tmp_path}" in said
+        said = refused(capsys, verb, file, *words, "--out", tmp_path)
+        assert "this run failed and has no weights: " in said
+        assert said.endswith(f"--out {tmp_path} --retry\n")
+
+
+def test_text_without_line_breaks_needs_a_prompt(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "a.txt").write_text(TEXT.replace("\n", " "))
+    file = tmp_path / "run.yaml"
+    file.write_text(RUN.replace("CORPUS", "a.txt").replace("TOKENIZER", "chars"))
+    assert call(capsys, "train", file, "--no-compile", "--out", tmp_path).code == 0
+    said = refused(capsys, "generate", file, "--out", tmp_path)
+    assert "--prompt: is missing, and a line break is no token of this model" in said
+    assert call(capsys, "generate", file, "--prompt", "cat", "--out", tmp_path).code == 0
+
+
 def test_a_table_is_that_of_the_text_that_was_trained_on(tmp_path: Path, capsys: Capture) -> None:
     run = tmp_path / "runs" / trained(tmp_path, capsys)
     before = call(capsys, "eval", run, "--json").out
@@ -107,7 +133,9 @@ def test_what_cannot_be_sampled_says_so(tmp_path: Path, capsys: Capture) -> None
     run = tmp_path / "runs" / trained(tmp_path, capsys)
     assert "--prompt: the character 'X'" in refused(capsys, "generate", run, "--prompt", "X")
     assert "--tokens" in refused(capsys, "generate", run, "--tokens", "-5")
-    assert "temperature: inf" in refused(capsys, "generate", run, "--temperature", "inf")
+    assert "--temperature: inf" in refused(capsys, "generate", run, "--temperature", "inf")
+    for option, value in (("--temperature", "-1"), ("--top-k", "0")):
+        assert option in refused(capsys, "generate", run, option, value)
     said = call(capsys, "generate", run, "--temperature", "1e-40", "--tokens", 30)
     assert said.code == 0 and "\ufffd" not in said.out  # only what the table has
     words = tmp_path / "words"
@@ -157,6 +185,7 @@ def test_a_run_is_scored_under_what_changes_no_weight(tmp_path: Path, capsys: Ca
         ("block.memory.heads=1", "it has other weights. Override what changes no weight"),
         ("train.steps=4", "train: says how a model is trained; this one is. Leave it out."),
         ("task.lenght=3", "Did you mean 'length'?"),
+        ("task.tokenizer=chars", "trained on tokens of bytes; those of chars are others. Leave"),
     ):
         said = refused(capsys, "eval", exported, word, f"task.corpus={other}")
         assert why in said, said

@@ -13,6 +13,13 @@ from tests.cli.command import call
 from tests.cli.test_errors import SMALL
 
 Capture = pytest.CaptureFixture[str]
+MODEL = """
+kind: model
+vocab: 32
+dim: 16
+depth: 1
+block: {kind: lmm, memory: {kind: delta, heads: 2}}
+"""
 SWEEP = """
 kind: sweep
 base:
@@ -105,6 +112,38 @@ def test_explain_prints_the_plan_the_reasons_and_the_equations(home: Path, capsy
         assert part in said.out
 
 
+def test_words_that_make_a_model_a_run_are_taken_as_by_train(tmp_path: Path, capsys: Capture):
+    model = tmp_path / "m.yaml"
+    model.write_text(MODEL)
+    words = ("task.kind=mqar", "task.vocab=32", "task.length=12", "task.pairs=2")
+    found = as_json(capsys, "check", model, *words, "train.steps=3")
+    assert (found["kind"], found["task"]) == ("run", "mqar")
+    assert found["training_tokens"] == 3 * 16 * 12
+    said = call(capsys, "check", model, "train.steps=3")
+    assert said.code == 2 and "task: is missing" in said.err
+    assert as_json(capsys, "explain", model, *words, "compile=false")["graphs"] == []
+    traced = ("--trace", "3 1 4", "--figure", tmp_path / "t.png", "--out", tmp_path)
+    said = call(capsys, "explain", model, *traced, *words)
+    assert said.code == 0, said.err
+
+
+def test_a_model_is_explained_as_it_is_to_be_carried_out(tmp_path: Path, capsys: Capture):
+    model = tmp_path / "m.yaml"
+    model.write_text(MODEL)
+
+    def form(*words: str) -> str:
+        found = as_json(capsys, "explain", model, *words, "compile=false")
+        assert found["target"] == "cpu, not compiled"
+        return found["passes"][-1]["text"]
+
+    assert "recurrent" in form("lowering=recurrent", "device=cpu", "dim=8")
+    assert "chunked" in form("lowering=chunked")
+    for word in ("lowering=chunkd", "device=gpu", "run.compile_mod=graphs"):
+        said = call(capsys, "explain", model, word)
+        assert said.code == 2
+        assert said.err.startswith(f"SpecError: {word.partition('=')[0]}: ")
+
+
 @pytest.mark.compile
 @pytest.mark.slow
 def test_explain_counts_no_graph_breaks(home: Path, capsys: Capture):
@@ -123,6 +162,11 @@ def test_explain_draws_what_was_written_and_read(home: Path, tmp_path: Path, cap
     fresh = call(capsys, "explain", home / "run.yaml", *words[:-1], tmp_path)
     assert "initial weights" in fresh.out
     assert call(capsys, "explain", home / "run.yaml", "--trace", "", "--out", home).code == 2
+    for file, problem in (("none/t.png", "there is no folder"), ("t.bmp", "of no known kind")):
+        said = call(capsys, "explain", home / "none.yaml", "--trace", "3", "--figure", file)
+        assert said.code == 2 and problem in said.err  # before anything is read
+    said = call(capsys, "explain", home / "run.yaml", "--figure", figure)
+    assert said.code == 2 and "--figure: there is nothing to draw. Add --trace" in said.err
 
 
 def test_a_second_train_only_looks_the_result_up(home: Path, capsys: Capture):
@@ -195,7 +239,17 @@ def test_generate_and_export(home: Path, tmp_path: Path, capsys: Capture):
     )
     assert as_json(capsys, "generate", folder, *words[:4]) == [found]
     assert "not token ids" in call(capsys, "generate", folder, "--prompt", "hello").err
+    said = call(capsys, "generate", folder)
+    assert said.code == 2 and "--prompt: is missing, and the task has no text" in said.err
+    assert (
+        "--prompt: token 32 is none of the model's 32"
+        in call(capsys, "generate", folder, "--prompt", "3 32").err
+    )
+    assert "--prompt: it is empty" in call(capsys, "generate", folder, "--prompt", " ").err
     assert call(capsys, "eval", folder, "dim=3").code == 2
+    said = call(capsys, "export", home / "run.yaml", "task.length=3", "--out", home)
+    assert said.code == 2 and "TARGET: task.length=3 is an override" in said.err
+    assert not Path("task.length=3").exists()
 
 
 def test_a_plan_of_very_many_variants_prints_the_first(home: Path, capsys: Capture):
@@ -240,6 +294,8 @@ def test_a_sweep_is_planned_carried_out_and_reported(home: Path, tmp_path: Path,
     kept = as_json(capsys, "status", *out)
     assert sum(kept["counts"].values()) == len(kept["runs"]) >= len(found["runs"])
     assert len(as_json(capsys, "status", "--most", 2, *out)["runs"]) == 2
+    assert as_json(capsys, "status", "--all", *out) == kept
+    assert "--most: --all lists" in call(capsys, "status", "--all", "--most", 2, *out).err
     assert "lmm" in call(capsys, "status", *out).out
     first, second = (row["run"] for row in kept["runs"][:2])
     different = as_json(capsys, "diff", first, second, *out)
@@ -266,6 +322,13 @@ def test_a_sweeps_folder_says_where_its_runs_are(
     assert call(capsys, "send", folder, "--to", "tensorboard").code == 0
     assert {run.parent for run, _ in sent} == {swept / "runs"} and len(sent) == 4
     assert {events for _, events in sent} == {swept / "tensorboard"}
+    run = next((swept / "runs").iterdir())
+    for name in (run, run.name[:10]):
+        assert call(capsys, "send", name, "--to", "tensorboard", "--out", swept).code == 0
+        assert sent.pop()[0] == run
+    said = call(capsys, "send", "sweeep", "--to", "tensorboard", "--out", swept)
+    assert said.code == 2
+    assert "Did you mean 'sweep'?" in said.err and "allowed: sweep" in said.err
     monkeypatch.chdir(folder)
     assert as_json(capsys, "report", ".")["problems"] == []
 
@@ -276,8 +339,11 @@ def test_a_sweep_with_failures_says_how_to_repeat_them(home: Path, tmp_path: Pat
     assert said.code == 1
     hint = "after `playground retry` carry out again what failed"
     assert hint in said.out
-    unknown = "report.metrics=[test/acuracy]"  # the runs end well, and none has it
-    said = call(capsys, "sweep", home / "sweep.yaml", unknown, "--workers", 1, "--out", tmp_path)
+    done = call(capsys, "sweep", home / "sweep.yaml", "--workers", 1, "--out", tmp_path)
+    assert done.code == 0
+    plan = tmp_path / "sweeps" / "sweep" / "sweep.json"  # the runs ended well, and none has it
+    plan.write_text(plan.read_text().replace("test/loss", "test/acuracy"))
+    said = call(capsys, "report", "sweep", "--out", tmp_path)
     assert said.code == 1
     assert "it has no test/acuracy" in said.out
     assert hint not in said.out
@@ -304,6 +370,15 @@ def test_verify_prints_every_law(capsys: Capture):
     assert len(found) > 10
 
 
+def test_a_form_that_is_asked_for_and_cannot_run_is_no_success(capsys: Capture):
+    for more in ((), ("--lowering", "recurrent"), ("--json",)):
+        said = call(capsys, "verify", "titans", "--lowering", "triton", *more)
+        assert said.code == 2
+        assert said.out == ""
+        assert "--lowering: titans cannot run in this form here, so no law is tried." in said.err
+        assert "triton: needs CUDA" in said.err
+
+
 def test_verify_takes_a_rule_from_a_file(tmp_path: Path, capsys: Capture):
     rule = tmp_path / "my_rule.py"
     call(capsys, "new", "rule", "--to", rule)
@@ -315,6 +390,20 @@ def test_verify_takes_a_rule_from_a_file(tmp_path: Path, capsys: Capture):
 def test_cite_takes_rules_and_specs(home: Path, capsys: Capture):
     said = call(capsys, "cite", "titans", home / "run.yaml", home / "sweep.yaml")
     assert said.out.count("@misc{") == 2
+    run = next((home / "runs").iterdir())
+    assert list(as_json(capsys, "cite", run)) == ["arXiv:2406.06484"]
+    other = as_json(capsys, "cite", home / "run.yaml", "block.memory.kind=titans")
+    assert list(other) == ["arXiv:2501.00663"]
+    none = call(capsys, "cite", home / "run.yaml", "block={kind: attention}")
+    assert none.code == 2
+    assert none.err.endswith("run.yaml: it has no memory rule. There is nothing to cite.\n")
+    rule = home / "my_rule.py"
+    call(capsys, "new", "rule", "--to", rule)
+    own = call(capsys, "cite", f"{rule}:MyRule")
+    assert own.code == 2 and "has no entry" in own.err and "Cite it by hand." in own.err
+    rule.write_text(rule.read_text().replace("arXiv:0000.00000", "own"))
+    own = call(capsys, "cite", f"{rule}:MyRule")
+    assert own.code == 2 and "its rules are of no published paper" in own.err
     assert "arXiv" in next(iter(as_json(capsys, "cite", "delta")))
 
 

@@ -1,6 +1,9 @@
 """The starting specs of `playground new`, and the YAML files of the project."""
 
+import re
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -17,6 +20,7 @@ from playground.spec import (
     load,
     starting_spec,
 )
+from playground.spec.tasks import TaskSpec
 
 SPECS = Path(__file__).parents[2] / "specs"
 KINDS = {
@@ -34,9 +38,32 @@ def test_a_starting_spec_loads_alone_and_has_comments(tmp_path, name):
     file, text = starting_spec(name)
     (tmp_path / file).write_text(text)
     spec = load(tmp_path / file)
-    assert spec.kind == (name if name in ("run", "sweep", "bench") else "model")
+    assert spec.kind == (name if name in ("run", "sweep", "search", "bench") else "model")
     assert text.count("#") > 6
     assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_a_candidate_of_the_starting_search_is_a_run_at_every_rung(tmp_path):
+    from playground.spec import fitting, override
+    from search.suites import at_rung
+
+    file, text = starting_spec("search")
+    (tmp_path / file).write_text(text)
+    spec = load(tmp_path / file)
+    assert isinstance(spec, SearchSpec)
+    chosen = {
+        key: one[-1] if isinstance(one, tuple) else one.ends()[0] for key, one in spec.space.items()
+    }
+    assert fitting(spec.first(), chosen) == chosen
+    candidate = override(spec.first(), chosen)
+    steps = [at_rung(candidate, spec.trained, at)[0][0].train.steps for at in (0, 1)]
+    assert steps == [100, 100]
+
+
+@pytest.mark.parametrize("name", ["run", "sweep", "search"])
+def test_a_starting_spec_names_every_kind_of_task(name):
+    words = set(re.findall(r"\w+", STARTS[name]))
+    assert words >= {cls.kind for cls in get_args(TaskSpec)}
 
 
 def test_the_starting_rule_is_a_rule_that_a_spec_can_name(tmp_path):
@@ -77,10 +104,14 @@ def test_every_rule_has_a_model(kind):
 
 
 def test_the_full_model_writes_every_key_with_its_default():
-    from blocks.spec import Lmm, MemorySpec
+    from blocks.spec import FeedForwardSpec, Lmm, MemorySpec
 
     default = ModelSpec(block=Lmm(memory=MemorySpec(rule=RULES["titans"]())))
     assert load(SPECS / "models/titans_lmm.yaml") == default
+    text = (SPECS / "models/titans_lmm.yaml").read_text(encoding="utf-8")
+    parts = (default, Lmm, MemorySpec, FeedForwardSpec, RULES["titans"])
+    keys = {item.name for part in parts for item in fields(part)} - {"rule"}
+    assert keys <= set(re.findall(r"\b(\w+):", text))
 
 
 def test_the_ablation_has_the_rows_of_table_5_and_two_models_without_the_memory():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from playground.errors import DataError
-from playground.tasks.corpora import load_corpus
+from playground.tasks.corpora import load_corpus, without_test
 
 NANO = (0.9, 0.1, 0.0)
 
@@ -79,6 +79,16 @@ def test_a_missing_path_names_where_it_looked(
     monkeypatch.setenv("PLAYGROUND_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"no/such\.txt.*looked at.*PLAYGROUND_DATA"):
         load_corpus("no/such.txt")
+
+
+def test_a_path_from_the_root_is_looked_up_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLAYGROUND_DATA", str(tmp_path))
+    with pytest.raises(DataError) as found:
+        load_corpus(str(tmp_path / "none.txt"))
+    assert f"(looked at {tmp_path / 'none.txt'})." in str(found.value)
+    assert "set PLAYGROUND_DATA" not in str(found.value)
 
 
 @pytest.mark.parametrize("val", ["valid.txt", "val.txt", "validation.txt"])
@@ -180,3 +190,18 @@ def test_without_the_library_the_extra_and_a_local_path_are_named(
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"extra `data`.*local file"):
         load_corpus("hf:some/set")
+
+
+def test_whether_a_corpus_has_a_test_part_is_known_without_reading_it(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for file in ("train.txt", "valid.txt"):
+        write(folder / file, "text " * 50)
+    assert without_test(str(folder))
+    assert load_corpus(str(folder)).parts["test"] == load_corpus(str(folder)).parts["val"]
+    write(folder / "test.txt", "text " * 50)
+    assert not without_test(str(folder))
+    assert not without_test(str(folder / "train.txt"))
+    assert without_test(str(folder / "train.txt"), NANO)
+    for unread in ("python-stdlib", "hf:some/set", str(tmp_path / "none.txt")):
+        assert not without_test(unread)
+        assert without_test(unread, NANO)

@@ -174,16 +174,20 @@ def test_a_csv_of_ones_own_is_cut_by_fractions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("date,a\n1,x\n", "cannot be read"),
-        ("date,a\n1,2,3\n", "a column is missing"),
-        ("date\n1\n2\n", "a column is missing"),
-        ("time,a\n1,2\n", "not called date"),
-        ("", "not called"),
+        ("date,a\n1,x\n", "value of line 2, column 'a', is 'x', no finite number"),
+        ("date,a\n1,2\n\n2,nan\n", "value of line 4, column 'a', is 'nan', no finite number"),
+        ("date,a,b\n1,2,3\n2,4,\n", "value of line 3, column 'b', is missing"),
+        ("date,a\n1,2,3\n", "line 2 has 3 cells, the header has 2"),
+        ("date\n1\n2\n", "no column beside the date"),
+        ("date,a\n", "a header and no rows"),
+        ("Date,a\n1,2\n", "first column is called 'Date', not date"),
+        ("", "it is empty"),
+        ("date,a\n1,\udcff\n", "cannot be read"),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "bad.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(DataError, match=problem):
         small(source=str(path))
 

@@ -186,6 +186,18 @@ def test_a_split_shorter_than_an_example_is_refused(tmp_path: Path) -> None:
         make(str(path))
 
 
+@pytest.mark.parametrize("tokenizer", ["chars", "words"])
+def test_a_text_without_characters_is_named(tmp_path: Path, tokenizer: str) -> None:
+    path = tmp_path / "latin.txt"
+    path.write_bytes(b"some words. " * 180 + b"caf\xe9 " + b"some words. " * 20)
+    with pytest.raises(DataError) as found:
+        make(str(path), tokenizer=tokenizer)
+    assert f"task.corpus {path}: it is not UTF-8 text (byte 2163 of its train split)." in str(
+        found.value
+    )
+    assert make(str(path), tokenizer="bytes").vocab == 256
+
+
 def test_unknown_splits_and_floors_are_refused(corpus: str) -> None:
     task = make(corpus)
     with pytest.raises(DataError, match="'dev' does not exist"):
