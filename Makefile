@@ -28,9 +28,9 @@ PYTEST := $(ONE_THREAD) $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist 
 
 help:
 	@echo 'make install   the command playground, in .venv'
-	@echo 'make demo      train a small ablation on real text and report it (4 minutes on 2 idle cores)'
+	@echo 'make demo      train a small ablation on real text and report it (5 minutes on 2 idle cores)'
 	@echo 'make ablation  the variants of the Titans paper, table 5 (25 minutes on 2 idle cores)'
-	@echo 'make test      the tests (8 minutes on 2 idle cores)'
+	@echo 'make test      the tests (9 minutes on 2 idle cores)'
 	@echo 'make test-all  also the slow ones: every rule compiled, 100,000-token streams'
 	@echo 'make aot       kernels compiled for GPUs that need not be here; writes docs/results/aot.md'
 	@echo 'make bench     speed, each time behind a check of the numbers'
