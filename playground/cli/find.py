@@ -55,6 +55,18 @@ def find(what: Path, words: list[str], out: Path, *, no_compile: bool = False) -
     return _in_folder(RunStore(runs_folder(out)).find(str(what)).path, words)
 
 
+def refuse_words(what: Path, words: list[str] | None, why: str) -> None:
+    """Refuse overrides of a trained model that would have no effect.
+
+    Args:
+        what: as of `find`; of a file they say which run is meant.
+        words: the overrides.
+        why: they have none.
+    """
+    if words and not what.is_file():
+        raise PlaygroundError(f"{words[0]}: {why}. Leave it out.")
+
+
 def _in_folder(folder: Path, words: list[str]) -> Found:
     from playground.train import stored_run
 

@@ -214,13 +214,14 @@ def export(
     what: What, target: Target, words: Words = None, out: Out = Here, json: Json = False
 ) -> None:
     """Write a trained model to one folder."""
-    from playground.cli.find import find
+    from playground.cli.find import find, refuse_words
     from playground.train import RunFolder
     from playground.train import export as write
 
     if "=" in target.name:
         problem = f"{target} is an override, not a folder."
         raise PlaygroundError(f"TARGET: {problem} Name the folder first, the overrides after it.")
+    refuse_words(what, words, "a trained model is exported as it is")
     folder = write(RunFolder(find(what, overrides(words), out).folder), target)
     files = sorted(path.name for path in folder.iterdir())
     if json:

@@ -48,7 +48,7 @@ def draw_trace(spec: Path, words: list[str], text: str, figure: Path, out: Path)
 
 def _model(spec: Path, words: list[str], out: Path) -> tuple[Any, Any, bool]:
     """The model, its tokenizer, and whether it is trained."""
-    from playground.cli.find import NotTrained, find
+    from playground.cli.find import NotTrained, find, refuse_words
     from playground.cli.loading import load_asked
     from playground.cli.words import tokenizer_of
     from playground.compile import build
@@ -57,7 +57,8 @@ def _model(spec: Path, words: list[str], out: Path) -> tuple[Any, Any, bool]:
 
     found = None
     if spec.is_dir() or not spec.is_file():
-        found = find(spec, words, out)
+        refuse_words(spec, words, "a trained model is traced as it is")
+        found = find(spec, [], out)
         return restore(found.folder), tokenizer_of(found.spec.task, found.folder), True
     loaded = load_asked(spec, words)
     if isinstance(loaded, RunSpec):

@@ -189,3 +189,10 @@ def test_a_run_is_scored_under_what_changes_no_weight(tmp_path: Path, capsys: Ca
     ):
         said = refused(capsys, "eval", exported, word, f"task.corpus={other}")
         assert why in said, said
+    word = "block.memory.chunk_size=1"
+    assert f"{word}: a trained model is exported as it is" in refused(
+        capsys, "export", titans, tmp_path / "again", word
+    )
+    assert f"{word}: a trained model is traced as it is" in refused(
+        capsys, "explain", titans, word, "--trace", "cat", "--figure", tmp_path / "t.png"
+    )
