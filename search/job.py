@@ -54,9 +54,7 @@ class Jobs:
             SpecError: saying why that part is needed.
         """
         if self.task(spec).describe().get("test") == pg.SAME_AS_VAL:
-            problem = f"the test part is {pg.SAME_AS_VAL}, and {why}."
-            fix = "Give the test a part of its own, such as split: [0.8, 0.1, 0.1]."
-            raise pg.SpecError("task.split", problem, fix=fix)
+            raise no_own_test(why)
 
     def jobs(
         self,
@@ -101,3 +99,10 @@ def blind(spec: pg.RunSpec) -> pg.RunSpec:
 def _graph(spec: pg.RunSpec) -> str:
     alike = replace(spec, seed=0, train=pg.TrainSpec(batch=spec.train.batch))
     return pg.fingerprint(alike)
+
+
+def no_own_test(why: str) -> pg.SpecError:
+    """The error of data whose test part is its val part; `why` says who needs its own."""
+    problem = f"the test part is {pg.SAME_AS_VAL}, and {why}."
+    fix = "Give the test a part of its own, such as split: [0.8, 0.1, 0.1]."
+    return pg.SpecError("task.split", problem, fix=fix)

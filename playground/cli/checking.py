@@ -7,7 +7,7 @@ from playground.errors import LoweringError, SpecError
 from playground.spec import RangeSpec, RunSpec, SearchSpec, SweepRun, SweepSpec, Text
 from playground.spec.search import SCORE
 from playground.spec.sweep import ReportSpec
-from playground.tasks import DATA_VARIABLE, SAME_AS_VAL
+from playground.tasks import DATA_VARIABLE
 from playground.tasks.corpora import without_test
 from playground.tasks.data_files import missing_data
 from playground.tasks.score_names import metrics_of
@@ -99,11 +99,11 @@ def check_own_test(run: RunSpec, why: str) -> None:
     Raises:
         SpecError: saying why that part is needed.
     """
+    from search.job import no_own_test
+
     task = run.task
     if isinstance(task, Text) and without_test(task.corpus, task.split):
-        problem = f"the test part is {SAME_AS_VAL}, and {why}."
-        fix = "Give the test a part of its own, such as split: [0.8, 0.1, 0.1]."
-        raise SpecError("task.split", problem, fix=fix)
+        raise no_own_test(why)
 
 
 def missing_of(runs: Iterable[RunSpec]) -> Missing:
@@ -111,14 +111,6 @@ def missing_of(runs: Iterable[RunSpec]) -> Missing:
     tasks = dict.fromkeys(run.task for run in runs)
     named = (pair for task in tasks for pair in missing_data(task).items())
     return [{"field": f"task.{field}", "name": name} for field, name in dict.fromkeys(named)]
-
-
-def say_missing(missing: Missing) -> None:
-    """Print what `missing_of` found, if anything."""
-    if missing:
-        named = ", ".join(f"{one['field']} {one['name']}" for one in missing)
-        print(f"data that is not here, nor under ${DATA_VARIABLE}: {named}")
-        print("docs/data.md says where public data comes from")
 
 
 def refused_here(runs: Iterable[RunSpec]) -> str:
@@ -141,9 +133,19 @@ def refused_here(runs: Iterable[RunSpec]) -> str:
     return ""
 
 
-def say_refused(why: str) -> None:
-    """Print what `refused_here` found, if anything."""
-    if why:
+def lacking(runs: Iterable[RunSpec]) -> dict[str, Any]:
+    """What runs need and is not here, for `say_lacking` and as JSON."""
+    specs = list(runs)
+    return {"missing_data": missing_of(specs), "refused_here": refused_here(specs)}
+
+
+def say_lacking(found: Mapping[str, Any]) -> None:
+    """Print what is not here, if anything."""
+    if missing := found["missing_data"]:
+        named = ", ".join(f"{one['field']} {one['name']}" for one in missing)
+        print(f"data that is not here, nor under ${DATA_VARIABLE}: {named}")
+        print("docs/data.md says where public data comes from")
+    if why := found.get("refused_here"):
         print(f"not on this machine: {why}")
 
 

@@ -10,11 +10,11 @@ import torch
 from memory_rules import AbstractMemoryRule
 from playground.cli.loading import OF_RUNS, first_part, is_model, load_asked
 from playground.compile import Plan, Target, build, make_plan
-from playground.errors import PlaygroundError, SpecError
+from playground.errors import PlaygroundError
 from playground.spec import Compile, ModelSpec, RunSpec, convert, load_model
 from playground.spec.merge import apply
 from playground.spec.raw import parse_override
-from playground.spec.run import ExecutionSpec
+from playground.spec.run import ExecutionSpec, check_device
 
 _COMPILED = {True: "compiled", "loops": "loops compiled", False: "not compiled"}
 
@@ -53,13 +53,7 @@ class How:
     run: ExecutionSpec = field(default_factory=ExecutionSpec)
 
     def __post_init__(self) -> None:
-        if self.device != "auto":
-            try:
-                torch.device(self.device)
-            except RuntimeError:
-                fix = "Write auto, cpu, cuda, cuda:0 or mps."
-                problem = f"{self.device!r} is not a device."
-                raise SpecError("device", problem, fix=fix) from None
+        check_device(self.device)
 
 
 def _asked(spec: Path, words: list[str]) -> tuple[ModelSpec, How]:

@@ -58,48 +58,39 @@ def search(
 
 
 def _print_budget(spec: "SearchSpec", rungs: "list[list[RunSpec]]", json: bool) -> int:
-    from playground.cli.checking import missing_of, say_missing
+    from playground.cli.checking import missing_of, say_lacking
     from search.search import budget
 
     found = budget(spec)
-    missing = missing_of([spec.first(), *(run for runs in rungs for run in runs)])
+    absent = {"missing_data": missing_of([spec.first(), *(run for runs in rungs for run in runs)])}
     if json:
-        print_json({**found, "missing_data": missing})
+        print_json({**found, **absent})
         return 0
     print_pairs({name: size(number) for name, number in found.items()})
-    say_missing(missing)
+    say_lacking(absent)
     return 0
 
 
 def print_check(file: Path, spec: "SearchSpec", json: bool) -> None:
     """What a search costs at most, and of what: for `check`."""
-    from playground.cli.checking import (
-        check_search,
-        missing_of,
-        refused_here,
-        say_missing,
-        say_refused,
-        space_of,
-    )
+    from playground.cli.checking import check_search, lacking, say_lacking, space_of
     from playground.cli.specs import costs
     from search.search import budget
 
     rungs, base, most = check_search(spec), spec.first(), budget(spec)
     facts = {"spec": str(file), "kind": spec.kind}
     facts |= {f"base_{name}": value for name, value in costs(base).items()}
-    missing = missing_of([base, *(run for runs in rungs for run in runs)])
-    refused, space = refused_here([base]), space_of(spec)
+    absent, space = lacking([base, *(run for runs in rungs for run in runs)]), space_of(spec)
     trained = [_rung(*one) for one in zip(spec.trained, rungs, strict=True)]
     if json:
         facts |= {"space": space, "rungs": trained, "budget": most}
-        print_json({**facts, "missing_data": missing, "refused_here": refused})
+        print_json({**facts, **absent})
         return
     facts = {name.replace("_", " "): value for name, value in facts.items()}
     facts |= {f"space {key}": values for key, values in space.items()}
     facts |= {f"rung {at}": one for at, one in enumerate(trained, start=1)}
     print_pairs(facts | {name: size(number) for name, number in most.items()})
-    say_missing(missing)
-    say_refused(refused)
+    say_lacking(absent)
 
 
 def _rung(rung: "RungSpec", runs: "list[RunSpec]") -> dict[str, Any]:

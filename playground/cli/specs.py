@@ -51,7 +51,7 @@ def new(name: NewName, to: NewFile = None) -> None:
 @verb("check")
 def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     """Validate a spec and say what it costs; nothing is computed."""
-    from playground.cli.checking import missing_of, refused_here, say_missing, say_refused
+    from playground.cli.checking import lacking, say_lacking
     from playground.cli.loading import load_asked
     from playground.cli.searching import print_check
     from playground.spec import BenchSpec, RunSpec, SearchSpec, SweepSpec
@@ -72,13 +72,12 @@ def check(spec: Spec, words: Words = None, json: Json = False) -> None:
     for run in runs:
         check_evaluations(run)
         facts |= {"task": run.task.kind, "training_tokens": run.training_tokens}
-    missing, refused = missing_of(runs), refused_here(runs)
+    absent = lacking(runs)
     if json:
-        print_json({**facts, "missing_data": missing, "refused_here": refused})
+        print_json({**facts, **absent})
         return
     print_pairs({name.replace("_", " "): value for name, value in facts.items()})
-    say_missing(missing)
-    say_refused(refused)
+    say_lacking(absent)
 
 
 def costs(spec: "ModelSpec | RunSpec") -> dict[str, int]:
@@ -99,10 +98,8 @@ def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
         check_metrics,
         check_tuned,
         check_variants,
-        missing_of,
-        refused_here,
-        say_missing,
-        say_refused,
+        lacking,
+        say_lacking,
     )
     from search.plan import runs_of
 
@@ -112,17 +109,15 @@ def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
     tuning = check_tuned(sweep, planned)
     rows = sweep_rows(planned)
     runs = sum(int(row["runs"]) for row in rows)
-    specs = list({run.variant: run.spec for run in planned}.values())
-    missing, refused = missing_of(specs), refused_here(specs)
+    absent = lacking({run.variant: run.spec for run in planned}.values())
     if json:
         facts = {"kind": sweep.kind, "runs": runs, "tuning": tuning, "variants": rows}
-        print_json({**facts, "missing_data": missing, "refused_here": refused})
+        print_json({**facts, **absent})
         return
     print_variants(rows)
     first = f" and {tuning} to tune by" if tuning else ""
     print(f"{len(rows)} variants, {runs} runs{first}")
-    say_missing(missing)
-    say_refused(refused)
+    say_lacking(absent)
 
 
 def _check_bench(bench: "BenchSpec", json: bool) -> None:

@@ -105,6 +105,17 @@ class TrainSpec:
         )
 
 
+def check_device(device: str) -> None:
+    """Refuse what names no device.
+
+    Raises:
+        SpecError: of the field `device`.
+    """
+    known = _DEVICE.fullmatch(device) is not None
+    fix = "Write auto, cpu, cuda, cuda:0 or mps."
+    require(known, "device", f"{device!r} is not a device.", fix)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExecutionSpec:
     """How a run is executed: no part of its identity."""
@@ -151,12 +162,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         require(self.seed >= 0, "seed", f"{self.seed} is negative.", "Write 0 or more.")
-        require(
-            _DEVICE.fullmatch(self.device) is not None,
-            "device",
-            f"{self.device!r} is not a device.",
-            "Write auto, cpu, cuda, cuda:0 or mps.",
-        )
+        check_device(self.device)
         object.__setattr__(self, "model", fitted(self.model, given_by(self.task)))
         require(
             self.train.score_test or not self.evaluate,

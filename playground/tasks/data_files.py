@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from playground.errors import DataError
-from playground.spec.tasks import EMBEDDED_CORPORA
+from playground.spec.raw import DATA_FIELDS, MORE_DATA, is_corpus_path
 
 DATA_VARIABLE = "PLAYGROUND_DATA"
-FIELDS = ("corpus", "source", "facts", "words")  # of a task: names of data
-NO_FILES = (*EMBEDDED_CORPORA, "generated", "embedded")  # made, or part of the package
 KEPT = 8  # files of a process
 
 T = TypeVar("T")
@@ -51,8 +49,8 @@ def missing_data(task: object) -> dict[str, str]:
     Args:
         task: what a person wrote of it; names of a hub are not looked up.
     """
-    named = {field: getattr(task, field, "") for field in FIELDS}
-    files = {f: n for f, n in named.items() if n and n not in NO_FILES and n[:3] != "hf:"}
+    named = {field: getattr(task, field, "") for field in (*DATA_FIELDS, *MORE_DATA)}
+    files = {f: n for f, n in named.items() if isinstance(n, str) and is_corpus_path(n)}
     return {f: n for f, n in files.items() if existing(n) is None}
 
 
