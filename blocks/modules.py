@@ -11,6 +11,7 @@ from blocks.lmm import LmmBlock
 from blocks.mac import MacBlock
 from blocks.mag import MagBlock
 from blocks.mal import MalBlock
+from blocks.positions_block import PositionsBlock
 
 BLOCK_MODULES: Mapping[str, Callable[[Any, Setting], Block]] = {
     "lmm": LmmBlock,
@@ -19,5 +20,6 @@ BLOCK_MODULES: Mapping[str, Callable[[Any, Setting], Block]] = {
     "mal": MalBlock,
     "attention": AttentionBlock,
     "conv": ConvBlock,
+    "positions": PositionsBlock,
     "none": IdentityBlock,
 }

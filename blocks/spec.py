@@ -181,7 +181,21 @@ class Identity:
     feedforward: FeedForwardSpec = field(default_factory=FeedForwardSpec)
 
 
-BlockSpec = Lmm | Mac | Mag | Mal | Attention | Conv | Identity
+@dataclass(frozen=True, kw_only=True)
+class Positions:
+    """A learned vector for each place in a sequence, or in a cycle, added to the token there."""
+
+    kind: ClassVar[str] = "positions"
+    period: int = 1024  # places; after so many tokens they begin again
+    dropout: float = 0.0  # of the vectors that are added
+    feedforward: FeedForwardSpec = field(default_factory=FeedForwardSpec)
+
+    def __post_init__(self) -> None:
+        _require(1 <= self.period <= 2**24, "period", f"{self.period} is not in [1, 2^24].")
+        _require(0 <= self.dropout < 1, "dropout", f"{self.dropout} is not in [0, 1).")
+
+
+BlockSpec = Lmm | Mac | Mag | Mal | Attention | Conv | Positions | Identity
 BLOCKS: Mapping[str, type[BlockSpec]] = {
-    cls.kind: cls for cls in (Lmm, Mac, Mag, Mal, Attention, Conv, Identity)
+    cls.kind: cls for cls in (Lmm, Mac, Mag, Mal, Attention, Conv, Positions, Identity)
 }

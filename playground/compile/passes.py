@@ -15,6 +15,7 @@ from blocks.spec import (
     Mag,
     Mal,
     MemorySpec,
+    Positions,
 )
 from playground.compile.lowering import LOWERINGS, classify, loops_on_cpu
 from playground.compile.lowering import choose as pick
@@ -64,6 +65,10 @@ def _block_nodes(name: str, block: BlockSpec, before: str) -> Iterator[Node]:
         case Conv():
             last = f"{name}.conv"
             yield Node(name=last, kind="conv", inputs=(before,), shape=f"width {block.width}")
+        case Positions():
+            last = f"{name}.positions"
+            shape = f"period {block.period}"
+            yield Node(name=last, kind="positions", inputs=(before,), shape=shape)
         case Identity():
             last = before
     if block.feedforward.kind != "none":

@@ -134,7 +134,8 @@ def _train(runs: Sequence[tuple[RunSpec, Task, RunFolder]], progress: Progress) 
     newest = _common_step([folder for _, _, folder in runs]) if len(runs) > 1 else None
     notes = {member: member.resume(newest) for member in members}
     for member in members:
-        progress(_event(member, "start", facts=member.task.describe()))
+        sample = {"val_while_training": f"at most {member.spec.train.eval_batches} batches"}
+        progress(_event(member, "start", facts=member.task.describe() | sample))
         for text in notes[member]:
             progress(_event(member, "note", text=text))
     with stop_on_signal() as stop:

@@ -14,7 +14,8 @@ from blocks.conv_block import ConvBlock
 from blocks.identity_block import IdentityBlock
 from blocks.init import initialise
 from blocks.model import Model, ModelState
-from blocks.spec import Attention, AttentionSpec, Conv, FeedForwardSpec, Identity
+from blocks.positions_block import PositionsBlock
+from blocks.spec import Attention, AttentionSpec, Conv, FeedForwardSpec, Identity, Positions
 from blocks.streams import load_stream, save_stream
 
 VOCAB, DIM, LENGTH = 19, 16, 21
@@ -28,7 +29,7 @@ class Shape:
 
 
 def make_model(shape: Shape | None = None, seed: int = 0) -> Model:
-    """Full and windowed attention, a convolution and no mixer at all, in fp64."""
+    """Full and windowed attention, a convolution, positions and no mixer at all, in fp64."""
     shape = shape or Shape()
     setting = Setting(dim=DIM, persistent_tokens=shape.persistent_tokens, norm=shape.norm)
     heads, gelu = AttentionSpec(heads=2), FeedForwardSpec(kind="gelu")
@@ -36,6 +37,7 @@ def make_model(shape: Shape | None = None, seed: int = 0) -> Model:
         AttentionBlock(Attention(attention=heads), setting),
         AttentionBlock(Attention(attention=heads, window_len=5), setting),
         ConvBlock(Conv(width=3, feedforward=gelu), setting),
+        PositionsBlock(Positions(period=8), setting),
         IdentityBlock(Identity(), setting),
     ]
     model = Model(blocks, vocab=VOCAB, dim=DIM, norm=shape.norm, tie_embeddings=shape.tie)

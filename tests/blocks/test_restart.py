@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import playground as pg
-from blocks.spec import Attention, BlockSpec, Conv
+from blocks.spec import Attention, BlockSpec, Conv, Positions
 from memory_rules import RULES
 from playground.spec import ModelSpec
 from tests.blocks.small import ATTENTION, CHUNK, SEGMENT, SPECS, memory_spec
@@ -17,6 +17,7 @@ BLOCKS |= {
     "attention": Attention(attention=ATTENTION),
     "window": Attention(attention=ATTENTION, window_len=5),
     "conv": Conv(width=3),
+    "positions": Positions(period=9),
 }
 for name in ("gated_delta", "omega", "moneta"):
     rule = RULES[name](**({"chunk_size": CHUNK} if name != "gated_delta" else {}))

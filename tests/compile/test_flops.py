@@ -17,6 +17,7 @@ from blocks.spec import (
     Mag,
     Mal,
     MemorySpec,
+    Positions,
 )
 from memory_rules import RULES, AbstractMemoryRule, recurrent
 from memory_rules.testing import Case, make_case
@@ -119,6 +120,7 @@ BLOCKS: dict[str, Any] = {
     "mal": Mal(memory=MEMORY, attention=HEADS),
     "attention": Attention(attention=HEADS),
     "conv": Conv(width=3),
+    "positions": Positions(),
     "none": Identity(),
 }
 
