@@ -293,7 +293,7 @@ class BabilongTask:
             "questions": {split: len(part) for split, part in splits.items()},
             "val": f"one story in {HELD_OUT} of the train file",
             "labels": len(self.labels),
-            "commonest_answer": round(right, 4),
+            "commonest_answer_of_train": round(right, 4),
             "longest": self._longest,
             "train_lengths": list(spec.train_lengths or (spec.length,)),
             **({"grow_every": spec.grow_every} if spec.grow_every else {}),
