@@ -71,7 +71,7 @@ def yaml_of(spec):
 
 
 def a_block(kind: str, rule: str) -> dict:
-    if kind in ("attention", "conv", "none"):
+    if kind in ("attention", "conv", "positions", "none"):
         return {"kind": kind}
     return {"kind": kind, "memory": {"kind": rule}}
 
