@@ -1,4 +1,4 @@
-"""Where a token stands: a learned vector for each place, added to it (arXiv:1810.04805).
+"""Learned positional embeddings, or a learned cycle, added to the tokens (arXiv:1810.04805).
 
 x' = x + dropout(p[t mod period]);   y = x' + feedforward(norm(x'))
 

@@ -183,7 +183,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Positions:
-    """A learned vector for each place in a sequence, or in a cycle, added to the token there."""
+    """Learned positional embeddings (arXiv:1810.04805): a vector for each place, or of a cycle."""
 
     kind: ClassVar[str] = "positions"
     period: int = 1024  # places; after so many tokens they begin again

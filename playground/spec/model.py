@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from blocks.reads import Reads, Tokens
-from blocks.spec import Attention, BlockSpec, Conv, Identity, Mac, Mag, Mal, Positions
+from blocks.spec import Attention, BlockSpec, Lmm, Mac, Mag, Mal
 from playground.errors import SpecError
 from playground.spec.require import require
 
@@ -157,7 +157,7 @@ class ModelSpec:
                 yield f"layers.at.{index}", block
 
     def _check_heads(self, path: str, block: BlockSpec) -> None:
-        if not isinstance(block, Attention | Conv | Positions | Identity):
+        if isinstance(block, Lmm | Mac | Mag | Mal):
             heads = block.memory.heads
             self._check_divides(f"{path}.memory.heads", heads)
         if isinstance(block, Attention | Mac | Mag | Mal):

@@ -10,7 +10,8 @@ class Event:
     """One moment of a run.
 
     Attributes:
-        kind: "start" (once, with what the task says of itself in `facts`), "step", "eval",
+        kind: "start" (once, with what the task says of itself in `facts`, and how much of val is
+            scored on the way), "step", "eval",
             "test" (progress of the final evaluation in `step` of `steps`), "note" (a sentence in
             `text`), "done".
         fingerprint: of the run.

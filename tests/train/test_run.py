@@ -42,6 +42,14 @@ def test_a_run_can_end_without_reading_the_test_split(tmp_path: Path):
         replace(blind, evaluate=({"task.length": 24},))
 
 
+def test_a_run_says_first_what_it_reads_and_how_much_of_val_it_scores(tmp_path: Path):
+    events: list[Event] = []
+    train(run_with(eval_batches=3), tmp_path, events.append)
+    assert events[0].kind == "start"
+    assert events[0].facts["task"] == "mqar"
+    assert events[0].facts["val_while_training"] == "at most 3 batches"
+
+
 def test_a_finished_run_is_only_looked_up(tmp_path: Path):
     first = train(RUN, tmp_path)
     events: list[Event] = []
