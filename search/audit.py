@@ -124,7 +124,7 @@ def _compared(job: Job, twin: Job, store: pg.RunStore, alone: pg.RunStore) -> Au
     steps = sorted(mine.keys() & other.keys())
     differences = [abs(mine[step] - other[step]) / abs(other[step]) for step in steps]
     return Audit(
-        variant=job.variant,
+        variant=", ".join(filter(None, (job.variant, job.at))),
         seed=job.seed,
         fingerprint=job.fingerprint,
         steps=steps[-1] if steps else 0,

@@ -16,6 +16,7 @@ class Job:
         graph: the same for runs whose compiled programs are the same (they differ in seed or
             schedule only): a worker that has compiled one is quick with the others.
         stack: see `playground.stack_key`.
+        at: the place of the sweep's `across` that it is run at.
         tried: the values of a tuning run; empty for a run of the comparison.
     """
 
@@ -25,13 +26,20 @@ class Job:
     fingerprint: str
     graph: str
     stack: str | None
+    at: str = ""
     tried: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """Variant, what it tries and seed, for a progress line."""
-        values = (f"{key.rpartition('.')[2]}={value}" for key, value in self.tried.items())
-        return f"{' '.join([self.variant, *values])} #{self.seed}"
+        """Variant, place, what it tries and seed, for a progress line."""
+        values = [f"{key.rpartition('.')[2]}={value}" for key, value in self.tried.items()]
+        return f"{' '.join(filter(None, [self.variant, self.at, *values]))} #{self.seed}"
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """What a plan's file says of it."""
+        at = {"at": self.at} if self.at else {}
+        return {**at, "seed": self.seed, "fingerprint": self.fingerprint}
 
 
 class Jobs:
@@ -61,8 +69,9 @@ class Jobs:
         variant: str,
         specs: Sequence[pg.RunSpec],
         tried: Mapping[str, Any] | None = None,
+        at: str = "",
     ) -> list[Job]:
-        """Runs of a variant as jobs; they differ in nothing but the seed.
+        """Runs of a variant at one place as jobs; they differ in nothing but the seed.
 
         Raises:
             SpecError, DataError: its data cannot be used.
@@ -78,6 +87,7 @@ class Jobs:
                 fingerprint=name,
                 graph=graph,
                 stack=stack,
+                at=at,
                 tried=tried or {},
             )
             for one, name in zip(specs, names, strict=True)

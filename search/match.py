@@ -59,24 +59,33 @@ def matched(
         fix = "Name a field of the model with a number above 0, such as block.feedforward.expand."
         raise pg.SpecError("match.by", f"{spec.by!r} is none of any variant.", fix=fix)
     _check_differ(runs, spec.by.split("."))
-    target = measure(runs[0].spec)
-    models: dict[str, pg.ModelSpec] = {}
+    targets: dict[str, float] = {}  # by place
+    models: dict[tuple[str, str], pg.ModelSpec] = {}
     found: dict[str, Matched] = {}
     for run in runs:
-        if run.variant in models:
+        if (run.variant, run.at) in models:
             continue
+        target = targets.setdefault(run.at, measure(run.spec))  # the baseline's runs are first
         model, written = run.spec.model, measure(run.spec) / target
         ratio, value = written, None
         if abs(ratio - 1) > tolerance:
             model, ratio, value = _fitted(
-                model, spec.by, lambda m, at=run.spec: measure(replace(at, model=m)) / target, ratio
+                model,
+                spec.by,
+                lambda m, at=run.spec, of=target: measure(replace(at, model=m)) / of,
+                ratio,
             )
             if abs(ratio - 1) > tolerance:  # half a match would be neither here nor there
                 model, ratio, value = run.spec.model, written, None
-        models[run.variant] = model
+        models[run.variant, run.at] = model
         ok = abs(ratio - 1) <= tolerance
-        found[run.variant] = Matched(size=size, ratio=ratio, value=value, ok=ok)
-    fitted = [replace(run, spec=replace(run.spec, model=models[run.variant])) for run in runs]
+        here = Matched(size=size, ratio=ratio, value=value, ok=ok)
+        far = found.setdefault(run.variant, here)  # the place that is matched least
+        if abs(here.ratio - 1) > abs(far.ratio - 1):
+            found[run.variant] = here
+    fitted = [
+        replace(run, spec=replace(run.spec, model=models[run.variant, run.at])) for run in runs
+    ]
     return fitted, found
 
 

@@ -69,7 +69,7 @@ class SweepPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """sweep.json."""
-        known = {(job.variant, job.seed): job.fingerprint for job in self.jobs}
+        known = {(job.variant, job.at, job.seed): job.entry for job in self.jobs}
         variants: dict[str, Any] = {}
         for run in self.runs:
             entry = variants.setdefault(
@@ -80,8 +80,8 @@ class SweepPlan:
                     "runs": [],
                 },
             )
-            fingerprint = known.get((run.variant, run.seed))
-            entry["runs"].append({"seed": run.seed, "fingerprint": fingerprint})
+            unknown = {"at": run.at, "seed": run.seed, "fingerprint": None}
+            entry["runs"].append(known.get((run.variant, run.at, run.seed), unknown))
         report = self.spec.report
         return {
             "name": self.name,
@@ -137,14 +137,15 @@ def _planned(plan: SweepPlan, store: pg.RunStore | None) -> SweepPlan:
     found: dict[str, Tuned] = {}
     jobs: list[Job] = []
     for variant, runs in groupby(plan.runs, lambda run: run.variant):
-        of_variant = list(runs)
+        places = [list(of_place) for _, of_place in groupby(runs, lambda run: run.at)]
         chosen: Mapping[str, Any] | None = {}
         if plan.spec.tune is not None:
-            found[variant] = tuned(of_variant[0], plan.spec, plan.made, store)
+            firsts = [of_place[0] for of_place in places]
+            found[variant] = tuned(firsts, plan.spec, plan.made, store)
             chosen = found[variant].chosen
-        if chosen is not None:
-            specs = [with_values(run, chosen) if chosen else run.spec for run in of_variant]
-            jobs += plan.made.jobs(variant, specs)
+        for of_place in places if chosen is not None else ():
+            specs = [with_values(run, chosen) if chosen else run.spec for run in of_place]
+            jobs += plan.made.jobs(variant, specs, at=of_place[0].at)
     return replace(plan, jobs=tuple(jobs), tuned=found)
 
 

@@ -185,10 +185,7 @@ class Search:
             "arm": candidate.arm,
             "values": candidate.values,
             "costs": candidate.costs,
-            "rungs": [
-                [{"seed": job.seed, "fingerprint": job.fingerprint} for job in rungs[rung]]
-                for rung in sorted(rungs)
-            ],
+            "rungs": [[job.entry for job in rungs[rung]] for rung in sorted(rungs)],
         }
 
 

@@ -64,7 +64,7 @@ class Tuned:
                     "score": None
                     if point.score is None or math.isnan(point.score)
                     else point.score,
-                    "runs": [{"seed": j.seed, "fingerprint": j.fingerprint} for j in point.jobs],
+                    "runs": [job.entry for job in point.jobs],
                 }
                 for point in self.points
             ],
@@ -76,7 +76,7 @@ def check_grid(spec: pg.SweepSpec, runs: Sequence[pg.SweepRun]) -> int:
 
     Args:
         spec: of the sweep; its `tune` is set.
-        runs: one of every variant.
+        runs: one of every variant, and of every place that it is run at.
 
     Raises:
         SpecError: a score without a known end, or a value that a variant cannot take.
@@ -103,11 +103,13 @@ def _grid(axes: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(axes, combination, strict=True))
 
 
-def tuned(run: pg.SweepRun, spec: pg.SweepSpec, jobs: Jobs, store: pg.RunStore | None) -> Tuned:
+def tuned(
+    runs: Sequence[pg.SweepRun], spec: pg.SweepSpec, jobs: Jobs, store: pg.RunStore | None
+) -> Tuned:
     """The tuning of a variant: the runs it takes, and what they have found.
 
     Args:
-        run: any run of the variant.
+        runs: one of the variant at every place; a value's score is the mean over them.
         spec: of the sweep; its `tune` is set.
         jobs: makes the runs.
         store: where results are looked up; None for no results.
@@ -117,30 +119,31 @@ def tuned(run: pg.SweepRun, spec: pg.SweepSpec, jobs: Jobs, store: pg.RunStore |
     """
     assert spec.tune is not None
     _check_select(spec.tune.select)
+    variant = runs[0].variant
     axes = {key: list(values) for key, values in spec.tune.grid.items()}
     left = EXTENSIONS if spec.tune.edge == "extend" else 0
     points: tuple[Point, ...] = ()
     while True:
-        points = _points(run, spec, axes, jobs, store, points)
+        points = _points(runs, spec, axes, jobs, store, points)
         if any(point.score is None for point in points):
-            return Tuned(variant=run.variant, points=points, chosen=None)
+            return Tuned(variant=variant, points=points, chosen=None)
         best = _best(points, spec.tune.select)
         edges = _edges(best, axes)
-        if not left or not _grown(axes, edges, best, run):
+        if not left or not _grown(axes, edges, best, runs):
             break
         left -= 1
     if edges and spec.tune.edge == "error":
         key = edges[0]
         raise pg.SpecError(
             f"tune.grid.{key}",
-            f"{run.variant!r} is best at {best[key]}, the edge of {list(spec.tune.grid[key])}.",
+            f"{variant!r} is best at {best[key]}, the edge of {list(spec.tune.grid[key])}.",
             fix="Add values beyond it, or write edge: extend.",
         )
-    return Tuned(variant=run.variant, points=points, chosen=best, edges=tuple(edges))
+    return Tuned(variant=variant, points=points, chosen=best, edges=tuple(edges))
 
 
 def _points(
-    run: pg.SweepRun,
+    runs: Sequence[pg.SweepRun],
     spec: pg.SweepSpec,
     axes: Mapping[str, Sequence[Any]],
     jobs: Jobs,
@@ -153,9 +156,11 @@ def _points(
     new = max(rounds.values(), default=-1) + 1
     found = []
     for values in _grid(axes):
-        at = with_values(run, values)
-        specs = [replace(blind(at), seed=seed) for seed in spec.tune_seeds()]
-        here = tuple(jobs.jobs(run.variant, specs, values))
+        here: tuple[Job, ...] = ()
+        for run in runs:
+            blinded = blind(with_values(run, values))
+            specs = [replace(blinded, seed=seed) for seed in spec.tune_seeds()]
+            here += tuple(jobs.jobs(run.variant, specs, values, run.at))
         score = None if store is None else _score(here, spec.tune.select, store)
         since = rounds.get(tuple(values.values()), new)
         found.append(Point(values=values, jobs=here, score=score, round=since))
@@ -210,14 +215,15 @@ def _is_scale(values: Sequence[Any]) -> bool:
 
 
 def _grown(
-    axes: dict[str, list[Any]], edges: Sequence[str], best: Values, run: pg.SweepRun
+    axes: dict[str, list[Any]], edges: Sequence[str], best: Values, runs: Sequence[pg.SweepRun]
 ) -> bool:
     """Add the next value beyond the best one to every such axis, in place; whether any was."""
     grew = False
     for key in edges:
         value = _beyond(axes[key], best[key])
         try:
-            with_values(run, {**best, key: value})
+            for run in runs:
+                with_values(run, {**best, key: value})
         except pg.SpecError:  # such as a chance above 1: the edge is where the values end
             continue
         if value not in axes[key]:

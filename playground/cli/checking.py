@@ -25,7 +25,7 @@ def check_variants(runs: Iterable[SweepRun]) -> None:
     """
     from playground.train.under import check_evaluations
 
-    for spec in {run.variant: run.spec for run in runs}.values():
+    for spec in {(run.variant, run.at): run.spec for run in runs}.values():
         check_evaluations(spec)
 
 
@@ -66,7 +66,7 @@ def check_tuned(sweep: SweepSpec, runs: Iterable[SweepRun]) -> int:
 
     if sweep.tune is None:
         return 0
-    by_name = {run.variant: run for run in runs}
+    by_name = {(run.variant, run.at): run for run in runs}
     check_own_test(next(iter(by_name.values())).spec, TUNED)
     return check_grid(sweep, list(by_name.values()))
 

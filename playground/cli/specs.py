@@ -101,6 +101,7 @@ def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
         lacking,
         say_lacking,
     )
+    from playground.report.text import counted
     from search.plan import runs_of
 
     check_metrics(sweep)
@@ -109,14 +110,14 @@ def _check_sweep(sweep: "SweepSpec", json: bool) -> None:
     tuning = check_tuned(sweep, planned)
     rows = sweep_rows(planned)
     runs = sum(int(row["runs"]) for row in rows)
-    absent = lacking({run.variant: run.spec for run in planned}.values())
+    absent = lacking({(run.variant, run.at): run.spec for run in planned}.values())
     if json:
         facts = {"kind": sweep.kind, "runs": runs, "tuning": tuning, "variants": rows}
         print_json({**facts, **absent})
         return
     print_variants(rows)
     first = f" and {tuning} to tune by" if tuning else ""
-    print(f"{len(rows)} variants, {runs} runs{first}")
+    print(f"{counted(len(rows), 'variant')}, {counted(runs, 'run')}{first}")
     say_lacking(absent)
 
 

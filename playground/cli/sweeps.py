@@ -32,7 +32,7 @@ from playground.errors import PlaygroundError, SpecError
 
 if TYPE_CHECKING:
     from playground.report import Report
-    from playground.report.load import Sweep
+    from playground.report.sweep import Sweep
     from search.plan import SweepPlan
 
 SweepSpecFile = Annotated[Path, typer.Argument(help="A YAML file of kind sweep.")]
@@ -218,6 +218,8 @@ def cells_of(row: Any) -> dict[str, Any]:
 def _print_report(found: "Report", files: list[Path]) -> None:
     shown = console()
     shown.print(found.rich(shown.width))
+    for table in found.places:
+        shown.print(table.to_rich(shown.width))
     for line in (*found.summary(), *found.problems(), *files):
         print(line)
     if any(run.status == "failed" for run in found.sweep.runs()):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from playground.errors import SpecError
 from playground.report import text
 from playground.report.audited import audit_line
-from playground.report.load import Sweep, load_sweep
-from playground.report.rows import below_floor, comparison, run_values
+from playground.report.load import load_sweep
+from playground.report.rows import below_floor, by_place, comparison, run_values
 from playground.report.stats import MIN_PAIRS_FOR_P, correlation, summarize
+from playground.report.sweep import Sweep
 from playground.report.table import Table, csv_of
 from playground.report.tuning import tuning_lines
 
@@ -45,12 +46,17 @@ class Report:
 
     @cached_property
     def _summary(self) -> tuple[str, ...]:
-        lines = [self._finished(), *self._machines(), self._baseline(), self._verdicts()]
-        lines += self._pairing()
+        lines = [self._finished(), *self._machines(), self._baseline()]
+        lines += self._verdicts() + self._pairing()
         lines += [self._sizes()] if self.sweep.matched else []
         lines += [self._tuning()] if self.sweep.tuned else []
         lines += [audit_line(self.sweep.audits)] if self.sweep.audits else []
         return tuple(lines)
+
+    @cached_property
+    def places(self) -> list[Table]:
+        """The metrics at every place of `across`, a table each; none without several places."""
+        return by_place(self.sweep)
 
     def problems(self) -> list[str]:
         """One line for every run that does not count, with the reason."""
@@ -59,7 +65,7 @@ class Report:
     @cached_property
     def _problems(self) -> tuple[str, ...]:
         lines = ((run, run.problem(self.sweep.primary)) for run in self.sweep.runs())
-        return tuple(f"{run.variant}, seed {run.seed}: {line}" for run, line in lines if line)
+        return tuple(f"{run.label}: {line}" for run, line in lines if line)
 
     def markdown(self) -> str:
         """The summary, the table, what went wrong, and what each variant changed."""
@@ -67,6 +73,8 @@ class Report:
         parts = [f"# {sweep.name}", " ".join(self.summary()), self.table.to_markdown().rstrip()]
         notes = [f"{c.title}: {c.about}." for c in self.table.columns if c.about]
         parts.append("\n".join(f"- {note}" for note in notes))
+        if self.places:
+            parts += ["## Places", *(table.to_markdown().rstrip() for table in self.places)]
         if problems := self.problems():
             parts += ["## Runs that do not count", "\n".join(f"- {line}" for line in problems)]
         changes = [
@@ -119,10 +127,14 @@ class Report:
         sweep, runs = self.sweep, list(self.sweep.runs())
         good = len(runs) - len(self._problems)
         seeds = len({run.seed for run in runs})
-        return (
-            f"{len(sweep.variants)} variants with {seeds} paired seeds; "
-            f"{good} of {len(runs)} runs count."
-        )
+        variants = text.counted(len(sweep.variants), "variant")
+        paired = "paired " if seeds > 1 and len(sweep.variants) > 1 else ""
+        line = f"{variants} with {text.counted(seeds, f'{paired}seed')}; "
+        line += f"{good} of {len(runs)} runs count."
+        if len(sweep.places) < 2:
+            return line
+        where = text.together(sweep.places)
+        return f"{line} A seed's scores are means over {len(sweep.places)} places: {where}."
 
     def _machines(self) -> list[str]:
         """What was computed on devices or in precisions of several kinds is told."""
@@ -148,8 +160,10 @@ class Report:
         floor, below = sweep.floor, below_floor(sweep, sweep.base)
         if floor is None or below is None:
             return line + "."
-        line += f"; {below[0]} of {below[1]} runs below the {floor[0]} floor of "
-        return line + f"{text.number(floor[1])}."
+        own = "" if sweep.one_floor else "their own "
+        line += f"; {below[0]} of {below[1]} runs below {own or 'the '}{floor[0]} floor"
+        mean = "with a mean of" if len(sweep.places) > 1 else "of" if sweep.one_floor else "such as"
+        return f"{line} {mean} {text.number(floor[1])}."
 
     def _pairing(self) -> list[str]:
         """What pairing by seed is worth."""
@@ -183,8 +197,10 @@ class Report:
             line += f" At the edge of its grid, so perhaps not its best: {', '.join(edge)}."
         return line
 
-    def _verdicts(self) -> str:
+    def _verdicts(self) -> list[str]:
         sweep = self.sweep
+        if not sweep.compared:
+            return []
         verdicts = [sweep.verdict(v) for v in sweep.variants[1:] if sweep.difference(v) is not None]
         line = (
             f"Compared with it{sweep.where}, by {sweep.judged_by}: "
@@ -193,8 +209,8 @@ class Report:
         )
         few = sum(test.p is None for test in sweep.tests.values())
         if sweep.test == "none" or not few:
-            return line
-        return f"{line} {few} with fewer than {MIN_PAIRS_FOR_P} pairs, too few for the test."
+            return [line]
+        return [f"{line} {few} with fewer than {MIN_PAIRS_FOR_P} pairs, too few for the test."]
 
 
 def build(sweep_dir: Path | str, store_dir: Path | str) -> Report:

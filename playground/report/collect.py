@@ -155,9 +155,12 @@ def _sweep_entry(plan: Json, runs: Path) -> Json | None:
             run_entry(runs / run["fingerprint"]) if run["fingerprint"] else None
             for run in one["runs"]
         ]
-        if any(entry is None for entry in entries):
+        known = [entry for entry in entries if entry is not None]
+        if len(known) < len(entries):
             return None
-        variants[name] = {"overrides": one.get("overrides") or {}, "runs": entries}
+        for entry, run in zip(known, one["runs"], strict=True):
+            entry |= {"place": run["at"]} if run.get("at") else {}
+        variants[name] = {"overrides": one.get("overrides") or {}, "runs": known}
         if name in (plan.get("tuned") or {}):
             variants[name]["tuned"] = _without_runs(plan["tuned"][name])
     shown = plan["report"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from playground.report import text
 from playground.report.draw import PAPER, SERIES, WIDTH, Palette, color_of, frame, line_at, style
-from playground.report.load import Run, Sweep, Variant
 from playground.report.stats import Paired, Verdict, base_metric, direction
+from playground.report.sweep import Run, Sweep, Variant
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from playground.report.draw import PAPER, Palette, style
-from playground.report.load import Sweep, Variant
+from playground.report.sweep import Sweep, Variant
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from playground.report.depths import draw, mean_grid
 from playground.report.draw import PAPER
-from playground.report.load import Variant
 from playground.report.page import Drawn, Page
 from playground.report.pareto import pareto
 from playground.report.records import Record, run_of, sweep_of
 from playground.report.streams import figure
+from playground.report.sweep import Variant
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

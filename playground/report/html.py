@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from playground.report import curves, depths, pareto, text, tuning
 from playground.report.draw import PAGE, inline_svg
-from playground.report.load import Sweep
 from playground.report.look import STYLE
 from playground.report.rows import all_runs, below_floor
 from playground.report.stats import summarize
+from playground.report.sweep import Sweep
 from playground.report.table import Table
 from playground.report.timeline import timeline
 
@@ -26,6 +26,7 @@ def page(report: "Report") -> str:
         _header(report),
         _differences(report),
         _section("Results", _table(report.table), _notes(report.table)),
+        _section("Places", *map(_table, report.places)) if report.places else "",
         _curves(report),
         _depths(report),
         _pareto(report),

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from playground.report import text
 from playground.report.draw import PAPER, WIDTH, Palette, color_of, frame, style
-from playground.report.load import Run, Sweep
 from playground.report.places import family, of_a_grid
 from playground.report.stats import direction, interval, summarize
+from playground.report.sweep import Run, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import DataError
-from playground.report.load import Run, Sweep, Tuned, Variant
+from playground.report.sweep import Run, Sweep, Tuned, Variant
 
 Json = dict[str, Any]
 
@@ -178,6 +178,7 @@ def run_of(entry: Json, variant: str = "") -> Run:
         flops_per_token=entry.get("flops_per_token"),
         tokens=entry.get("tokens"),
         wall_s=entry.get("wall_s"),
+        at=entry.get("place", ""),
     )
 
 

@@ -10,7 +10,7 @@ from playground.report.bars import COSTS, NOT_RUN, minutes
 from playground.report.figures import figures_of
 from playground.report.page import Beside, Experiment, Page, Section, Shown
 from playground.report.records import Json, Record, sweep_of
-from playground.report.rows import comparison, crossed
+from playground.report.rows import by_place, comparison, crossed
 from playground.report.samples import Row, rows_of
 from playground.report.stats import interval, summarize
 from playground.report.table import Cell, Column, Table
@@ -137,7 +137,8 @@ def _sweep(title: str, record: Record) -> str:
     )
     summary = " ".join(Report(sweep=sweep, table=kept).summary())
     grid = crossed(sweep, _first_place(record.spec))
-    tables = [table.to_markdown().rstrip() for table in (grid, kept) if table is not None]
+    every = (grid, *by_place(sweep), kept)
+    tables = [table.to_markdown().rstrip() for table in every if table is not None]
     return "\n\n".join([f"**{title}.** {summary}", *tables])
 
 

@@ -5,7 +5,6 @@ from itertools import compress, islice
 from statistics import median
 
 from playground.report import text
-from playground.report.load import Run, Sweep, Variant
 from playground.report.places import family, of_a_grid
 from playground.report.stats import (
     TOO_SMALL,
@@ -14,6 +13,7 @@ from playground.report.stats import (
     direction,
     summarize,
 )
+from playground.report.sweep import Run, Sweep, Variant, mean_of
 from playground.report.table import Cell, Column, Table, Tone
 
 SPEED = "tokens_per_s"
@@ -83,6 +83,30 @@ def crossed(sweep: Sweep, first: str) -> Table | None:
     return Table(title=sweep.name, columns=columns, rows=tuple(rows))
 
 
+def by_place(sweep: Sweep) -> list[Table]:
+    """A table for each metric where there are several places: the variants at every one."""
+    shown = [metric for metric in sweep.metrics if metric != SPEED]
+    return [_by_place(sweep, metric) for metric in shown] if len(sweep.places) > 1 else []
+
+
+def _by_place(sweep: Sweep, metric: str) -> Table:
+    """Every variant at every place, and its mean over them; under them what needs no model."""
+    places = sweep.places
+    rows: list[tuple[Cell, ...]] = [
+        (Cell(text=v.name), *(_metric_cell(one, metric) for one in (*map(v.at, places), v)))
+        for v in sweep.variants
+    ]
+    runs = [run for run in sweep.base.runs if run.floors_of(metric)]
+    floors = {run.at: run.floors_of(metric) for run in reversed(runs)}
+    for name in {name: None for at in places for name in floors.get(at, {})}:
+        values = [floors.get(at, {}).get(name) for at in places]
+        shown = (text.NONE if v is None else text.number(v) for v in (*values, mean_of(values)))
+        rows.append(tuple(Cell(text=word, tone="muted") for word in (name, *shown)))
+    titles = (*places, "mean")
+    columns = (Column(title=metric, left=True), *(Column(title=title) for title in titles))
+    return Table(title=f"{sweep.name}: {metric}, place by place", columns=columns, rows=tuple(rows))
+
+
 def _difference_column(sweep: Sweep) -> Column:
     about = f"{sweep.primary} minus that of {sweep.baseline}{sweep.where}, paired by seed"
     if sweep.test != "none" and sweep.correct == "holm":
@@ -105,7 +129,7 @@ def _test_columns(sweep: Sweep) -> list[Column]:
 
 def _row(sweep: Sweep, variant: Variant, shown: list[str]) -> tuple[Cell, ...]:
     is_base = sweep.base_of(variant) is variant
-    good, planned = len(variant.values(sweep.primary)), len(variant.runs)
+    good, planned = variant.counted(sweep.primary), len(variant.runs)
     cells = [
         Cell(text=variant.name, values={"variant": variant.name}, tone="strong" if is_base else ""),
         Cell(
@@ -245,6 +269,7 @@ def all_runs(sweep: Sweep, most: int | None = None) -> Table:
     """Every planned run with its seed, status and metrics; `most` keeps the first ones only."""
     columns = (
         Column(title="variant", left=True),
+        *([Column(title="place", left=True)] if len(sweep.places) > 1 else []),
         Column(title="seed"),
         Column(title="status", left=True),
         *(Column(title=metric) for metric in sweep.metrics),
@@ -259,6 +284,7 @@ def run_values(sweep: Sweep, run: Run) -> dict[str, float | int | str | None]:
     """What is known of a run, by name."""
     return {
         "variant": run.variant,
+        **({"place": run.at} if run.at else {}),
         "seed": run.seed,
         "status": run.status,
         "reason": run.reason or run.problem(sweep.primary),
@@ -273,6 +299,7 @@ def _run_row(sweep: Sweep, run: Run) -> tuple[Cell, ...]:
     values = (run.metrics.get(metric) for metric in sweep.metrics)
     return (
         Cell(text=run.variant),
+        *([Cell(text=run.at)] if len(sweep.places) > 1 else []),
         Cell(text=str(run.seed)),
         Cell(text=problem or "ok", tone="bad" if problem else "good"),
         *(Cell(text=text.NONE if value is None else text.number(value)) for value in values),

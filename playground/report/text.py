@@ -1,4 +1,6 @@
-"""Numbers as a person reads them."""
+"""Numbers and lists as a person reads them."""
+
+from collections.abc import Sequence
 
 PLUS_MINUS = "\u00b1"
 NONE = "-"
@@ -56,3 +58,16 @@ def plain(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}" if abs(value) >= 10_000 else str(value)
     return str(value)
+
+
+def counted(number: int, word: str) -> str:
+    """`3 runs`, `1 run`."""
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def together(places: Sequence[str]) -> str:
+    """`horizon=96, 192` of horizon=96 and horizon=192; of several keys each in full."""
+    keys = {place.partition("=")[0] for place in places}
+    if len(keys) > 1 or any("," in place for place in places):
+        return "; ".join(places)
+    return f"{keys.pop()}=" + ", ".join(place.partition("=")[2] for place in places)

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from playground.report.draw import PAPER, WIDTH, Palette, color_of, frame, style
-from playground.report.load import Run, Sweep
+from playground.report.sweep import Run, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from playground.report import text
 from playground.report.draw import PAPER, WIDTH, Palette, color_of, frame, style
-from playground.report.load import Sweep, Tuned
 from playground.report.stats import direction
+from playground.report.sweep import Sweep, Tuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

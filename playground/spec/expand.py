@@ -1,7 +1,7 @@
 """The variants of a sweep: overrides on the base, products, checks that all differ."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import cast
 
@@ -14,19 +14,24 @@ from playground.spec.ends import given_by
 from playground.spec.merge import apply, find, is_path, resolve
 from playground.spec.model import ModelSpec
 from playground.spec.raw import Raw, is_mapping
-from playground.spec.run import RunSpec
+from playground.spec.run import RunSpec, Scalar
 from playground.spec.search import SearchSpec
 from playground.spec.sweep import SweepSpec, VariantSpec, Written
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """One variant with its run at the first seed."""
+    """One variant with its runs at the first seed, one for every place of `across`."""
 
     name: str
     path: str  # where it is written, for errors
-    spec: RunSpec
+    places: Mapping[str, RunSpec]  # by what is set there: "task.fold=1"; "" without `across`
     dropped: tuple[str, ...]
+
+    @property
+    def spec(self) -> RunSpec:
+        """At the first place."""
+        return next(iter(self.places.values()))
 
 
 def check(sweep: SweepSpec) -> list[Checked]:
@@ -55,14 +60,14 @@ def _at_points(sweep: SweepSpec, alone: Checked, variant: VariantSpec) -> list[C
     """A variant at every point of the grid; its own place there keeps the plain name."""
     model, found = _model(sweep, variant), list[Checked]()
     for point in _points(sweep):
-        at = _variant(sweep, alone.name, variant, point, at="grid", model=model)
-        label = ", ".join(f"{key}={value}" for key, value in point.items())
+        at = _variant(sweep, alone.name, variant, point, at=_axes(sweep), model=model)
+        label = _label(point)
         if at.spec != alone.spec:
             named = sweep.variants.keys() - {sweep.baseline}
             found.append(replace(at, name=f"{alone.name}, {label}" if named else label))
         elif alone in found:
             problem = f"{label} is there twice."
-            raise SpecError(_place(sweep, ""), problem, fix="Remove one of the two.")
+            raise SpecError(_axes(sweep), problem, fix="Remove one of the two.")
         else:
             found.append(alone)
     return found
@@ -71,9 +76,18 @@ def _at_points(sweep: SweepSpec, alone: Checked, variant: VariantSpec) -> list[C
 def _points(sweep: SweepSpec) -> Iterator[Written]:
     """What is set together at every point: the product of the grid and the rows of the zip."""
     rows = [dict(zip(sweep.zip, row, strict=True)) for row in zip(*sweep.zip.values(), strict=True)]
-    for values in itertools.product(*sweep.grid.values()):
-        point = dict(zip(sweep.grid, values, strict=True))
+    for point in _products(sweep.grid):
         yield from ({**point, **row} for row in rows or [{}])
+
+
+def _products(axes: Mapping[str, tuple[Scalar, ...]]) -> Iterator[Written]:
+    """Every combination of the values; one empty one of no axes."""
+    for values in itertools.product(*axes.values()):
+        yield dict(zip(axes, values, strict=True))
+
+
+def _label(point: Written) -> str:
+    return ", ".join(f"{key}={value}" for key, value in point.items())
 
 
 def _check_differ(variants: list[Checked]) -> None:
@@ -105,6 +119,19 @@ def _variant(
     run = _shared(sweep)
     run["model"], dropped = model or _model(sweep, variant)
     path = f"variants.{name}" if at == "variants" else at
+    places: dict[str, RunSpec] = {}
+    for place in _products(sweep.across):
+        spec = _run(sweep, run, variant, {**point, **place}, path)
+        same = next((label for label, other in places.items() if other == spec), None)
+        if same is not None:
+            problem = f"{_label(place)} is the same run as {same}."
+            raise SpecError("across", problem, fix="Remove one of the two.")
+        places[_label(place)] = spec
+    return Checked(name=name, path=path, places=places, dropped=dropped)
+
+
+def _run(sweep: SweepSpec, run: Raw, variant: VariantSpec, point: Written, path: str) -> RunSpec:
+    """The run of a variant at a point and a place; path: where the variant is written."""
     overrides = dict(flat({**variant.overrides, **point}))
     try:
         keys = [*(key for key, _ in flat(variant.overrides)), *point]
@@ -114,6 +141,7 @@ def _variant(
         check_free(sweep, run, overrides)
         spec = convert(RunSpec, apply(RunSpec, run, overrides.items(), below="model"))
         check_steps(spec)
+        return spec
     except SpecError as error:
         if error.path.startswith("tune."):
             raise
@@ -125,16 +153,19 @@ def _variant(
             error.fix,
             error.file,
         )
-        raise own.under(_place(sweep, own.path) if point else path) from None
-    return Checked(name=name, path=path, spec=spec, dropped=dropped)
+        raise own.under(_written(sweep, own.path, point) or path) from None
 
 
-def _place(sweep: SweepSpec, path: str) -> str:
-    """Where a value of a point is written: of the grid, if it has such a key, or of the zip."""
-    if path in sweep.zip:
-        return "zip"
-    ends = (f".{path}".endswith(f".{key}") for key in sweep.grid)
-    return "grid" if path in sweep.grid or any(ends) or not sweep.zip else "zip"
+def _written(sweep: SweepSpec, path: str, point: Written) -> str:
+    """Which axes of the sweep have the key of a point that an error is of; "" for none."""
+    keys = [key for key in point if f".{path}".endswith(f".{key}")]
+    axes = {"zip": sweep.zip, "across": sweep.across, "grid": sweep.grid}
+    return next((name for name, of in axes.items() for key in keys if key in of), "")
+
+
+def _axes(sweep: SweepSpec) -> str:
+    """What points are made of."""
+    return "zip" if sweep.zip else "grid"
 
 
 def _shared(spec: SweepSpec | SearchSpec) -> Raw:

@@ -94,6 +94,7 @@ variants:
   no-decay: {{block.memory.decay: none}}
 grid: {{}}                         # products: {{block.memory.chunk_size: [8, 16, 64]}}
 zip: {{}}                          # keys that move together: {{dim: [32, 64], depth: [4, 1]}}
+across: {{}}                       # scores are means over these: {{task.horizon: [96, 192]}}
 seeds: 3                         # a count, or a list
 report: {{metrics: [test/loss, test/bits_per_byte, tokens_per_s], formats: [md, html, csv]}}
 run: {{engine: local, workers: auto, retries: 2}}

@@ -138,6 +138,11 @@ class SweepSpec:
     zip: Mapping[str, tuple[Scalar, ...]] = field(
         default_factory=dict[str, tuple[Scalar, ...]], metadata={"later": True}
     )
+    # where every variant is run, such as at folds or horizons: a seed's scores are the means
+    # over these places, all combinations of the values
+    across: Mapping[str, tuple[Scalar, ...]] = field(
+        default_factory=dict[str, tuple[Scalar, ...]], metadata={"later": True}
+    )
     tune: TuneSpec | None = None
     seeds: int | tuple[int, ...] = 8  # a count (0, 1, ...) or the seeds themselves
     match: MatchSpec | None = None
@@ -162,8 +167,9 @@ class SweepSpec:
             require(bool(name.strip()) and name.isprintable(), "variants", problem, fix)
         _check_grid("grid", self.grid)
         _check_zip(self.zip, self.grid)
+        _check_grid("across", self.across)
         fix = "Write variants: {name: {key: value}} or grid: {key: [values]}."
-        some = bool(self.variants) or bool(self.grid) or bool(self.zip)
+        some = any((self.variants, self.grid, self.zip, self.across))
         require(some, "variants", "there is nothing to compare.", fix)
         unread = next((m for m in self.report.metrics if m.startswith("test/")), "")
         problem = f"{unread} is of the test split, which train.score_test: false leaves unread."
@@ -187,11 +193,13 @@ class SweepSpec:
         return [
             SweepRun(
                 variant=one.name,
+                at=at,
                 seed=seed,
-                spec=one.spec.seeded(seed),
+                spec=spec.seeded(seed),
                 dropped=one.dropped,
             )
             for one in self.checked
+            for at, spec in one.places.items()
             for seed in self.seed_list()
         ]
 
@@ -211,12 +219,15 @@ class SweepSpec:
 class SweepRun:
     """One run of a sweep.
 
-    `dropped` names the base's overrides that this variant's own model has no field for.
+    Attributes:
+        at: the place of `across` that it is run at, such as "task.fold=1"; "" without any.
+        dropped: the base's overrides that this variant's own model has no field for.
     """
 
     variant: str
     seed: int
     spec: RunSpec
+    at: str = ""
     dropped: tuple[str, ...] = ()
 
 

@@ -138,12 +138,17 @@ class DnaTask:
         )
 
     def floors(self) -> dict[str, float]:
-        """Nats per sequence of the classes' frequencies, and of logistic regression on 5-mers."""
+        """Nats per sequence and accuracy of the classes' frequencies and of 5-mers' regression."""
         _, train = self._tokens["train"]
         _, test = self._tokens["test"]
         counts = np.bincount(train, minlength=len(self.classes)) + 1
-        frequencies = -float(np.log(counts / counts.sum())[test].mean())
-        return {"class_frequencies": frequencies, f"{KMER}-mers": self._kmers()[0]}
+        nats, right = self._kmers()
+        return {
+            "class_frequencies": -float(np.log(counts / counts.sum())[test].mean()),
+            "class_frequencies_accuracy": float((test == counts.argmax()).mean()),
+            f"{KMER}-mers": nats,
+            f"{KMER}-mers_accuracy": right,
+        }
 
     def _kmers(self) -> tuple[float, float]:
         from playground.tasks.kmers import kmer_floor  # scipy takes half a second

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from playground.report.build import build
-from playground.report.load import Sweep
+from playground.report.sweep import Sweep
 
 SEEDS = (0, 1, 2)
 # variant -> what it adds to the loss of the baseline with the same seed

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from playground.report.build import build
-from playground.report.load import Run
+from playground.report.sweep import Run
 from playground.report.timeline import MAX_RUNS, bars, timeline, without_pauses
 
 

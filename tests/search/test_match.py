@@ -39,6 +39,20 @@ def test_a_variant_gets_the_size_of_its_baseline_and_nothing_else_changes(size: 
     assert plan.to_dict()["matched"]["wide"]["ok"] is True
 
 
+def test_sizes_are_matched_at_every_place_by_itself() -> None:
+    wide = {"wide": VARIANTS["wide"]}
+    spec = replace(
+        WIDE_ENOUGH, variants=wide, match=MatchSpec(params=0.02), across={"dim": (64, 128)}, seeds=1
+    )
+    plan = plan_sweep(spec, "matched")
+    params = {(job.variant, job.at): costs_of_run(job.spec).params for job in plan.jobs}
+    ratios = [params["wide", at] / params["full", at] for at in ("dim=64", "dim=128")]
+    assert params["full", "dim=128"] > 2 * params["full", "dim=64"]
+    assert all(abs(ratio - 1) <= 0.02 for ratio in ratios)
+    worst = max(ratios, key=lambda ratio: abs(ratio - 1))
+    assert plan.matched["wide"].ok and plan.matched["wide"].ratio == pytest.approx(worst)
+
+
 def test_what_no_value_matches_is_left_alone_and_said() -> None:
     wide = {"wide": VariantSpec(overrides={"block.feedforward.expand": 4.0})}
     spec = replace(SWEEP, variants=wide, match=MatchSpec(params=0.001, by="depth"))

@@ -77,6 +77,24 @@ def end(store: RunStore, job: Job, metrics: Mapping[str, float] | None) -> None:
     store.run(job.fingerprint).finish(result)
 
 
+def test_a_plan_knows_the_place_of_every_run():
+    spec = replace(SWEEP, across={"train.batch": (2, 4)})
+    plan = plan_sweep(spec, "places")
+    entries = plan.to_dict()["variants"]["slow"]["runs"]
+    places = [
+        ("train.batch=2", 0),
+        ("train.batch=2", 1),
+        ("train.batch=4", 0),
+        ("train.batch=4", 1),
+    ]
+    assert [(entry["at"], entry["seed"]) for entry in entries] == places
+    jobs = {(job.at, job.seed): job for job in plan.jobs if job.variant == "slow"}
+    assert [entry["fingerprint"] for entry in entries] == [jobs[at].fingerprint for at in places]
+    assert [jobs[at].spec.train.batch for at in places] == [2, 2, 4, 4]
+    assert jobs[places[0]].label == "slow train.batch=2 #0"
+    assert plan.overrides["slow"] == {"train.optim.lr": 1e-4}  # not where it is run
+
+
 def test_what_is_finished_is_not_done_again(plan: SweepPlan, tmp_path: Path):
     store = RunStore(tmp_path)
     assert len(plan.todo(store)) == 6

@@ -52,6 +52,24 @@ def test_a_score_without_a_known_end_cannot_choose():
         plan_sweep(tuning(select="val/unheard_of"), "tuned")
 
 
+def test_a_value_is_chosen_by_its_mean_over_the_places(tmp_path: Path):
+    spec = replace(tuning(seeds=1), across={"train.batch": (2, 4)})
+    store = RunStore(tmp_path)
+    plan = plan_sweep(spec, "tuned", store)
+    loss = {2: {1e-3: 1.0, 3e-3: 2.0, 1e-2: 9.0}, 4: {1e-3: 9.0, 3e-3: 2.0, 1e-2: 1.0}}
+    assert plan.waiting == len(plan.runs) == 2 * 2 * 2
+    todo = plan.todo(store)
+    assert {(job.variant, job.at, job.tried[LR]) for job in todo} == {
+        (name, f"train.batch={n}", rate) for name in ("full", "wide") for n in loss for rate in GRID
+    }
+    for job in todo:
+        end(store, job, {"val/loss": loss[job.spec.train.batch][job.tried[LR]]})
+    plan = plan.again(store)
+    assert [found.chosen for found in plan.tuned.values()] == [{LR: 3e-3}] * 2
+    assert [job.at for job in plan.jobs[:4]] == ["train.batch=2"] * 2 + ["train.batch=4"] * 2
+    assert {job.spec.train.optim.lr for job in plan.jobs} == {3e-3}
+
+
 def test_a_score_of_the_test_split_cannot_choose():
     for select in ("test/loss", "loss"):
         with pytest.raises(SpecError, match=rf"select: {select} is no score of the val split"):

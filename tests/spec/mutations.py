@@ -343,6 +343,8 @@ def _broken_sweeps() -> Iterator[Mutation]:
         yield _changed("sweep.yaml", ("grid",), grid, f"is {grid}")
     for rows in ({"dim": [8, 16], "depth": [1]}, {"dimm": [8]}, {"dim": 3}, {"dim": []}, [1]):
         yield _changed("sweep.yaml", ("zip",), rows, f"is {rows}")
+    for places in ({"train.steps": []}, {"train.stepps": [2, 4]}, {"dim": 3}, [1]):
+        yield _changed("sweep.yaml", ("across",), places, f"is {places}")
     tune = {"grid": {"train.optim.lr": [1e-3]}, "edge": "extnd"}
     yield _changed("sweep.yaml", ("tune",), tune, "has a wrong edge", mentions="edge")
     for match in ({"params": 0.02, "flops": 0.1}, {"by": "dim"}, {"params": 2.0}):

@@ -225,6 +225,44 @@ def test_a_zip_is_crossed_with_variants_and_takes_nothing_that_is_tuned(tmp_path
         sweep(tmp_path, zip=rates, tune=tune).expand()
 
 
+def test_every_variant_is_run_at_every_place_that_scores_are_means_over(tmp_path):
+    places = {"train.batch": [8, 16], "train.steps": [32, 64]}
+    runs = sweep(tmp_path, across=places).expand()
+    assert [(run.variant, run.at, run.seed) for run in runs] == [
+        (variant, f"train.batch={batch}, train.steps={steps}", seed)
+        for variant in ("full", "linear-memory", "no-conv")
+        for batch in (8, 16)
+        for steps in (32, 64)
+        for seed in (0, 1)
+    ]
+    for run in runs:
+        at = f"train.batch={run.spec.train.batch}, train.steps={run.spec.train.steps}"
+        assert run.at == at and run.spec.seed == run.seed
+    assert len({fingerprint(run.spec) for run in runs}) == len(runs)
+    crossed = sweep(tmp_path, across=places, grid={"dim": [64, 128]}, seeds=1).expand()
+    assert len(crossed) == 2 * 3 * 4
+    assert {run.at for run in crossed if run.variant == "no-conv, dim=128"} == {r.at for r in runs}
+    alone = sweep(tmp_path, across=places, variants={}, seeds=1).expand()
+    assert [run.variant for run in alone] == ["full"] * 4
+
+
+@pytest.mark.parametrize(
+    ("places", "path", "problem"),
+    [
+        ({"train.batch": []}, "across.train.batch", "not a list of different values"),
+        ({"train.batch": [8, "x"]}, "across.train.batch", "not a whole number"),
+        ({"train.bach": [8, 16]}, "across.train.bach", "Did you mean 'batch'"),
+        ({"train.optim.clip": [2, 2.0]}, "across", "clip=2.0 is the same run as .*clip=2"),
+        ({"block.memory.conv": [2, 4]}, "across.block.memory.conv", "overlaps"),  # of no-conv
+        ({"seed": [0, 1]}, "across.seed", "the seeds are those of the sweep"),
+    ],
+)
+def test_places_that_are_none_are_an_error_where_they_are_written(tmp_path, places, path, problem):
+    with pytest.raises(SpecError, match=problem) as caught:
+        sweep(tmp_path, across=places).expand()
+    assert caught.value.path.startswith(path)
+
+
 @pytest.mark.parametrize("where", ["base", "tune"])
 def test_two_keys_of_one_field_are_refused_wherever_they_are_written(tmp_path, where):
     keys = {"base": ("block.memory.conv", "memory.conv"), "tune": ("train.optim.lr", "optim.lr")}

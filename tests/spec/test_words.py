@@ -82,7 +82,7 @@ def test_a_model_by_its_file_takes_the_place_of_the_one_before(sweep: Path, tmp_
             "base.block.memory.decay=no",
             "False is not text. Write one of its words.\n  allowed: cha",
         ),
-        ("foo=1", "foo: SweepSpec has no such field.\n  allowed: base, "),
+        ("foo=1", "foo: SweepSpec has no such field.\n  allowed: across, "),
     ],
 )
 def test_a_word_without_effect_or_of_another_level_is_refused(

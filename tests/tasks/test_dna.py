@@ -178,6 +178,10 @@ def test_floors_and_facts() -> None:
     floors = task.floors()
     assert floors["class_frequencies"] == pytest.approx(np.log(2), rel=1e-2)
     facts = task.describe()
+    assert round(floors["5-mers_accuracy"], 4) == facts["accuracy_of_5-mers"]
+    often = Counter(task.splits["train"].labels).most_common(1)[0][0]
+    labels = task.splits["test"].labels
+    assert floors["class_frequencies_accuracy"] == labels.count(often) / len(labels)
     assert json.loads(json.dumps(facts)) == facts
 
 

@@ -1,0 +1,85 @@
+"""Places such as folds: a seed's score is the mean over them, and each is shown."""
+
+from typing import Any
+
+import pytest
+
+from playground.report.build import Report, build
+
+LOSSES = {
+    "full": {"task.fold=0": 1.0, "task.fold=1": 3.0},
+    "wide": {"task.fold=0": 0.5, "task.fold=1": 2.5},
+}
+FLOOR = {"task.fold=0": 2.0, "task.fold=1": 4.0}
+
+
+def finished(empty: Any, seeds: int = 2, without: tuple[str, str, int] | None = None) -> Report:
+    """Two variants at two folds; seed 1 has a tenth more."""
+    for variant, folds in LOSSES.items():
+        for at, loss in folds.items():
+            for seed in range(seeds):
+                folder = empty.plan(variant, seed)
+                run = empty.variants[variant]["runs"][-1]
+                run |= {"at": at, "fingerprint": run["fingerprint"][:-1] + at[-1]}
+                if (variant, at, seed) != without:
+                    folder = folder.with_name(run["fingerprint"])
+                    empty.finish(folder, loss + 0.1 * seed, floors={"bigram": FLOOR[at]})
+    empty.save()
+    return build(empty.sweep, empty.runs)
+
+
+def test_scores_are_means_over_the_places_and_pairs_are_seeds(empty: Any) -> None:
+    report = finished(empty)
+    values = [variant.values("test/loss") for variant in report.sweep.variants]
+    assert values == [{0: 2.0, 1: pytest.approx(2.1)}, {0: 1.5, 1: pytest.approx(1.6)}]
+    pair = report.sweep.difference(report.sweep.variants[1])
+    assert pair is not None and pair.n == 2 and pair.mean == pytest.approx(-0.5)
+    summary = " ".join(report.summary())
+    assert "2 variants with 2 paired seeds; 8 of 8 runs count. A seed's scores" in summary
+    assert "means over 2 places: task.fold=0, 1." in summary
+    assert "4 of 4 runs below their own bigram floor with a mean of 3.0000" in summary
+
+
+def test_a_seed_that_lacks_a_place_does_not_count(empty: Any) -> None:
+    report = finished(empty, without=("wide", "task.fold=1", 0))
+    assert report.sweep.variants[1].values("test/loss") == {1: pytest.approx(1.6)}
+    assert report.problems() == ["wide, task.fold=1, seed 0: missing: not started"]
+    assert report.table.rows[1][1].text == "3/4"
+
+
+def test_every_place_is_shown_with_its_floors_and_their_mean(empty: Any) -> None:
+    report = finished(empty, seeds=1)
+    loss, bits = report.places
+    assert [column.title for column in loss.columns] == [
+        "test/loss",
+        "task.fold=0",
+        "task.fold=1",
+        "mean",
+    ]
+    assert [[cell.text for cell in row] for row in loss.rows] == [
+        ["full", "1.0000", "3.0000", "2.0000"],
+        ["wide", "0.5000", "2.5000", "1.5000"],
+        ["bigram", "2.0000", "4.0000", "3.0000"],
+    ]
+    assert [row[0].text for row in bits.rows] == ["full", "wide"]  # floors are in nats
+    for text in (report.markdown(), report.html()):
+        assert "task.fold=1" in text and "Places" in text
+    assert [run["place"] for run in report.runs()] == [*LOSSES["full"], *LOSSES["wide"]]
+
+
+def test_floors_of_another_score_are_told_by_their_ending(empty: Any) -> None:
+    floors = {"linear": 0.5, "linear_mae": 0.4, "seasonal_naive_mae": 0.6}
+    empty.finish(empty.plan("full", 0), 1.0, floors=floors)
+    empty.save()
+    (run,) = build(empty.sweep, empty.runs).sweep.runs()
+    assert run.floors_of("test/mae") == {"linear": 0.4, "seasonal naive": 0.6}
+    assert run.floors_of("test/loss") == {"linear": 0.5}
+    assert run.floors_of("test/accuracy") == {} == run.floors_of("test/loss@length=8")
+
+
+def test_one_variant_alone_is_not_compared(empty: Any) -> None:
+    empty.finish(empty.plan("full", 0), 1.0)
+    empty.save()
+    summary = " ".join(build(empty.sweep, empty.runs).summary())
+    assert summary.startswith("1 variant with 1 seed; 1 of 1 runs count.")
+    assert "Compared" not in summary
