@@ -1,7 +1,8 @@
 """The verb results: the committed page of what was measured."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,7 @@ from playground.cli.show import print_json
 from playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
+    from playground.report.again import Again
     from playground.report.page import Page
     from playground.report.records import Record
 
@@ -20,6 +22,9 @@ Stores = Annotated[
     list[Path] | None, typer.Argument(help="Folders that hold runs/ and sweeps/; none: page only.")
 ]
 Root = Annotated[Path, typer.Option("--root", help="The repository: specs/ and docs/ are there.")]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Say how runs differ from the records; write nothing.")
+]
 Add = Annotated[
     list[str] | None,
     typer.Option(
@@ -34,8 +39,14 @@ FIGURES = "docs/results"  # the page shows them
 
 
 @verb("results")
-def results(stores: Stores = None, add: Add = None, root: Root = Here, json: Json = False) -> None:
-    """Collect finished runs and write docs/results.md.
+def results(
+    stores: Stores = None,
+    add: Add = None,
+    compare: Compare = False,
+    root: Root = Here,
+    json: Json = False,
+) -> None:
+    """Collect finished runs and write docs/results.md, or say how they compare with it.
 
     The page names its experiments in docs/results/page.yaml. Runs and sweeps of theirs that lie in
     the stores become records, in docs/results/runs; page and figures are made from records alone.
@@ -45,10 +56,16 @@ def results(stores: Stores = None, add: Add = None, root: Root = Here, json: Jso
     from playground.report.records import read_records
 
     page, folder = load_page(root / DESCRIPTION), root / RECORDS
-    folder.mkdir(parents=True, exist_ok=True)
     old = read_records(folder)
     found = collect(page, root, [store.absolute() for store in stores or []], old)
+    said = {name: str(one) for name, one in found.again.items()}
+    if compare:
+        if add:
+            raise PlaygroundError("--compare is of runs, --add of a command's output. Drop one.")
+        _print_compared(found.again, found.notes, json)
+        return
     new = found.records | _added(page, add or [])
+    folder.mkdir(parents=True, exist_ok=True)
     changed = [name for name, record in new.items() if record != old.get(name)]
     for name in changed:
         (folder / f"{name}.json").write_text(new[name].to_json(), encoding="utf-8")
@@ -58,9 +75,20 @@ def results(stores: Stores = None, add: Add = None, root: Root = Here, json: Jso
     if json:
         print_json({"changed": changed, "notes": notes, "page": str(root / PAGE)})
         return
-    for line in (*(f"{name}: {_count(new[name])} recorded" for name in changed), *notes):
+    lines = [f"{name}: {_count(new[name])} recorded; {said.get(name, '')}" for name in changed]
+    for line in (*(line.rstrip("; ") for line in lines), *notes):
         print(line)
     print(root / PAGE)
+
+
+def _print_compared(found: "Mapping[str, Again]", notes: list[str], json: bool) -> None:
+    if json:
+        print_json({"runs": {name: asdict(one) for name, one in found.items()}, "notes": notes})
+        return
+    if not found:
+        print("no run or whole sweep of the page lies in these folders")
+    for line in (*(f"{name}: {one}" for name, one in found.items()), *notes):
+        print(line)
 
 
 def page_of(root: Path) -> str:
@@ -120,6 +148,8 @@ def _strays(page: "Page", records: "dict[str, Record]") -> list[str]:
 
 
 def _count(record: "Record") -> str:
+    from playground.report.text import counted
+
     if record.rows:
-        return f"{len(record.rows)} rows"
-    return f"{len(list(record.every_run()))} runs"
+        return counted(len(record.rows), "row")
+    return counted(len(list(record.every_run())), "run")

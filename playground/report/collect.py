@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.errors import DataError, SpecError
+from playground.report.again import Again, again
 from playground.report.page import Experiment, Page
 from playground.report.records import Json, Record, joined, run_entry
 from playground.spec import ExecutionSpec, RunSpec, SweepSpec, convert, load, override, portable
@@ -24,10 +25,12 @@ class Collected:
 
     Attributes:
         records: those that are new or have changed, by name.
+        again: what the stores have of each of them, beside the record.
         notes: what was passed by, and why.
     """
 
     records: dict[str, Record] = field(default_factory=dict[str, Record])
+    again: dict[str, Again] = field(default_factory=dict[str, Again])
     notes: list[str] = field(default_factory=list[str])
 
 
@@ -61,6 +64,7 @@ def collect(page: Page, root: Path, stores: Sequence[Path], old: Mapping[str, Re
             continue
         if new is not None:
             found.records[name] = joined(old.get(name), new)
+            found.again[name] = again(old.get(name), new)
     return found
 
 

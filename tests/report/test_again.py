@@ -1,0 +1,54 @@
+"""Runs made again are told from the record's, score by score."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from playground.report.again import again
+from playground.report.records import Record
+
+
+def run(seed: int, loss: float | None, **more: Any) -> dict[str, Any]:
+    if loss is None:
+        return {"seed": seed, "status": "failed", "reason": "NaN at step 3"} | more
+    return {"seed": seed, "metrics": {"test/loss": loss, "tokens_per_s": 9.0 * loss}} | more
+
+
+def record(*runs: dict[str, Any]) -> Record:
+    return Record(name="one", command="playground train x", runs=runs)
+
+
+def test_the_same_scores_are_the_same_whatever_the_speed() -> None:
+    old = record(run(0, 1.5), run(1, 1.6))
+    slower = {"seed": 1, "metrics": {"test/loss": 1.6, "tokens_per_s": 1.0}}
+    found = again(old, record(slower, run(2, 1.7)))
+    assert (found.runs, found.repeated, found.far, found.where) == (2, 1, 0.0, "")
+    assert str(found) == "2 runs, 1 of them again: the record's scores, to the last digit"
+    assert str(again(None, old)) == "2 runs, new to the record"
+    assert str(again(record(run(5, 1.0)), old)) == "2 runs, new to the record"
+
+
+def test_the_score_that_is_furthest_is_named_with_its_place() -> None:
+    old = record(run(0, 1.0, at={"task.fold": 0}), run(0, 2.0, at={"task.fold": 1}))
+    new = record(run(0, 1.0, at={"task.fold": 0}), run(0, 2.5, at={"task.fold": 1}))
+    found = again(old, new)
+    assert found.repeated == 2 and found.far == pytest.approx(0.2)
+    assert found.where == "task.fold=1, seed 0: test/loss 2.5 for 2"
+
+
+def test_runs_of_a_sweep_are_those_of_a_variant_at_a_place() -> None:
+    def sweep(loss: float) -> Record:
+        runs = [run(0, 1.0, place="task.fold=0"), run(0, loss, place="task.fold=1")]
+        return replace(record(), sweep={"variants": {"full": {"runs": runs}}})
+
+    found = again(sweep(2.0), sweep(2.002))
+    assert found.repeated == 2 and found.far == pytest.approx(1e-3, rel=1e-2)
+    assert found.where.startswith("full, task.fold=1, seed 0")
+
+
+def test_a_run_that_failed_in_one_of_the_two_is_said() -> None:
+    found = again(record(run(0, 1.0), run(1, None)), record(run(0, None), run(1, 1.0)))
+    assert found.far is None
+    assert found.changed == ("seed 0: NaN at step 3, before ok", "seed 1: ok, before NaN at step 3")
+    assert str(found) == "2 runs, 2 of them again; " + "; ".join(found.changed)
