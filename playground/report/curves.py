@@ -1,5 +1,6 @@
 """Figures: learning curves with bands, and paired differences with intervals."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,16 +60,27 @@ def run_curve(run: Run, metric: str, key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_curve(variant: Variant, metric: str, key: str) -> Curve | None:
-    """Mean and sd at the points that every run that is ok has; None without any."""
-    shown = variant.runs[:MAX_RUNS]
-    runs = [run_curve(run, metric, key) for run in shown if run.status == "ok"]
-    tables = [dict(zip(x.tolist(), y.tolist(), strict=True)) for x, y in runs if len(x)]
-    shared = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
+    """Mean and sd over seeds at the points that every run that is ok has; None without any.
+
+    A seed's curve is the mean over places, if it has one at each.
+    """
+    runs = [
+        (run.seed, *run_curve(run, metric, key))
+        for run in variant.runs[:MAX_RUNS]
+        if run.status == "ok"
+    ]
+    tables = [(s, dict(zip(x.tolist(), y.tolist(), strict=True))) for s, x, y in runs if len(x)]
+    count = Counter(seed for seed, _ in tables)
+    tables = [(s, table) for s, table in tables if count[s] == len({r.at for r in variant.runs})]
+    shared = sorted(set.intersection(*(set(table) for _, table in tables))) if tables else []
     if not shared:
         return None
     keep = np.unique(np.linspace(0, len(shared) - 1, min(len(shared), MAX_POINTS)).astype(int))
     x = np.array(shared)[keep]
-    values = np.array([[table[at] for at in x.tolist()] for table in tables])
+    by_seed: dict[int, list[list[float]]] = {}
+    for seed, table in tables:
+        by_seed.setdefault(seed, []).append([table[at] for at in x.tolist()])
+    values = np.array([np.mean(curves, axis=0) for curves in by_seed.values()])
     sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(x))
     return Curve(x=x, mean=values.mean(axis=0), sd=sd)
 

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from playground.report.build import Report, build
+from playground.report.curves import Curve, mean_curve
+from playground.report.sweep import Variant
 
 LOSSES = {
     "full": {"task.fold=0": 1.0, "task.fold=1": 3.0},
@@ -45,6 +47,25 @@ def test_a_seed_that_lacks_a_place_does_not_count(empty: Any) -> None:
     assert report.sweep.variants[1].values("test/loss") == {1: pytest.approx(1.6)}
     assert report.problems() == ["wide, task.fold=1, seed 0: missing: not started"]
     assert report.table.rows[1][1].text == "3/4"
+
+
+def curves(wide: Variant) -> list[Curve]:
+    """Of the variant, and of each fold alone."""
+    found = [mean_curve(one, "loss", "step") for one in (wide, *map(wide.at, FLOOR))]
+    return [curve for curve in found if curve is not None]
+
+
+def test_a_curve_is_over_seeds_and_each_is_the_mean_over_its_places(empty: Any) -> None:
+    whole, first, second = curves(finished(empty).sweep.variants[1])
+    assert whole.mean == pytest.approx((first.mean + second.mean) / 2)
+    assert whole.sd == pytest.approx(0.1 / 2**0.5)  # of seeds, not of folds
+
+
+def test_the_curve_of_a_seed_that_lacks_a_place_is_left_out(empty: Any) -> None:
+    variant = finished(empty, without=("wide", "task.fold=1", 0)).sweep.variants[1]
+    ends = [run.curve[-1]["loss"] for run in variant.runs if run.seed == 1]
+    whole, *_ = curves(variant)
+    assert whole.mean[-1] == pytest.approx(sum(ends) / 2) and not whole.sd.any()
 
 
 def test_every_place_is_shown_with_its_floors_and_their_mean(empty: Any) -> None:
