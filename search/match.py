@@ -52,34 +52,19 @@ def matched(
     Raises:
         SpecError: no variant has such a field.
     """
-    (size,) = (name for name in _SIZES if getattr(spec, name) is not None)
-    tolerance, measure = float(getattr(spec, size)), _SIZES[size]
     starts = (_get(model, spec.by.split(".")) for model in {run.spec.model for run in runs})
     if not any(map(_can_change, starts)):
         fix = "Name a field of the model with a number above 0, such as block.feedforward.expand."
         raise pg.SpecError("match.by", f"{spec.by!r} is none of any variant.", fix=fix)
     _check_differ(runs, spec.by.split("."))
-    targets: dict[str, float] = {}  # by place
+    targets: dict[str, pg.RunSpec] = {}  # by place
     models: dict[tuple[str, str], pg.ModelSpec] = {}
     found: dict[str, Matched] = {}
     for run in runs:
+        target = targets.setdefault(run.at, run.spec)  # the baseline's runs are first
         if (run.variant, run.at) in models:
             continue
-        target = targets.setdefault(run.at, measure(run.spec))  # the baseline's runs are first
-        model, written = run.spec.model, measure(run.spec) / target
-        ratio, value = written, None
-        if abs(ratio - 1) > tolerance:
-            model, ratio, value = _fitted(
-                model,
-                spec.by,
-                lambda m, at=run.spec, of=target: measure(replace(at, model=m)) / of,
-                ratio,
-            )
-            if abs(ratio - 1) > tolerance:  # half a match would be neither here nor there
-                model, ratio, value = run.spec.model, written, None
-        models[run.variant, run.at] = model
-        ok = abs(ratio - 1) <= tolerance
-        here = Matched(size=size, ratio=ratio, value=value, ok=ok)
+        models[run.variant, run.at], here = _matched(run.spec, target, spec)
         far = found.setdefault(run.variant, here)  # the place that is matched least
         if abs(here.ratio - 1) > abs(far.ratio - 1):
             found[run.variant] = here
@@ -87,6 +72,25 @@ def matched(
         replace(run, spec=replace(run.spec, model=models[run.variant, run.at])) for run in runs
     ]
     return fitted, found
+
+
+def _matched(
+    run: pg.RunSpec, target: pg.RunSpec, spec: pg.MatchSpec
+) -> tuple[pg.ModelSpec, Matched]:
+    """The model of one run as large as the target's, or as it is where no value does it."""
+    (size,) = (name for name in _SIZES if getattr(spec, name) is not None)
+    tolerance, measure = float(getattr(spec, size)), _SIZES[size]
+    wanted = measure(target)
+    model, written = run.model, measure(run) / wanted
+    ratio, value = written, None
+    if abs(ratio - 1) > tolerance:
+        model, ratio, value = _fitted(
+            model, spec.by, lambda m: measure(replace(run, model=m)) / wanted, ratio
+        )
+        if abs(ratio - 1) > tolerance:  # half a match would be neither here nor there
+            model, ratio, value = run.model, written, None
+    ok = abs(ratio - 1) <= tolerance
+    return model, Matched(size=size, ratio=ratio, value=value, ok=ok)
 
 
 def _check_differ(runs: Sequence[pg.SweepRun], path: Sequence[str]) -> None:

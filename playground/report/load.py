@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from playground.errors import DataError
 from playground.files import read_json
 from playground.report import text
 from playground.report.measured import numbers
-from playground.report.sweep import Run, Status, Sweep, Tuned, Variant
+from playground.report.sweep import Run, Sweep, Tuned, Variant
 
 DEFAULT_METRICS = ("test/loss",)
 
@@ -86,47 +87,42 @@ def _tuned(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Tuned:
 
 
 def _load_run(store_dir: Path, variant: str, entry: Mapping[str, Any]) -> Run:
-    seed, fingerprint = int(entry["seed"]), str(entry["fingerprint"] or "")
-    folder = f"{store_dir}/{fingerprint}" if fingerprint else ""
-    at = str(entry.get("at") or "")
+    fingerprint = str(entry["fingerprint"] or "")
+    planned = Run(
+        variant=variant,
+        seed=int(entry["seed"]),
+        at=str(entry.get("at") or ""),
+        fingerprint=fingerprint,
+        folder=f"{store_dir}/{fingerprint}" if fingerprint else "",
+        status="missing",
+        reason="its values are still being tuned",
+    )
+    return _finished(planned) if fingerprint else planned
 
-    def stopped(status: Status, reason: str) -> Run:
-        """A run without a final result: what is known of it."""
-        return Run(
-            variant=variant,
-            seed=seed,
-            fingerprint=fingerprint,
-            status=status,
-            reason=reason,
-            folder=folder,
-            at=at,
-        )
 
-    if not fingerprint:
-        return stopped("missing", "its values are still being tuned")
+def _finished(run: Run) -> Run:
+    """The run with what its folder says of its end."""
     try:
-        result = read_json(f"{folder}/result.json")
-        status: Status = "ok" if result["status"] == "ok" else "failed"
-        return Run(
-            variant=variant,
-            seed=seed,
-            fingerprint=fingerprint,
-            status=status,
+        result = read_json(f"{run.folder}/result.json")
+        return replace(
+            run,
+            status="ok" if result["status"] == "ok" else "failed",
             reason=str(result.get("reason") or ""),
             metrics=numbers(result.get("metrics")),
             floors=numbers(result.get("floors")),
-            folder=folder,
-            at=at,
             computed=str(result.get("computed") or ""),
             **{name: result.get(name) for name in _TIMES},
             # a run that could not be carried out has no model: its sizes are not 0
             **{name: result.get(name) if result.get("params") else None for name in _SIZES},
         )
     except FileNotFoundError:
-        begun = Path(folder).is_dir()
-        return stopped("missing", "not finished: it has no result.json" if begun else "not started")
+        begun = Path(run.folder).is_dir()
+        return replace(
+            run, reason="not finished: it has no result.json" if begun else "not started"
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return stopped("failed", f"result.json cannot be read ({type(error).__name__}: {error})")
+        reason = f"result.json cannot be read ({type(error).__name__}: {error})"
+        return replace(run, status="failed", reason=reason)
 
 
 _SIZES = ("params", "state_bytes", "flops_per_token")
