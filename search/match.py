@@ -57,14 +57,16 @@ def matched(
         fix = "Name a field of the model with a number above 0, such as block.feedforward.expand."
         raise pg.SpecError("match.by", f"{spec.by!r} is none of any variant.", fix=fix)
     _check_differ(runs, spec.by.split("."))
-    targets: dict[str, pg.RunSpec] = {}  # by place
+    measure = _SIZES[_size(spec)]
+    targets: dict[str, float] = {}  # by place
     models: dict[tuple[str, str], pg.ModelSpec] = {}
     found: dict[str, Matched] = {}
     for run in runs:
-        target = targets.setdefault(run.at, run.spec)  # the baseline's runs are first
+        if run.at not in targets:  # the baseline's runs are first
+            targets[run.at] = measure(run.spec)
         if (run.variant, run.at) in models:
             continue
-        models[run.variant, run.at], here = _matched(run.spec, target, spec)
+        models[run.variant, run.at], here = _matched(run.spec, targets[run.at], spec)
         far = found.setdefault(run.variant, here)  # the place that is matched least
         if abs(here.ratio - 1) > abs(far.ratio - 1):
             found[run.variant] = here
@@ -74,13 +76,10 @@ def matched(
     return fitted, found
 
 
-def _matched(
-    run: pg.RunSpec, target: pg.RunSpec, spec: pg.MatchSpec
-) -> tuple[pg.ModelSpec, Matched]:
-    """The model of one run as large as the target's, or as it is where no value does it."""
-    (size,) = (name for name in _SIZES if getattr(spec, name) is not None)
+def _matched(run: pg.RunSpec, wanted: float, spec: pg.MatchSpec) -> tuple[pg.ModelSpec, Matched]:
+    """The model of one run in the size that is wanted, or as it is where no value does it."""
+    size = _size(spec)
     tolerance, measure = float(getattr(spec, size)), _SIZES[size]
-    wanted = measure(target)
     model, written = run.model, measure(run) / wanted
     ratio, value = written, None
     if abs(ratio - 1) > tolerance:
@@ -91,6 +90,11 @@ def _matched(
             model, ratio, value = run.model, written, None
     ok = abs(ratio - 1) <= tolerance
     return model, Matched(size=size, ratio=ratio, value=value, ok=ok)
+
+
+def _size(spec: pg.MatchSpec) -> str:
+    """What is matched."""
+    return next(name for name in _SIZES if getattr(spec, name) is not None)
 
 
 def _check_differ(runs: Sequence[pg.SweepRun], path: Sequence[str]) -> None:
