@@ -23,6 +23,7 @@ class Audit:
     """How far a run of a stack is from the same run alone.
 
     Attributes:
+        at: the place of the sweep's `across` that the run is at.
         steps: over which training losses are compared.
         difference: the largest, relative; None if the run alone failed.
     """
@@ -32,10 +33,11 @@ class Audit:
     fingerprint: str
     steps: int
     difference: float | None
+    at: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As in sweep.json."""
-        return asdict(self)
+        return {key: value for key, value in asdict(self).items() if key != "at" or value}
 
 
 def chosen(jobs: Sequence[Job], store: pg.RunStore, part: float) -> list[Job]:
@@ -93,7 +95,7 @@ def audit(
     for job in chosen(jobs, store, spec.run.audit):
         name = f"audit of {job.variant}"
         form = pg.first_form(job.spec.compile, job.spec.device)  # sums in the same order
-        (twin,) = made.jobs(name, [replace(job.spec, compile=form)])
+        (twin,) = made.jobs(name, [replace(job.spec, compile=form)], at=job.at)
         pairs.append((job, twin))
     open_twins = [t for _, t in pairs if alone.status(t.fingerprint) is None]
     todo = [twin for twin in open_twins if not _losses(alone, twin)]
@@ -124,7 +126,8 @@ def _compared(job: Job, twin: Job, store: pg.RunStore, alone: pg.RunStore) -> Au
     steps = sorted(mine.keys() & other.keys())
     differences = [abs(mine[step] - other[step]) / abs(other[step]) for step in steps]
     return Audit(
-        variant=", ".join(filter(None, (job.variant, job.at))),
+        variant=job.variant,
+        at=job.at,
         seed=job.seed,
         fingerprint=job.fingerprint,
         steps=steps[-1] if steps else 0,

@@ -27,7 +27,8 @@ class Bundle:
         """What a progress line calls it."""
         if len(self.jobs) == 1:
             return self.jobs[0].label
-        names = list(dict.fromkeys(job.variant for job in self.jobs))
+        labels = (", ".join(filter(None, (job.variant, job.at))) for job in self.jobs)
+        names = list(dict.fromkeys(labels))
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         return f"{', '.join(names[:2])}{more}, {len(self.jobs)} runs"
 

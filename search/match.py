@@ -61,35 +61,40 @@ def matched(
     targets: dict[str, float] = {}  # by place
     models: dict[tuple[str, str], pg.ModelSpec] = {}
     found: dict[str, Matched] = {}
-    for run in runs:
-        if run.at not in targets:  # the baseline's runs are first
-            targets[run.at] = measure(run.spec)
-        if (run.variant, run.at) in models:
-            continue
-        models[run.variant, run.at], here = _matched(run.spec, targets[run.at], spec)
-        far = found.setdefault(run.variant, here)  # the place that is matched least
-        if abs(here.ratio - 1) > abs(far.ratio - 1):
-            found[run.variant] = here
+    firsts = {(run.variant, run.at): run for run in reversed(runs)}
+    for variant in dict.fromkeys(run.variant for run in runs):
+        here = [firsts[key] for key in reversed(firsts) if key[0] == variant]
+        targets = targets or {run.at: measure(run.spec) for run in here}  # of the baseline
+        fits = [_matched(run.spec, targets[run.at], spec) for run in here]
+        if not all(fit.ok for _, fit in fits):  # half a match would be neither here nor there
+            fits = [_as_written(run.spec, targets[run.at], spec) for run in here]
+        models |= {(variant, r.at): model for r, (model, _) in zip(here, fits, strict=True)}
+        found[variant] = max((fit for _, fit in fits), key=lambda fit: abs(fit.ratio - 1))
     fitted = [
         replace(run, spec=replace(run.spec, model=models[run.variant, run.at])) for run in runs
     ]
     return fitted, found
 
 
+def _as_written(run: pg.RunSpec, wanted: float, spec: pg.MatchSpec) -> tuple[pg.ModelSpec, Matched]:
+    size = _size(spec)
+    ratio = _SIZES[size](run) / wanted
+    ok = abs(ratio - 1) <= float(getattr(spec, size))
+    return run.model, Matched(size=size, ratio=ratio, value=None, ok=ok)
+
+
 def _matched(run: pg.RunSpec, wanted: float, spec: pg.MatchSpec) -> tuple[pg.ModelSpec, Matched]:
     """The model of one run in the size that is wanted, or as it is where no value does it."""
-    size = _size(spec)
-    tolerance, measure = float(getattr(spec, size)), _SIZES[size]
-    model, written = run.model, measure(run) / wanted
-    ratio, value = written, None
+    model, written = _as_written(run, wanted, spec)
+    if written.ok:
+        return model, written
+    measure, tolerance = _SIZES[written.size], float(getattr(spec, written.size))
+    model, ratio, value = _fitted(
+        model, spec.by, lambda m: measure(replace(run, model=m)) / wanted, written.ratio
+    )
     if abs(ratio - 1) > tolerance:
-        model, ratio, value = _fitted(
-            model, spec.by, lambda m: measure(replace(run, model=m)) / wanted, ratio
-        )
-        if abs(ratio - 1) > tolerance:  # half a match would be neither here nor there
-            model, ratio, value = run.model, written, None
-    ok = abs(ratio - 1) <= tolerance
-    return model, Matched(size=size, ratio=ratio, value=value, ok=ok)
+        return run.model, written
+    return model, replace(written, ratio=ratio, value=value, ok=True)
 
 
 def _size(spec: pg.MatchSpec) -> str:

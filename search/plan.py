@@ -1,6 +1,6 @@
 """A sweep as the list of its runs, as far as they are known."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -52,7 +52,13 @@ class SweepPlan:
     @property
     def waiting(self) -> int:
         """How many runs of the comparison are not known yet."""
-        return len(self.runs) - len(self.jobs)
+        return len(self.unknown)
+
+    @property
+    def unknown(self) -> list[pg.SweepRun]:
+        """The runs of the comparison that are not known yet, as they are written."""
+        known = {job.variant for job in self.jobs}
+        return [run for run in self.runs if run.variant not in known]
 
     def todo(self, store: pg.RunStore, *, retry: bool = False) -> list[Job]:
         """The runs that have no result yet, each once; with `retry` also those that failed."""
@@ -80,7 +86,7 @@ class SweepPlan:
                     "runs": [],
                 },
             )
-            unknown = {"at": run.at, "seed": run.seed, "fingerprint": None}
+            unknown = {**({"at": run.at} if run.at else {}), "seed": run.seed, "fingerprint": None}
             entry["runs"].append(known.get((run.variant, run.at, run.seed), unknown))
         report = self.spec.report
         return {
@@ -117,13 +123,13 @@ def plan_sweep(spec: pg.SweepSpec, name: str, store: pg.RunStore | None = None) 
     runs, sizes = runs_of(spec)
     jobs = Jobs()
     if spec.tune is not None:
-        jobs.check_test(runs[0].spec, "values would be tuned on it")
-    first = {run.variant: run.spec for run in reversed(runs)}
+        for one in {run.spec.task: run.spec for run in runs}.values():
+            jobs.check_test(one, "values would be tuned on it")
     drawn = SweepPlan(
         name=name,
         spec=spec,
         jobs=(),
-        overrides=overrides(runs[0].spec, first),
+        overrides=_changes(runs),
         task=jobs.task(runs[0].spec).describe(),
         runs=tuple(runs),
         made=jobs,
@@ -153,6 +159,25 @@ def runs_of(spec: pg.SweepSpec) -> tuple[list[pg.SweepRun], dict[str, Matched]]:
     """A sweep's runs, the baseline's first, their models matched if it asks for that."""
     runs = spec.expand()
     return (runs, {}) if spec.match is None else matched(runs, spec.match)
+
+
+def _changes(runs: Sequence[pg.SweepRun]) -> dict[str, Mapping[str, Any]]:
+    """What each variant has that the baseline has not; a list where it is not one at all places."""
+    by_place: dict[str, dict[str, pg.RunSpec]] = {}
+    for run in reversed(runs):
+        by_place.setdefault(run.at, {})[run.variant] = run.spec
+    base = runs[0].variant
+    at_places = [overrides(of[base], of) for of in reversed(by_place.values())]
+    found: dict[str, Mapping[str, Any]] = {}
+    for variant in dict.fromkeys(run.variant for run in runs):
+        changes = [at_place[variant] for at_place in at_places]
+        keys = dict.fromkeys(key for change in changes for key in change)
+        values = {key: [change[key] for change in changes if key in change] for key in keys}
+        found[variant] = {
+            key: many[0] if all(one == many[0] for one in many) else many
+            for key, many in values.items()
+        }
+    return found
 
 
 def overrides(base: pg.RunSpec, others: Mapping[str, pg.RunSpec]) -> dict[str, Mapping[str, Any]]:

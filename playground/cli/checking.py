@@ -35,7 +35,7 @@ def check_metrics(sweep: SweepSpec) -> None:
     Raises:
         SpecError: naming the metric and those near it.
     """
-    known = {one.name: metrics_of(one.spec) for one in sweep.checked}
+    known = {one.name: _of_all(map(metrics_of, one.places.values())) for one in sweep.checked}
     if sweep.tune is not None:
         _check_select(sweep.tune.select, known)
     every = [names for names in known.values() if names is not None]
@@ -46,6 +46,13 @@ def check_metrics(sweep: SweepSpec) -> None:
     for metric in asked:
         if metric not in allowed:
             raise SpecError("report.metrics", f"no run has {metric!r}.", allowed, metric)
+
+
+def _of_all(places: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    """What there is at every place; None where one does not say."""
+    found = list(places)
+    known = [names for names in found if names is not None]
+    return known[0].intersection(*known[1:]) if len(known) == len(found) else None
 
 
 def _check_select(select: str, known: Mapping[str, frozenset[str] | None]) -> None:
@@ -67,7 +74,8 @@ def check_tuned(sweep: SweepSpec, runs: Iterable[SweepRun]) -> int:
     if sweep.tune is None:
         return 0
     by_name = {(run.variant, run.at): run for run in runs}
-    check_own_test(next(iter(by_name.values())).spec, TUNED)
+    for run in by_name.values():
+        check_own_test(run.spec, TUNED)
     return check_grid(sweep, list(by_name.values()))
 
 

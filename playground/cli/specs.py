@@ -1,5 +1,6 @@
 """Verbs about specs: new, check, explain, schema."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,16 +135,22 @@ def _check_bench(bench: "BenchSpec", json: bool) -> None:
 
 
 def sweep_rows(runs: "Iterable[SweepRun | Job]") -> list[dict[str, Any]]:
-    """One row per variant: its costs, and how its size compares with the baseline's."""
-    seen: dict[str, dict[str, Any]] = {}
+    """One row per variant: its costs, means over places, and its size beside the baseline's."""
+    seen: dict[str, dict[str, dict[str, int]]] = {}
     known: dict[tuple[ModelSpec, int, str], dict[str, int]] = {}
+    count = Counter[str]()
     for run in runs:
-        if run.variant not in seen:
+        at_places = seen.setdefault(run.variant, {})
+        if run.at not in at_places:
             sized = run.spec.model, run.spec.example_length, run.spec.lowering
             known[sized] = known.get(sized) or costs(run.spec)
-            seen[run.variant] = {"variant": run.variant, **known[sized], "runs": 0}
-        seen[run.variant]["runs"] += 1
-    rows = list(seen.values())
+            at_places[run.at] = known[sized]
+        count[run.variant] += 1
+    rows: list[dict[str, Any]] = []
+    for variant, at_places in seen.items():
+        every = list(at_places.values())
+        means = {name: round(sum(one[name] for one in every) / len(every)) for name in every[0]}
+        rows.append({"variant": variant, **means, "runs": count[variant]})
     for row in rows:
         row["params_ratio"] = row["params"] / rows[0]["params"]
     return rows

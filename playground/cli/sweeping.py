@@ -127,7 +127,7 @@ def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, An
         for result in results
         if result is not None and result.ok and result.tokens
     ]
-    waiting = plan.waiting * plan.runs[0].spec.training_tokens
+    waiting = sum(run.spec.training_tokens for run in plan.unknown)
     tokens = sum(job.spec.training_tokens for job in todo) + waiting
     return {
         "runs": len(plan.runs),

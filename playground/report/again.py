@@ -1,6 +1,7 @@
 """Runs of the page that were made again: how far their scores are from the record's."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,27 +16,37 @@ class Again:
 
     Attributes:
         runs: that lie in the stores.
-        repeated: of these, the ones the record has, too.
+        own: of these, the ones the record was made of.
+        repeated: of these, the ones the record has from another time.
         far: the largest relative difference of a score that both have; None without any.
         where: that score, with both values; "" where none differs.
-        changed: runs that failed in one of the two alone.
+        changed: what one of the two has alone: a failure, a score, a number.
+        earlier: whether the record is of an earlier form of the spec.
     """
 
     runs: int
+    own: int = 0
     repeated: int = 0
     far: float | None = None
     where: str = ""
     changed: tuple[str, ...] = field(default=())
+    earlier: bool = False
 
     def __str__(self) -> str:
-        if not self.repeated:
-            return f"{counted(self.runs, 'run')}, new to the record"
-        line = f"{counted(self.runs, 'run')}, {self.repeated} of them again"
-        if self.far == 0:
-            line += ": the record's scores, to the last digit"
-        elif self.far is not None:
-            line += f": scores within {self.far:.1e} of the record's ({self.where})"
-        return "; ".join([line, *self.changed])
+        parts = [counted(self.runs, "run")]
+        parts += [f"{self.own} of them the record's own"] if self.own else []
+        if self.repeated:
+            again = f"{self.repeated} of them again"
+            if self.far == 0 and not self.changed:
+                again += ": the record's scores, to the last digit"
+            elif self.far is not None:
+                shown = f" ({self.where})" if self.where else ""
+                again += f": scores within {self.far:.1e} of the record's{shown}"
+            parts.append(again)
+        if new := self.runs - self.own - self.repeated:
+            parts.append(f"{new} new to the record")
+        line = "; ".join([", ".join(parts), *self.changed])
+        return f"{line}; the record is of an earlier form of the spec" if self.earlier else line
 
 
 def again(old: Record | None, new: Record) -> Again:
@@ -46,26 +57,39 @@ def again(old: Record | None, new: Record) -> Again:
         new: the same experiment, from the stores alone.
     """
     before = {} if old is None else dict(_named(old))
-    pairs = [(name, before[name], run) for name, run in _named(new) if name in before]
-    changed = [
-        f"{name}: {run.get('reason') or 'ok'}, before {was.get('reason') or 'ok'}"
-        for name, was, run in pairs
-        if _ok(was) != _ok(run)
-    ]
+    named = list(_named(new))
+    pairs = [(name, before[name], run) for name, run in named if name in before]
+    own = [pair for pair in pairs if _ended(pair[1]) == _ended(pair[2])]
+    pairs = [pair for pair in pairs if pair not in own]
     found = [
-        (_relative(was, now), f"{name}: {score} {now:.6g} for {was:.6g}")
+        (abs(now - was) / max(abs(was), abs(now)) if was != now else 0.0, name, score, was, now)
         for name, one, run in pairs
         for score, was in _scores(one).items()
-        if (now := _scores(run).get(score)) is not None
+        if math.isfinite(was) and math.isfinite(now := _scores(run).get(score, math.nan))
     ]
-    far, where = max(found, default=(None, ""))
+    far, name, score, was, now = max(found, default=(None, "", "", 0.0, 0.0))
     return Again(
-        runs=len(list(_named(new))),
+        runs=len(named),
+        own=len(own),
         repeated=len(pairs),
         far=far,
-        where=where if far else "",
-        changed=tuple(changed),
+        where=f"{name}: {score} {now:.6g} for {was:.6g}" if far else "",
+        changed=tuple(line for pair in pairs for line in _changed(*pair)),
+        earlier=old is not None and bool(pairs) and old.spec != new.spec,
     )
+
+
+def _changed(name: str, was: Json, run: Json) -> Iterator[str]:
+    """What cannot be told by a difference of numbers."""
+    if _ok(was) != _ok(run):
+        yield f"{name}: {run.get('reason') or 'ok'}, before {was.get('reason') or 'ok'}"
+        return
+    before, after = _scores(was), _scores(run)
+    for score in before.keys() | after.keys():
+        one, other = after.get(score), before.get(score)
+        if one is None or other is None or math.isfinite(one) != math.isfinite(other):
+            shown = ("none" if value is None else f"{value:.6g}" for value in (one, other))
+            yield f"{name}: {score} {' for '.join(shown)}"
 
 
 def _named(record: Record) -> Iterator[tuple[str, Json]]:
@@ -83,9 +107,10 @@ def _ok(run: Json) -> bool:
     return run.get("status", "ok") == "ok"
 
 
+def _ended(run: Json) -> object:
+    """The same for one run that was recorded, and for no two."""
+    return run.get("date"), run.get("wall_s")
+
+
 def _scores(run: Json) -> Mapping[str, float]:
     return {name: value for name, value in run.get("metrics", {}).items() if name != SPEED}
-
-
-def _relative(was: float, now: float) -> float:
-    return 0.0 if was == now else abs(now - was) / max(abs(was), abs(now))

@@ -32,4 +32,4 @@ def audit_line(audits: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _name(one: Mapping[str, Any]) -> str:
-    return f"{one['variant']} #{one['seed']}"
+    return f"{', '.join(filter(None, (one['variant'], one.get('at'))))} #{one['seed']}"

@@ -53,6 +53,12 @@ class Report:
         lines += [audit_line(self.sweep.audits)] if self.sweep.audits else []
         return tuple(lines)
 
+    @property
+    def task_title(self) -> str:
+        """Facts are of one task: with several places that of the first."""
+        places = self.sweep.places
+        return f"Task, at {places[0]}" if len(places) > 1 else "Task"
+
     @cached_property
     def places(self) -> list[Table]:
         """The metrics at every place of `across`, a table each; none without several places."""
@@ -87,7 +93,7 @@ class Report:
             parts += ["## Tuning", "\n".join(f"- {line}" for line in tuning_lines(sweep))]
         if sweep.task:
             facts = [f"- {key}: {text.plain(value)}" for key, value in sweep.task.items()]
-            parts += ["## Task", "\n".join(facts)]
+            parts += [f"## {self.task_title}", "\n".join(facts)]
         return "\n\n".join(parts) + "\n"
 
     def csv(self) -> str:
@@ -155,15 +161,20 @@ class Report:
             hint = f"did you mean {near[0]}?" if near else f"they have {', '.join(measured[:10])}."
             return f"No run has {sweep.primary}, the first of report.metrics; {hint}"
         if found is None:
-            return f"No run of the baseline {sweep.baseline} counts, so nothing can be compared."
+            whole = "seed" if len(sweep.places) > 1 and sweep.base.counted(sweep.primary) else "run"
+            why = "has all its places" if whole == "seed" else "counts"
+            return f"No {whole} of the baseline {sweep.baseline} {why}, so nothing can be compared."
         line = f"Baseline {sweep.baseline}: {sweep.primary} {text.spread(found.mean, found.sd)}"
         floor, below = sweep.floor, below_floor(sweep, sweep.base)
         if floor is None or below is None:
             return line + "."
-        own = "" if sweep.one_floor else "their own "
-        line += f"; {below[0]} of {below[1]} runs below {own or 'the '}{floor[0]} floor"
-        mean = "with a mean of" if len(sweep.places) > 1 else "of" if sweep.one_floor else "such as"
-        return f"{line} {mean} {text.number(floor[1])}."
+        name, value = floor[0], text.number(floor[1])
+        line += f"; {below[0]} of {below[1]} runs below "
+        if len(sweep.places) > 1:
+            return f"{line}the floor of their place, {name} with a mean of {value}."
+        if sweep.one_floor:
+            return f"{line}the {name} floor of {value}."
+        return f"{line}their own floor, such as {name} with {value}."
 
     def _pairing(self) -> list[str]:
         """What pairing by seed is worth."""

@@ -45,7 +45,9 @@ def curve_metric(sweep: Sweep) -> str:
 
 
 def x_key(sweep: Sweep) -> str:
-    """What curves are drawn over: tokens, if every row counts them."""
+    """What curves are drawn over: tokens, if every row counts them and places cannot differ."""
+    if len(sweep.places) > 1:
+        return "step"
     runs = [run for variant in sweep.foremost(MAX_CURVES) for run in variant.runs[:MAX_RUNS]]
     rows = [row for run in runs for row in run.curve]
     return "tokens" if rows and all("tokens" in row for row in rows) else "step"
@@ -60,18 +62,21 @@ def run_curve(run: Run, metric: str, key: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_curve(variant: Variant, metric: str, key: str) -> Curve | None:
-    """Mean and sd over seeds at the points that every run that is ok has; None without any.
+    """Mean and sd over seeds at the points that every run that is ok has; None without any."""
+    found = seed_curves(variant, metric, key)
+    if found is None:
+        return None
+    x, values = found
+    sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(x))
+    return Curve(x=x, mean=values.mean(axis=0), sd=sd)
 
-    A seed's curve is the mean over places, if it has one at each.
-    """
-    runs = [
-        (run.seed, *run_curve(run, metric, key))
-        for run in variant.runs[:MAX_RUNS]
-        if run.status == "ok"
-    ]
+
+def seed_curves(variant: Variant, metric: str, key: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Points [N] and a curve for each seed [S, N]: its mean over places, if it has one at each."""
+    runs = [(r.seed, *run_curve(r, metric, key)) for r in first_runs(variant) if r.status == "ok"]
     tables = [(s, dict(zip(x.tolist(), y.tolist(), strict=True))) for s, x, y in runs if len(x)]
     count = Counter(seed for seed, _ in tables)
-    tables = [(s, table) for s, table in tables if count[s] == len({r.at for r in variant.runs})]
+    tables = [(seed, table) for seed, table in tables if count[seed] == len(variant.places)]
     shared = sorted(set.intersection(*(set(table) for _, table in tables))) if tables else []
     if not shared:
         return None
@@ -80,9 +85,14 @@ def mean_curve(variant: Variant, metric: str, key: str) -> Curve | None:
     by_seed: dict[int, list[list[float]]] = {}
     for seed, table in tables:
         by_seed.setdefault(seed, []).append([table[at] for at in x.tolist()])
-    values = np.array([np.mean(curves, axis=0) for curves in by_seed.values()])
-    sd = values.std(axis=0, ddof=1) if len(values) > 1 else np.zeros(len(x))
-    return Curve(x=x, mean=values.mean(axis=0), sd=sd)
+    return x, np.array([np.mean(curves, axis=0) for curves in by_seed.values()])
+
+
+def first_runs(variant: Variant) -> list[Run]:
+    """Those of the first seeds, about MAX_RUNS, with all their places."""
+    seeds = list(dict.fromkeys(run.seed for run in variant.runs))
+    few = set(seeds[: max(1, MAX_RUNS // max(1, len(variant.places)))])
+    return [run for run in variant.runs if run.seed in few]
 
 
 def overview(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":
@@ -107,7 +117,7 @@ def against_baseline(sweep: Sweep, variant: Variant, palette: Palette = PAPER) -
     """One variant over what it is compared with, every run thin; None without any point."""
     metric, key = curve_metric(sweep), x_key(sweep)
     index = [v.name for v in sweep.variants].index(variant.name)
-    runs = [(run, *run_curve(run, metric, key)) for run in variant.runs[:MAX_RUNS]]
+    runs = [(run, *run_curve(run, metric, key)) for run in first_runs(variant)]
     mine, base = (mean_curve(v, metric, key) for v in (variant, sweep.base_of(variant)))
     if not any(len(x) for _, x, _ in runs):
         return None
@@ -115,14 +125,18 @@ def against_baseline(sweep: Sweep, variant: Variant, palette: Palette = PAPER) -
         figure, axes = frame(4.0, 2.7)
         if base is not None:
             _draw(axes, base, sweep.baseline, sweep, 0, palette)
+        lines = [(x, y) for run, x, y in runs if run.status == "ok"]
+        if len(variant.places) > 1:  # places are apart from each other, seeds are not
+            means = seed_curves(variant, metric, key)
+            lines = [] if means is None else [(means[0], values) for values in means[1]]
         axes.plot(
-            *_as_one([(x, y) for run, x, y in runs if run.status == "ok"]),
+            *_as_one(lines),
             color=color_of(index, palette),
             lw=0.6,
             alpha=0.8,
         )
         for run, x, y in runs:
-            if run.status != "ok" and len(x):
+            if run.status != "ok" and len(x) and len(variant.places) == 1:
                 axes.plot(x, y, color=palette.bad, lw=1, alpha=0.8)
                 axes.plot(x[-1], y[-1], "x", color=palette.bad)
         if mine is not None:

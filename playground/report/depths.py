@@ -50,10 +50,11 @@ def grid_of(metrics: Mapping[str, float]) -> Grid | None:
 
 
 def mean_grid(variant: Variant) -> Grid | None:
-    """The mean over the variant's runs of every score that all of them have."""
+    """The mean over the variant's seeds of every score that all of its runs have."""
     runs = [run.metrics for run in variant.runs if run.status == "ok"]
     names = set.intersection(*(set(metrics) for metrics in runs)) if runs else set[str]()
-    return grid_of({n: float(np.mean([metrics[n] for metrics in runs])) for n in names})
+    means = {name: [*variant.values(name).values()] for name in names}
+    return grid_of({name: float(np.mean(found)) for name, found in means.items() if found})
 
 
 def heatmaps(sweep: Sweep, palette: Palette = PAPER) -> "Figure | None":

@@ -33,7 +33,7 @@ def page(report: "Report") -> str:
         _tuning(report),
         _problems(report),
         _section("What each variant changes", _variants(report)),
-        _section("Task", _facts(sweep.task)) if sweep.task else "",
+        _section(report.task_title, _facts(sweep.task)) if sweep.task else "",
         _timeline(report),
         _runs(report),
     ]

@@ -9,7 +9,7 @@ from playground.report import text
 from playground.report.draw import PAPER, WIDTH, Palette, color_of, frame, style
 from playground.report.places import family, of_a_grid
 from playground.report.stats import direction, interval, summarize
-from playground.report.sweep import Run, Sweep
+from playground.report.sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,10 +63,10 @@ def places(sweep: Sweep, palette: Palette) -> tuple[str, list[Place]]:
     cost = SPEED if all(v.values(SPEED) for v in shown) else WORK
     cost = cost if sweep.x == "auto" else sweep.x
     costs = {
-        v.name: _mean(v.values(SPEED).values() if cost == SPEED else _known(v.runs, cost))
+        v.name: _mean(v.values(SPEED).values()) if cost == SPEED else _or_nan(v.cost(cost))
         for v in shown
     }
-    states = {v.name: _mean(_known(v.runs, "state_bytes")) for v in shown}
+    states = {v.name: _or_nan(v.cost("state_bytes")) for v in shown}
     shown = [v for v in shown if costs[v.name] > 0 and not math.isnan(states[v.name])]
     families = [*dict.fromkeys(family(name, names) for name in names)]
     quality, less = -direction(sweep.primary), -1 if cost == SPEED else 1
@@ -93,9 +93,8 @@ def _with_state(name: str, state: float) -> str:
     return f"{name} ({text.memory(state)})"
 
 
-def _known(runs: Iterable[Run], name: str) -> list[float]:
-    found = (getattr(run, name) for run in runs)
-    return [value for value in found if value is not None]
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -33,10 +33,14 @@ def comparison(sweep: Sweep) -> Table:
         )
         for metric in shown
     ]
-    columns += [_difference_column(sweep), *_test_columns(sweep)]
+    if len(sweep.places) > 1:
+        about = "seeds with all their places, which means and pairs are of"
+        columns.insert(2, Column(title="seeds", about=about))
+    if sweep.compared:
+        columns += [_difference_column(sweep), *_test_columns(sweep)]
     if found := sweep.floor:
         name, value = found
-        about = "runs with a loss below what counting reaches"
+        about = "runs with a loss below what needs no model"
         shown_floor = f" {text.number(value)}" if sweep.one_floor else ""
         columns.append(Column(title=f"below {name}{shown_floor}", about=about))
     about = (
@@ -96,15 +100,18 @@ def _by_place(sweep: Sweep, metric: str) -> Table:
         (Cell(text=v.name), *(_metric_cell(one, metric) for one in (*map(v.at, places), v)))
         for v in sweep.variants
     ]
-    runs = [run for run in sweep.base.runs if run.floors_of(metric)]
-    floors = {run.at: run.floors_of(metric) for run in reversed(runs)}
-    for name in {name: None for at in places for name in floors.get(at, {})}:
-        values = [floors.get(at, {}).get(name) for at in places]
-        shown = (text.NONE if v is None else text.number(v) for v in (*values, mean_of(values)))
-        rows.append(tuple(Cell(text=word, tone="muted") for word in (name, *shown)))
-    titles = (*places, "mean")
-    columns = (Column(title=metric, left=True), *(Column(title=title) for title in titles))
-    return Table(title=f"{sweep.name}: {metric}, place by place", columns=columns, rows=tuple(rows))
+    floors: dict[str, dict[str, set[float]]] = {}
+    for run in sweep.runs():
+        for name, value in run.floors_of(metric).items():
+            floors.setdefault(name, {}).setdefault(run.at, set()).add(value)
+    for name, at_places in floors.items():
+        if all(len(values) == 1 for values in at_places.values()):  # of all variants alike
+            values = [min(at_places[at]) if at in at_places else None for at in places]
+            shown = (text.NONE if v is None else text.number(v) for v in (*values, mean_of(values)))
+            rows.append(tuple(Cell(text=word, tone="muted") for word in (name, *shown)))
+    key, titles = text.headings(places)
+    columns = (Column(title=key, left=True), *(Column(title=t) for t in (*titles, "mean")))
+    return Table(title=f"{sweep.name}: {metric} at every place", columns=columns, rows=tuple(rows))
 
 
 def _difference_column(sweep: Sweep) -> Column:
@@ -138,9 +145,14 @@ def _row(sweep: Sweep, variant: Variant, shown: list[str]) -> tuple[Cell, ...]:
             tone="" if good == planned else "bad",
         ),
     ]
+    if len(sweep.places) > 1:
+        whole = len(variant.values(sweep.primary))
+        seeds = len({run.seed for run in variant.runs})
+        cells.append(Cell(text=f"{whole}/{seeds}", values={"whole seeds": whole, "seeds": seeds}))
     cells += [_metric_cell(variant, metric) for metric in shown]
-    cells.append(_difference_cell(sweep, variant))
-    if sweep.test != "none":
+    if sweep.compared:
+        cells.append(_difference_cell(sweep, variant))
+    if sweep.compared and sweep.test != "none":
         tested = sweep.tests.get(variant.name)
         cells.append(_p_cell(sweep, variant, "p", tested and tested.p))
         cells.append(_p_cell(sweep, variant, "sign flip", tested and tested.flip))
@@ -193,7 +205,7 @@ def difference_text(found: Paired) -> str:
 
 def below_floor(sweep: Sweep, variant: Variant) -> tuple[int, int] | None:
     """How many of the runs that ended have a loss below their floor; one that failed has not."""
-    metric = next((m for m in FLOOR_METRICS if variant.values(m)), None)
+    metric = next((m for m in FLOOR_METRICS if variant.counted(m)), None)
     if metric is None or not any(run.floor for run in variant.over):
         return None
     pairs = ((run.value(metric), run.floor) for run in variant.over)
@@ -206,21 +218,22 @@ def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
     if found is None:
         return Cell(text=text.NONE, tone="muted")
     below, n = found
-    name, value = next((run.floor for run in variant.over if run.floor), ("", 0.0))
+    floor = variant.floor
+    values = {} if floor is None else {f"{floor[0]} floor": floor[1]}
     word = "yes" if below == n else "some" if below else "no"
     return Cell(
         text=f"{word} {below}/{n}",
-        values={f"{name} floor": value, "runs below floor": below},
+        values={**values, "runs below floor": below},
         tone="good" if below == n else "bad",
     )
 
 
 def _solved_cell(variant: Variant) -> Cell:
     """Where learning is a jump, a mean hides who made it; a run that failed did not."""
-    found = variant.values("test/accuracy")
+    found = [value for run in variant.runs if (value := run.value("test/accuracy")) is not None]
     if not found:
         return Cell(text=text.NONE, tone="muted")
-    solved = sum(value >= SOLVED for value in found.values())
+    solved = sum(value >= SOLVED for value in found)
     firsts = (_first_solved(run) for run in variant.runs if run.status == "ok")
     steps = [step for step in firsts if step is not None]
     middle = median(steps) if steps else None
@@ -234,15 +247,15 @@ def _first_solved(run: Run) -> float | None:
 
 
 def _cost_cells(sweep: Sweep, variant: Variant) -> list[Cell]:
-    params = _mean(run.params for run in variant.runs)
-    base = _mean(run.params for run in sweep.base.runs)
-    ratio = params / base if params and base else None
+    params, base = variant.costs("params"), sweep.base.costs("params")
+    both = params.keys() & base.keys()
+    ratio = sum(params[at] for at in both) / sum(base[at] for at in both) if both else None
     speed = summarize(variant.values(SPEED).values())
     return [
-        _cost("params", params, text.count),
+        _cost("params", variant.cost("params"), text.count),
         _cost("params ratio", ratio, lambda value: f"{value:.3f}"),
-        _cost("state_bytes", _mean(run.state_bytes for run in variant.runs), text.memory),
-        _cost("flops_per_token", _mean(run.flops_per_token for run in variant.runs), text.count),
+        _cost("state_bytes", variant.cost("state_bytes"), text.memory),
+        _cost("flops_per_token", variant.cost("flops_per_token"), text.count),
         _cost(SPEED, speed.mean if speed else None, text.count),
         _cost(
             "tokens", _mean(run.tokens for run in variant.runs if run.status == "ok"), text.count

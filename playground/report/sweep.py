@@ -77,7 +77,9 @@ class Run:
 
     def floors_of(self, metric: str) -> dict[str, float]:
         """What needs no model reaches, by name: `linear_mae` is that of linear in `test/mae`."""
-        score = metric.rpartition("/")[2]
+        split, _, score = metric.rpartition("/")
+        if split != "test":  # the only one that floors are of
+            return {}
         if score == "loss":
             floors = {n: v for n, v in self.floors.items() if n.rpartition("_")[2] not in _SCORES}
         else:
@@ -131,6 +133,39 @@ class Variant:
     def counted(self, metric: str) -> int:
         """How many runs count for `metric`."""
         return sum(run.value(metric) is not None for run in self.runs)
+
+    @cached_property
+    def places(self) -> tuple[str, ...]:
+        """Where it is run; one without a name if there is but one."""
+        return tuple(dict.fromkeys(run.at for run in self.runs))
+
+    def costs(self, name: str) -> dict[str, float]:
+        """Place -> mean of a cost over the runs that have it; places without any are not there."""
+        found: dict[str, list[float]] = {}
+        for run in self.runs:
+            if (value := getattr(run, name)) is not None:
+                found.setdefault(run.at, []).append(value)
+        return {at: sum(values) / len(values) for at, values in found.items()}
+
+    def cost(self, name: str) -> float | None:
+        """The mean of a cost over its places; None if one of them has none yet."""
+        found = self.costs(name)
+        return (
+            sum(found.values()) / len(found) if found and len(found) == len(self.places) else None
+        )
+
+    @cached_property
+    def floor(self) -> tuple[str, float] | None:
+        """The floor that losses are held to, the mean over places; `lowest` where they have not
+        the same name. None if a place has none."""
+        at_places = (self.at(place).runs for place in self.places)
+        found = [next((run.floor for run in runs if run.floor), None) for runs in at_places]
+        known = [floor for floor in found if floor is not None]
+        if not known or len(known) < len(found):
+            return None
+        names = {name for name, _ in known}
+        name = names.pop() if len(names) == 1 else "lowest"
+        return name, sum(value for _, value in known) / len(known)
 
     def at(self, place: str) -> "Variant":
         """Its runs at one place."""
@@ -205,7 +240,7 @@ class Sweep:
     @property
     def where(self) -> str:
         """Which baseline variants are compared with, after its name; "" if there is but one."""
-        return " at the same place" if of_a_grid(self._named) else ""
+        return " at the same point of the grid" if of_a_grid(self._named) else ""
 
     @cached_property
     def _named(self) -> Mapping[str, Variant]:
@@ -246,22 +281,15 @@ class Sweep:
     @cached_property
     def places(self) -> tuple[str, ...]:
         """Where every variant is run (`across`); one without a name if there is but one."""
-        return tuple(dict.fromkeys(run.at for run in self.runs()))
+        return self.base.places
 
     @cached_property
     def floor(self) -> tuple[str, float] | None:
-        """Name and value of the floor of the first run that has one, the baseline's if it can be;
-        of several places the mean over those of the first variant that has all.
+        """The floor of the first variant that has one, the baseline's if it can be.
 
         A variant of another task has another: every run is held to its own.
         """
-        for variant in self.variants:
-            at_places = [variant.at(place).runs for place in self.places]
-            found = [next((r.floor for r in runs if r.floor), None) for runs in at_places]
-            known = [floor for floor in found if floor is not None]
-            if known and len(known) == len(found) and len({name for name, _ in known}) == 1:
-                return known[0][0], sum(value for _, value in known) / len(known)
-        return None
+        return next((v.floor for v in self.variants if v.floor is not None), None)
 
     @cached_property
     def one_floor(self) -> bool:

@@ -65,9 +65,15 @@ def counted(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
+def headings(places: Sequence[str]) -> tuple[str, list[str]]:
+    """`horizon` and [96, 192] of horizon=96 and horizon=192; of several keys each in full."""
+    keys = {place.partition("=")[0] for place in places}
+    if len(keys) > 1 or any(", " in place for place in places):
+        return "", list(places)
+    return keys.pop(), [place.partition("=")[2] for place in places]
+
+
 def together(places: Sequence[str]) -> str:
     """`horizon=96, 192` of horizon=96 and horizon=192; of several keys each in full."""
-    keys = {place.partition("=")[0] for place in places}
-    if len(keys) > 1 or any("," in place for place in places):
-        return "; ".join(places)
-    return f"{keys.pop()}=" + ", ".join(place.partition("=")[2] for place in places)
+    key, values = headings(places)
+    return f"{key}={', '.join(values)}" if key else "; ".join(values)

@@ -62,7 +62,7 @@ def _at_points(sweep: SweepSpec, alone: Checked, variant: VariantSpec) -> list[C
     for point in _points(sweep):
         at = _variant(sweep, alone.name, variant, point, at=_axes(sweep), model=model)
         label = _label(point)
-        if at.spec != alone.spec:
+        if at.places != alone.places:
             named = sweep.variants.keys() - {sweep.baseline}
             found.append(replace(at, name=f"{alone.name}, {label}" if named else label))
         elif alone in found:
@@ -93,7 +93,7 @@ def _label(point: Written) -> str:
 def _check_differ(variants: list[Checked]) -> None:
     seen: dict[object, Checked] = {}
     for variant in variants:
-        same = seen.setdefault(_computed(variant.spec), variant)
+        same = seen.setdefault(tuple(map(_computed, variant.places.values())), variant)
         if same is not variant:
             baseline = "its baseline" if same is variants[0] else "the variant"
             problem = f"it is equal to {baseline} {same.name!r}."
@@ -121,7 +121,13 @@ def _variant(
     path = f"variants.{name}" if at == "variants" else at
     places: dict[str, RunSpec] = {}
     for place in _products(sweep.across):
-        spec = _run(sweep, run, variant, {**point, **place}, path)
+        here = {**point, **place}
+        try:
+            spec = _run(sweep, run, variant, here, path)
+        except SpecError:
+            if place and _fits(sweep, run, variant, point, path):
+                spec = _run(sweep, run, variant, here, "across")  # the error, said of the place
+            raise
         same = next((label for label, other in places.items() if other == spec), None)
         if same is not None:
             problem = f"{_label(place)} is the same run as {same}."
@@ -154,6 +160,14 @@ def _run(sweep: SweepSpec, run: Raw, variant: VariantSpec, point: Written, path:
             error.file,
         )
         raise own.under(_written(sweep, own.path, point) or path) from None
+
+
+def _fits(sweep: SweepSpec, run: Raw, variant: VariantSpec, point: Written, path: str) -> bool:
+    try:
+        _run(sweep, run, variant, point, path)
+    except SpecError:
+        return False
+    return True
 
 
 def _written(sweep: SweepSpec, path: str, point: Written) -> str:

@@ -168,7 +168,11 @@ class SweepSpec:
         _check_grid("grid", self.grid)
         _check_zip(self.zip, self.grid)
         _check_grid("across", self.across)
-        fix = "Write variants: {name: {key: value}} or grid: {key: [values]}."
+        for name, axes in (("grid", self.grid), ("zip", self.zip)):
+            for key in self.across:
+                problem = f"it is a key of the {name}, too."
+                require(key not in axes, f"across.{key}", problem, "Write it once.")
+        fix = "Write variants: {name: {key: value}}, grid: {key: [values]}, or across as grid."
         some = any((self.variants, self.grid, self.zip, self.across))
         require(some, "variants", "there is nothing to compare.", fix)
         unread = next((m for m in self.report.metrics if m.startswith("test/")), "")

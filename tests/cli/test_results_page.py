@@ -40,7 +40,7 @@ def test_runs_are_collected_and_the_page_is_written(root: Path, capsys: pytest.C
     store = root / "store"
     assert call(capsys, "train", root / "specs/tasks/one.yaml", "--out", store).code == 0
     said = call(capsys, "results", store, "--root", root)
-    assert "one: 1 run recorded; 1 run, new to the record" in said.out
+    assert "one: 1 run recorded; 1 run, 1 new to the record" in said.out
     first = page.read_text()
     assert "- one: `playground train specs/tasks/one.yaml`, seed 0: 20" in first
     again = json.loads(call(capsys, "results", store, "--root", root, "--json").out)
@@ -56,8 +56,12 @@ def test_runs_are_compared_with_the_records_and_nothing_is_written(
     assert call(capsys, "results", store, "--root", root).code == 0
     file = root / "docs/results/runs/one.json"
     said = call(capsys, "results", store, "--root", root, "--compare")
-    assert "one: 1 run, 1 of them again: the record's scores, to the last digit" in said.out
+    assert "one: 1 run, 1 of them the record's own" in said.out
     record = json.loads(file.read_text())
+    record["runs"][0]["wall_s"] += 1.0  # as of another day
+    file.write_text(json.dumps(record))
+    said = call(capsys, "results", store, "--root", root, "--compare")
+    assert "one: 1 run, 1 of them again: the record's scores, to the last digit" in said.out
     loss = record["runs"][0]["metrics"]["test/loss"]
     record["runs"][0]["metrics"]["test/loss"] = 2 * loss
     file.write_text(json.dumps(record))

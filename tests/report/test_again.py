@@ -1,5 +1,7 @@
 """Runs made again are told from the record's, score by score."""
 
+import itertools
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -8,11 +10,14 @@ import pytest
 from playground.report.again import again
 from playground.report.records import Record
 
+CLOCK = itertools.count()  # no two runs took the same time
+
 
 def run(seed: int, loss: float | None, **more: Any) -> dict[str, Any]:
+    made = {"seed": seed, "wall_s": next(CLOCK)}
     if loss is None:
-        return {"seed": seed, "status": "failed", "reason": "NaN at step 3"} | more
-    return {"seed": seed, "metrics": {"test/loss": loss, "tokens_per_s": 9.0 * loss}} | more
+        return made | {"status": "failed", "reason": "NaN at step 3"} | more
+    return made | {"metrics": {"test/loss": loss, "tokens_per_s": 9.0 * loss}} | more
 
 
 def record(*runs: dict[str, Any]) -> Record:
@@ -21,12 +26,39 @@ def record(*runs: dict[str, Any]) -> Record:
 
 def test_the_same_scores_are_the_same_whatever_the_speed() -> None:
     old = record(run(0, 1.5), run(1, 1.6))
-    slower = {"seed": 1, "metrics": {"test/loss": 1.6, "tokens_per_s": 1.0}}
+    slower = {"seed": 1, "wall_s": 9e9, "metrics": {"test/loss": 1.6, "tokens_per_s": 1.0}}
     found = again(old, record(slower, run(2, 1.7)))
     assert (found.runs, found.repeated, found.far, found.where) == (2, 1, 0.0, "")
-    assert str(found) == "2 runs, 1 of them again: the record's scores, to the last digit"
-    assert str(again(None, old)) == "2 runs, new to the record"
-    assert str(again(record(run(5, 1.0)), old)) == "2 runs, new to the record"
+    assert str(found) == (
+        "2 runs, 1 of them again: the record's scores, to the last digit, 1 new to the record"
+    )
+    assert str(again(None, old)) == "2 runs, 2 new to the record"
+    assert str(again(record(run(5, 1.0)), old)) == "2 runs, 2 new to the record"
+
+
+def test_the_runs_that_a_record_was_made_of_are_no_repetition() -> None:
+    old = record(run(0, 1.5), run(1, 1.6))
+    found = again(old, record(*old.runs, run(2, 1.7)))
+    assert (found.own, found.repeated, found.far) == (2, 0, None)
+    assert str(found) == "3 runs, 2 of them the record's own, 1 new to the record"
+
+
+def test_what_is_no_difference_of_numbers_is_said() -> None:
+    scores = {"test/loss": 1.0, "test/loss@8": math.nan, "test/accuracy": 0.5}
+    old = record({**run(0, 1.0), "metrics": scores})
+    same = again(old, record({**run(0, 1.0), "metrics": scores}))
+    assert (same.far, same.changed) == (0.0, ())
+    found = again(old, record({**run(0, 1.0), "metrics": {"test/loss": 1.0, "test/loss@8": 2.0}}))
+    assert sorted(found.changed) == [
+        "seed 0: test/accuracy none for 0.5",
+        "seed 0: test/loss@8 2 for nan",
+    ]
+    assert "to the last digit" not in str(found)
+
+
+def test_a_record_of_an_earlier_form_of_the_spec_is_called_so() -> None:
+    old = replace(record(run(0, 1.0)), spec={"dim": 8})
+    assert str(again(old, record(run(0, 2.0)))).endswith("is of an earlier form of the spec")
 
 
 def test_the_score_that_is_furthest_is_named_with_its_place() -> None:

@@ -24,8 +24,8 @@ def test_in_a_grid_a_variant_is_compared_with_the_baseline_at_its_place(empty: A
     assert set(sweep.tests) == {"gla", "gla, kind=recall"}
     report = Report(sweep=sweep, table=comparison(sweep))
     assert report.markdown().count("| baseline |") == 2
-    assert "Compared with it at the same place, by" in " ".join(report.summary())
-    assert "minus that of full at the same place" in str(report.html())
+    assert "Compared with it at the same point of the grid, by" in " ".join(report.summary())
+    assert "minus that of full at the same point of the grid" in str(report.html())
     figure = differences(sweep)
     assert figure is not None
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]

@@ -53,6 +53,20 @@ def test_sizes_are_matched_at_every_place_by_itself() -> None:
     assert plan.matched["wide"].ok and plan.matched["wide"].ratio == pytest.approx(worst)
 
 
+def test_a_variant_that_cannot_be_matched_everywhere_is_left_alone_everywhere() -> None:
+    wide = {"wide": VariantSpec(overrides={"persistent_tokens": 64})}
+    spec = replace(
+        WIDE_ENOUGH, variants=wide, match=MatchSpec(params=0.02), across={"dim": (8, 128)}, seeds=1
+    )
+    plan = plan_sweep(spec, "matched")
+    one = plan_sweep(replace(spec, across={"dim": (128,)}), "one")
+    assert one.matched["wide"].ok and one.matched["wide"].value is not None
+    models = {job.at: job.spec.model for job in plan.jobs if job.variant == "wide"}
+    written = {run.at: run.spec.model for run in spec.expand() if run.variant == "wide"}
+    assert models == written
+    assert not plan.matched["wide"].ok and plan.matched["wide"].value is None
+
+
 def test_what_no_value_matches_is_left_alone_and_said() -> None:
     wide = {"wide": VariantSpec(overrides={"block.feedforward.expand": 4.0})}
     spec = replace(SWEEP, variants=wide, match=MatchSpec(params=0.001, by="depth"))

@@ -246,6 +246,23 @@ def test_every_variant_is_run_at_every_place_that_scores_are_means_over(tmp_path
     assert [run.variant for run in alone] == ["full"] * 4
 
 
+def test_variants_differ_if_they_do_at_any_place(tmp_path):
+    block = {"kind": "lmm", "memory": {"kind": "titans", "heads": 1}}
+    plain = {"vocab": 128, "dim": 8, "depth": 1, "block": block}
+    token = {"variants": {"token": {"block.memory.momentum": "token"}}, "base": plain, "seeds": 1}
+    with pytest.raises(SpecError, match="equal to its baseline"):
+        sweep(tmp_path, **token)
+    kinds = {"block.memory.kind": ["titans", "omega"]}  # omega has none unless it is said
+    runs = sweep(tmp_path, across=kinds, **token).expand()
+    assert [run.variant for run in runs] == ["full", "full", "token", "token"]
+    grid = {"block.memory.momentum": ["token", "none"]}
+    runs = sweep(tmp_path, across=kinds, grid=grid, base=plain, variants={}, seeds=1).expand()
+    found = {(run.variant, run.at): run.spec.model.block.memory.rule.momentum for run in runs}
+    for value in ("token", "none"):  # at both kinds, and not as it is where nothing is said
+        name = f"block.memory.momentum={value}"
+        assert [rule for (variant, _), rule in found.items() if variant == name] == [value] * 2
+
+
 @pytest.mark.parametrize(
     ("places", "path", "problem"),
     [
@@ -255,11 +272,14 @@ def test_every_variant_is_run_at_every_place_that_scores_are_means_over(tmp_path
         ({"train.optim.clip": [2, 2.0]}, "across", "clip=2.0 is the same run as .*clip=2"),
         ({"block.memory.conv": [2, 4]}, "across.block.memory.conv", "overlaps"),  # of no-conv
         ({"seed": [0, 1]}, "across.seed", "the seeds are those of the sweep"),
+        ({"dim": [64, 66]}, "across.block.memory.heads", "66"),  # of the field that does not fit
+        ({"train.steps": [8]}, "across.train.steps", "a key of the grid, too"),
     ],
 )
 def test_places_that_are_none_are_an_error_where_they_are_written(tmp_path, places, path, problem):
+    grid = {"train.steps": [16, 32]} if "train.steps" in places else {}
     with pytest.raises(SpecError, match=problem) as caught:
-        sweep(tmp_path, across=places).expand()
+        sweep(tmp_path, across=places, grid=grid).expand()
     assert caught.value.path.startswith(path)
 
 
