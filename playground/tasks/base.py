@@ -124,7 +124,8 @@ class Task(Protocol):
         ...
 
     def floors(self) -> dict[str, float]:
-        """What counting or guessing reaches on the test split, in the unit of the loss."""
+        """What counting or guessing reaches on the test split, in the unit of the loss; the name
+        of one in another score ends in it, as `linear_mae` does."""
         ...
 
     def describe(self) -> dict[str, Any]:

@@ -13,7 +13,8 @@ class Result:
         fingerprint: identity of the run, 64 hexadecimal digits.
         status: "ok", or "failed" with a `reason`.
         metrics: "val/loss", "test/loss", "test/bits_per_byte", "tokens_per_s", ...
-        floors: what counting or guessing reaches, nats per scored token on the test split.
+        floors: what counting or guessing reaches on the test split, in the unit of the loss; those
+            of another score end in its name ("linear_mae").
         params: learned numbers of the model.
         state_bytes: what one sequence carries from token to token.
         flops_per_token: of a forward pass.
