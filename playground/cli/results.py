@@ -46,7 +46,7 @@ def results(
     root: Root = Here,
     json: Json = False,
 ) -> None:
-    """Collect finished runs and write docs/results.md, or say how they compare with it.
+    """Collect finished runs and write docs/results.md.
 
     The page names its experiments in docs/results/page.yaml. Runs and sweeps of theirs that lie in
     the stores become records, in docs/results/runs; page and figures are made from records alone.
