@@ -85,7 +85,7 @@ def _changed(name: str, was: Json, run: Json) -> Iterator[str]:
         yield f"{name}: {run.get('reason') or 'ok'}, before {was.get('reason') or 'ok'}"
         return
     before, after = _scores(was), _scores(run)
-    for score in before.keys() | after.keys():
+    for score in {**before, **after}:  # in the order of the record
         one, other = after.get(score), before.get(score)
         if one is None or other is None or math.isfinite(one) != math.isfinite(other):
             shown = ("none" if value is None else f"{value:.6g}" for value in (one, other))
