@@ -20,7 +20,8 @@ from playground.bench.work import Mode
 from playground.compile import compile as compile_model
 from playground.spec import ModelSpec
 
-WHOLE = 256  # tokens: calls up to here are checked as they are, longer ones on fewer tokens
+WHOLE = 256  # tokens of a sequence: up to here they are checked as they are, longer ones on fewer
+ALL = 1024  # tokens of a call that is checked: the oracle keeps a memory for each of them
 
 
 class ModelOracle:
@@ -28,8 +29,9 @@ class ModelOracle:
 
     Args:
         spec: the model.
-        shape: batch, length and dtype of what is timed. On calls of more than WHOLE tokens two
-            sequences of two periods and a bit are checked; the bodies are the same.
+        shape: batch, length and dtype of what is timed. Of sequences up to WHOLE tokens as many are
+            checked as ALL tokens are; of longer ones two, of two periods and a bit. The bodies are
+            the same.
         tolerance: the largest relative error; None for a multiple of that of plain PyTorch.
         against: the lowering of every memory.
         device: where the oracle runs.
@@ -52,7 +54,8 @@ class ModelOracle:
             batch=min(shape.batch, 2),
             length=min(shape.length, 2 * spec.period + 3),
         )
-        self.shape = shape if shape.length <= WHOLE else short
+        few = replace(shape, batch=min(shape.batch, max(1, ALL // shape.length)))
+        self.shape = few if shape.length <= WHOLE else short
 
     def check(self, model: nn.Module, mode: Mode, device: str) -> Gate:
         """Judge a model that has the weights of seed 0, in the work of a mode.

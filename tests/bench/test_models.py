@@ -28,6 +28,7 @@ SPEC = convert(
 )
 SHAPE = shape_of(2, 10, "fp32")
 ORACLE = ModelOracle(SPEC, SHAPE)
+CALLS = {(2, 10): (2, 10), (16, 256): (4, 256), (16, 64): (16, 64), (64, 64): (16, 64)}
 MODES = ("forward", "forward_backward", "train_step", "prefill", "decode")
 
 
@@ -105,6 +106,12 @@ def test_long_calls_are_checked_on_fewer_tokens() -> None:
     assert ModelOracle(SPEC, shape_of(8, 250, "fp32")).shape.length == 250
     short = ModelOracle(SPEC, shape_of(8, 4096, "bf16")).shape
     assert (short.batch, short.length, short.dtype) == (2, 11, "bf16")
+
+
+def test_many_sequences_are_checked_on_fewer_of_them() -> None:
+    # The oracle keeps a memory for every token: 24 GB of 16 x 256 tokens through four matrices.
+    found = {(b, t): ModelOracle(SPEC, shape_of(b, t, "fp32")).shape for b, t in CALLS}
+    assert {asked: (shape.batch, shape.length) for asked, shape in found.items()} == CALLS
 
 
 def test_the_form_that_ran_is_looked_at_and_not_taken_from_the_plan() -> None:
