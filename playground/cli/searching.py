@@ -107,15 +107,15 @@ def _carry_out(
     spec: "SearchSpec", folder: Path, out: Path, workers: int | None, retry: bool
 ) -> None:
     from playground.cli.progress import bars
-    from playground.cli.sweeping import SweepDisplay
+    from playground.cli.sweeping import SweepDisplay, stoppable
     from playground.train import RunStore
     from search.search import Search, budget
 
-    with bars() as bar:
+    with bars() as bar, stoppable(bar):
         display = SweepDisplay(bar)
         display.todo = int(budget(spec)["runs"])
         bar.begin("sweep", "runs", display.todo)
-        todo = Search(
+        Search(
             name=folder.name,
             spec=spec,
             store=RunStore(runs_folder(out)),
@@ -124,12 +124,7 @@ def _carry_out(
             retry=retry,
             watch=display,
             say=bar.say,
-        )
-        try:
-            todo.run()
-        except KeyboardInterrupt:
-            bar.say("stopped; the same command goes on from the checkpoints")
-            raise
+        ).run()
 
 
 def report_search(folder: Path, out: Path, json: bool) -> int:

@@ -1,7 +1,8 @@
 """How a sweep looks while it goes, what is left of it, and the list of kept runs."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -24,23 +25,32 @@ def carry_out(
     """Train what is left, with bars on stderr.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; every run in progress has a checkpoint.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; every run in progress has a checkpoint.
     """
     from playground.train import RunStore
     from search.sweep import run_sweep
 
-    with bars() as bar:
+    with bars() as bar, stoppable(bar):
         display = SweepDisplay(bar)
+        run_sweep(
+            plan,
+            store=RunStore(runs_folder(out)),
+            folder=sweeps_folder(out) / plan.name,
+            workers=workers,
+            retry=retry,
+            watch=display,
+            planned=display.planned,
+        )
+
+
+@contextmanager
+def stoppable(bar: Bar) -> Iterator[None]:
+    """Work of many runs: whoever stops it, by Ctrl-C or SIGTERM, is told that it can go on."""
+    from playground.train import sigterm_as_ctrl_c
+
+    with sigterm_as_ctrl_c():
         try:
-            run_sweep(
-                plan,
-                store=RunStore(runs_folder(out)),
-                folder=sweeps_folder(out) / plan.name,
-                workers=workers,
-                retry=retry,
-                watch=display,
-                planned=display.planned,
-            )
+            yield
         except KeyboardInterrupt:
             bar.say("stopped; the same command goes on from the checkpoints")
             raise
@@ -67,6 +77,7 @@ class SweepDisplay:
         self.bar, self.todo, self.over = bar, 0, 0
         self.began = time.monotonic()
         self.parts: dict[str, float] = {}  # fraction done of each run in progress
+        self.ahead: dict[str, float] = {}  # what earlier attempts had done of each run
         self.told: set[str] = set()  # what was said of the sweep
 
     def planned(self, plan: "SweepPlan", todo: Sequence["Job"]) -> None:
@@ -85,6 +96,9 @@ class SweepDisplay:
         if happened.kind == "started":
             self.parts[key] = 0.0
             self.bar.begin(key, bundle.label, happened.job.spec.train.steps)
+        elif event is not None and event.kind == "start":
+            self.parts[key] = size * event.step / max(1, event.steps)
+            self.ahead.setdefault(event.fingerprint, event.step / max(1, event.steps))
         elif event is not None and event.kind == "step":
             self.parts[key] = size * event.step / max(1, event.steps)
             self.bar.move(key, event.step, step_note(event, size))
@@ -105,10 +119,11 @@ class SweepDisplay:
         self.bar.move("sweep", self.over, note)
 
     def _left_s(self) -> float | None:
-        done = self.over + sum(self.parts.values())
+        there = self.over + sum(self.parts.values())
+        done = there - sum(self.ahead.values())
         if done < 0.05:  # compiling: no pace to speak of yet
             return None
-        return max(0.0, (time.monotonic() - self.began) * (self.todo - done) / done)
+        return max(0.0, (time.monotonic() - self.began) * (self.todo - there) / done)
 
 
 def estimate(plan: "SweepPlan", runs: Path, workers: int | None) -> dict[str, Any]:

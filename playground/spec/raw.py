@@ -4,6 +4,7 @@ OmegaConf reads; nothing here knows what a key means.
 """
 
 import difflib
+import glob
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +59,11 @@ def read_file(path: Path) -> Raw:
 
 
 def _files_near(path: Path) -> str:
-    """The YAML files beside a path, those of similar names first."""
+    """The YAML files of that name further down, else those beside a path, similar names first."""
+    name = f"{glob.escape(path.stem)}.y*ml"
+    below = sorted(one for way in ("*", "*/*") for one in path.parent.glob(f"{way}/{name}"))
+    if below:
+        return f"Further down there is {', '.join(map(str, below[:MOST_NAMES]))}."
     names = sorted(one_line(file.name) for file in path.parent.glob("*.y*ml"))
     close = difflib.get_close_matches(path.name, names, n=MOST_NAMES)
     shown = list(dict.fromkeys([*close, *names]))[:MOST_NAMES]

@@ -19,6 +19,7 @@ from playground.train.run import record_failure as record_failure
 from playground.train.run import train as train
 from playground.train.run import train_together as train_together
 from playground.train.signals import RunInterrupted as RunInterrupted
+from playground.train.signals import sigterm_as_ctrl_c as sigterm_as_ctrl_c
 from playground.train.store import RunBusy as RunBusy
 from playground.train.store import RunFolder as RunFolder
 from playground.train.store import RunStore as RunStore

@@ -35,6 +35,26 @@ class RunInterrupted(PlaygroundError):
         return type(self), (self.folder, self.step, self.steps)
 
 
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM, which schedulers and process managers send, raises KeyboardInterrupt as Ctrl-C does.
+
+    Outside the main thread signals are left alone: only the main thread may handle them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class StopRequest:
     """Whether somebody asked to stop after the current step."""
 

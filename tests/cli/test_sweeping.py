@@ -1,6 +1,11 @@
 """How a sweep looks while it goes: bars told by the events of its jobs."""
 
-from playground.cli.sweeping import SweepDisplay
+import signal
+import time
+
+import pytest
+
+from playground.cli.sweeping import SweepDisplay, stoppable
 from playground.train import Event
 from search.bundle import Bundle
 from search.plan import plan_sweep
@@ -50,3 +55,23 @@ def test_a_sweep_shows_training_scoring_and_audits() -> None:
     assert bars.shown["sweep"] == (1, "left 0:00")
     tell("started")
     assert bars.shown["sweep"] == (1, "audits: stacked runs again, alone")
+
+
+def test_the_time_left_goes_by_what_this_attempt_did() -> None:
+    plan = plan_sweep(SWEEP, "resumed")
+    bars, job = Bars(), plan.jobs[0]
+    display, bundle = SweepDisplay(bars), Bundle(jobs=(job,))
+    display.planned(plan, [job])
+    display.began = time.monotonic() - 100
+    for kind, step in (("start", 50), ("step", 75)):
+        event = Event(kind=kind, fingerprint=job.fingerprint, step=step, steps=100)  # pyright: ignore
+        display(JobEvent(kind="event", bundle=bundle, job=job, event=event))
+    assert bars.shown["sweep"] == (0, "left 1:40")  # not 0:33: 50 steps were there before
+
+
+def test_sigterm_says_what_ctrl_c_says() -> None:
+    bars, before = Bars(), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), stoppable(bars):
+        signal.raise_signal(signal.SIGTERM)
+    assert bars.said == ["stopped; the same command goes on from the checkpoints"]
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -90,6 +90,14 @@ def test_a_missing_file_is_answered_with_the_few_names_that_are_most_like_it(
         load(tmp_path / "child.yaml")
 
 
+def test_a_name_without_its_folders_is_answered_with_the_path(tmp_path: Path):
+    (tmp_path / "specs/sweeps").mkdir(parents=True)
+    (tmp_path / "specs/sweeps/demo.yaml").write_text("kind: sweep\n")
+    for name in ("demo", "demo.yaml"):
+        with pytest.raises(SpecError, match=r"Further down there is .*specs/sweeps/demo\.yaml\."):
+            load(tmp_path / name)
+
+
 LONG = "a" * 300
 MODEL = "kind: model\ndim: 8\ndepth: 1\nblock: {kind: lmm, memory: {kind: %s}}\n"
 RUN = "kind: run\nmodel: {dim: 8, depth: 1, block: {kind: none}}\ntask: {kind: text, corpus: %s}\n"
