@@ -212,6 +212,10 @@ class Report:
         sweep = self.sweep
         if not sweep.compared:
             return []
+        if sweep.pairs and max(sweep.pairs) < 2:
+            return [
+                f"Compared with it{sweep.where}, one pair each: no interval, nothing told apart."
+            ]
         verdicts = [sweep.verdict(v) for v in sweep.variants[1:] if sweep.difference(v) is not None]
         line = (
             f"Compared with it{sweep.where}, by {sweep.judged_by}: "

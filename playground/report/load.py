@@ -1,5 +1,6 @@
 """Result files to plain values."""
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +14,7 @@ from playground.report.measured import numbers
 from playground.report.sweep import Run, Sweep, Tuned, Variant
 
 DEFAULT_METRICS = ("test/loss",)
+MOST_NAMES = 8  # of other sweeps that an error lists
 
 
 def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
@@ -32,7 +34,8 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         planned = _variants(plan, store_dir)
         tuned = {n: _tuned(store_dir, n, entry) for n, entry in (plan.get("tuned") or {}).items()}
     except FileNotFoundError as error:
-        raise DataError(str(sweep_dir), "it has no sweep.json.", "Start the sweep.") from error
+        fix = f"Start the sweep{_others(sweep_dir)}."
+        raise DataError(str(sweep_dir), "it has no sweep.json.", fix) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"it is not the plan of a sweep ({type(error).__name__}: {error})."
         raise DataError(str(path), problem, "Run the sweep again: runs are kept.") from error
@@ -55,6 +58,14 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         select=str(plan.get("select") or ""),
         x=str(shown.get("x") or "auto"),
     )
+
+
+def _others(folder: Path) -> str:
+    """Sweeps beside one that is not there, those of similar names first."""
+    names = sorted(plan.parent.name for plan in folder.parent.glob("*/sweep.json"))
+    close = difflib.get_close_matches(folder.name, names, n=MOST_NAMES)
+    shown = list(dict.fromkeys([*close, *names]))[:MOST_NAMES]
+    return f", or name one that is there: {', '.join(shown)}" if shown else ""
 
 
 def _variants(plan: Mapping[str, Any], store_dir: Path) -> dict[str, Variant]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from playground.report import text
@@ -23,6 +23,8 @@ TITLES = {
 }
 ACROSS = (5.0, 13.0)  # points across, of the smallest and the largest state
 MOST = 60  # places of one figure
+ASIDE = 1.025  # from one place to the next, of those whose cost is the same
+FEW = 3  # seeds; of fewer an interval says nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +120,13 @@ def scatter(
     found: Sequence[Place], cost: str, metric: str, palette: Palette, *, lines: bool = False
 ) -> "Figure":
     """Means with their 95 % intervals over a cost, a name of TITLES; the larger the dot the larger
-    the state; a ring: front; lines: through the places of one label. Intervals are cut at the edge.
+    the state; a ring: front; lines: through the places of one label. Intervals are cut at the edge;
+    of two seeds there is a line from one to the other. Places of one cost stand side by side where
+    there are lines.
     """
     from matplotlib.ticker import FuncFormatter
 
+    found = _side_by_side(found) if lines else found
     labels = [place.label for place in found]
     first = [label not in labels[:i] for i, label in enumerate(labels)]
     with style(palette):
@@ -146,6 +151,18 @@ def scatter(
     return figure
 
 
+def _side_by_side(found: Sequence[Place]) -> list[Place]:
+    """The same places; those of one cost a little apart."""
+    alike: dict[float, list[str]] = {}
+    for one in found:
+        alike.setdefault(one.cost, []).append(one.label)
+    return [
+        replace(one, cost=one.cost * ASIDE ** (names.index(one.label) - (len(names) - 1) / 2))
+        for one in found
+        for names in [alike[one.cost]]
+    ]
+
+
 def _span(axes: "Axes", scores: Sequence[float]) -> None:
     """Up and down as far as runs are; an interval of two runs may go a hundred times as far."""
     low, high = min(scores), max(scores)
@@ -158,8 +175,10 @@ def _dot(axes: "Axes", place: Place, size: float, palette: Palette, label: str |
     spread = interval(place.scores)
     assert spread is not None
     axes.plot(place.cost, spread.mean, "o", color=place.color, ms=size, mew=0, label=label)
-    if spread.low is not None and spread.high is not None:
+    ends = [min(place.scores.values()), max(place.scores.values())]
+    if len(place.scores) >= FEW and spread.low is not None and spread.high is not None:
         ends = [spread.low, spread.high]
+    if ends[0] < ends[1]:
         axes.plot([place.cost, place.cost], ends, color=place.color, lw=1.5)
     if place.front:
         ring = {"mfc": "none", "color": palette.ink, "ms": size + 6}

@@ -29,11 +29,27 @@ def run_rows(
     order = {"open": 0, "failed": 1}
     known.sort(key=lambda one: (order.get(one[0], 2), -one[1]))
     rows = [_row(status, Path(folder)) for status, _, folder in known[:most]]
-    named = [(plan.parent.name, plan.read_text(encoding="utf-8")) for plan in plans]
+    texts = [(plan.parent.name, plan.read_text(encoding="utf-8")) for plan in plans]
+    named = [(name, text, _variants(text)) for name, text in texts]
     for row, (_, _, folder) in zip(rows, known, strict=False):
         whole = Path(folder).name
-        row["of"] = ", ".join(name for name, text in named if whole in text)
+        found = (
+            ": ".join(filter(None, (name, variants.get(whole, ""))))
+            for name, text, variants in named
+            if whole in text
+        )
+        row["of"] = "; ".join(found)
     return rows, dict(counts)
+
+
+def _variants(plan: str) -> dict[str, str]:
+    """Fingerprint -> its variant, and its place where there are several; of sweeps alone."""
+    return {
+        run["fingerprint"]: ", ".join(filter(None, (variant, run.get("at"))))
+        for variant, entry in json.loads(plan).get("variants", {}).items()
+        for run in entry["runs"]
+        if run["fingerprint"]
+    }
 
 
 def _seen(entry: "os.DirEntry[str]") -> tuple[str, float, str] | None:

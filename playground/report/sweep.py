@@ -266,10 +266,17 @@ class Sweep:
         return pair.verdict(self.primary) if spoken or self.test == "none" else "unclear"
 
     @property
+    def pairs(self) -> set[int]:
+        """How many pairs differences to the baseline are of."""
+        return {pair.n for pair in self._pairs.values() if pair is not None}
+
+    @property
     def judged_by(self) -> str:
         """What verdicts go by, in words."""
         if self.test == "none":
-            return "the 95 % interval of each alone, without a test"
+            ends = dict.fromkeys((min(self.pairs), max(self.pairs))) if self.pairs else ()
+            n = f" (n = {' to '.join(map(str, ends))})" if ends else ""
+            return f"the 95 % interval of each alone{n}, without a test"
         how = ", corrected for the number of variants" if self.correct == "holm" else ""
         return f"the paired t test{how}"
 

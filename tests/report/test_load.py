@@ -92,6 +92,12 @@ def test_a_folder_that_is_no_sweep_is_refused(empty: Any) -> None:
             load_sweep(empty.sweep, empty.runs)
 
 
+def test_sweeps_that_are_there_are_offered_for_one_that_is_not(store: Any) -> None:
+    store.save()
+    with pytest.raises(DataError, match=rf"or name one that is there: {store.sweep.name}\."):
+        load_sweep(store.sweep.with_name("nothing"), store.runs)
+
+
 def test_a_baseline_that_is_no_variant_is_refused(store: Any) -> None:
     store.save(baseline="fulll")
     with pytest.raises(DataError, match=r"'fulll' is none of its variants.*full"):

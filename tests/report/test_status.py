@@ -34,12 +34,16 @@ def test_a_result_that_cannot_be_read_leaves_its_run_open(store: Store):
 def test_a_row_says_of_which_sweeps_a_run_is(store: Store, tmp_path: Path):
     of_both, of_none = (f"{name}-0".ljust(64, "0") for name in ("full", "nothing"))
     plans = []
-    for name in ("demo", "again"):
+    runs = {"x=1": {"runs": [{"seed": 0, "fingerprint": of_both, "at": "fold=2"}]}}
+    for name, plan in (
+        ("search", {"rungs": [of_both]}),
+        ("demo", {"variants": {"open": {"runs": [{"seed": 0, "fingerprint": None}]}} | runs}),
+    ):
         (tmp_path / name).mkdir()
-        plans.append(tmp_path / name / "sweep.json")
-        plans[-1].write_text(json.dumps({"runs": [{"fingerprint": of_both}]}))
+        plans.append(tmp_path / name / "plan.json")
+        plans[-1].write_text(json.dumps(plan))
     rows, _ = run_rows(store.runs, None, plans)
     found = {row["run"]: row["of"] for row in rows}
-    assert found[of_both[:12]] == "demo, again"
-    assert set(found.values()) == {"demo, again", ""}
+    assert found[of_both[:12]] == "search; demo: x=1, fold=2"
+    assert set(found.values()) == {"search; demo: x=1, fold=2", ""}
     assert of_none[:12] not in found
