@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from playground.report import text
 from playground.report.draw import PAPER, Palette, style
 from playground.report.sweep import Sweep, Variant
 
@@ -76,8 +77,8 @@ def draw(grids: Mapping[str, Grid], palette: Palette = PAPER) -> "Figure":
             axes = figure.add_subplot(rows, columns, number)
             axes.imshow(grid.share, vmin=0, vmax=1, cmap="RdYlGn", aspect="auto", alpha=0.7)
             axes.grid(visible=False)
-            axes.set_title(name)
-            axes.set_xticks(range(len(grid.lengths)), [_short(n) for n in grid.lengths])
+            axes.set_title(name, fontsize="small")
+            axes.set_xticks(range(len(grid.lengths)), [text.length(n) for n in grid.lengths])
             axes.set_yticks(range(len(grid.depths)), [f"{d} %" for d in grid.depths])
             for (row, column), share in np.ndenumerate(grid.share):
                 if np.isfinite(share):
@@ -85,11 +86,3 @@ def draw(grids: Mapping[str, Grid], palette: Palette = PAPER) -> "Figure":
         figure.supxlabel("tokens", color=palette.muted)
         figure.supylabel("depth", color=palette.muted)
     return figure
-
-
-def _short(count: int) -> str:
-    """4096 as 4K, 100 as it is."""
-    for size, letter in ((1 << 20, "M"), (1 << 10, "K")):
-        if count >= size and count % size == 0:
-            return f"{count // size}{letter}"
-    return str(count)

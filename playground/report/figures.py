@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from playground.report.depths import draw, mean_grid
 from playground.report.draw import PAPER
-from playground.report.page import Drawn, Page
+from playground.report.page import Drawn, Experiment, Page
 from playground.report.pareto import pareto
 from playground.report.records import Record, run_of, sweep_of
 from playground.report.streams import figure
@@ -21,13 +21,15 @@ def figures_of(page: Page, records: Mapping[str, Record]) -> "dict[str, Figure]"
         name: drawn
         for section in page.sections
         for name, one in section.figures.items()
-        if (drawn := _figure(one, records)) is not None
+        if (drawn := _figure(one, records, section.experiments)) is not None
     }
 
 
-def _figure(one: Drawn, records: Mapping[str, Record]) -> "Figure | None":
+def _figure(
+    one: Drawn, records: Mapping[str, Record], named: Mapping[str, Experiment]
+) -> "Figure | None":
     if one.kind == "depths":
-        return _depths(one, records)
+        return _depths(one, records, named)
     (record,) = (records.get(name) for name in one.of)
     if record is None:
         return None
@@ -36,12 +38,14 @@ def _figure(one: Drawn, records: Mapping[str, Record]) -> "Figure | None":
     return pareto(sweep_of(record), PAPER) if record.sweep else None
 
 
-def _depths(one: Drawn, records: Mapping[str, Record]) -> "Figure | None":
+def _depths(
+    one: Drawn, records: Mapping[str, Record], named: Mapping[str, Experiment]
+) -> "Figure | None":
     """A panel for each experiment that has a record."""
     found = {}
     for name in one.of:
         runs = tuple(run_of(run) for run in records[name].runs) if name in records else ()
         grid = mean_grid(Variant(name=name, overrides={}, runs=runs))
         if grid is not None:
-            found[name] = grid
+            found[named[name].title or name] = grid
     return draw(found, PAPER) if found else None

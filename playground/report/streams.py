@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+TICKS = 7  # of lengths: more would touch each other
 _BUCKET = re.compile(r"loss@(\d+)-(\d+)")
 
 
@@ -58,6 +59,12 @@ def figure(
     return drawn
 
 
+def _ticks(lengths: Sequence[float]) -> list[float]:
+    """At most TICKS of them, evenly; always the last."""
+    step = -(-len(lengths) // TICKS)
+    return list(lengths[::-1][::step])
+
+
 def _curve(
     axes: "Axes",
     x: Sequence[float],
@@ -72,7 +79,8 @@ def _curve(
 
     axes.plot(x, y, "o-", color=color, lw=1.6, ms=4)
     axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.count(value)))
+    axes.set_xticks(_ticks(x))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text.length(value)))
     axes.set_title(label, loc="left", color=palette.muted)
     if zero:
         axes.set_ylim(0, 1.15 * max(y))

@@ -34,6 +34,14 @@ def count(value: float) -> str:
     return f"{value:.4g}"
 
 
+def length(tokens: float) -> str:
+    """Of a text, in powers of two where it is one: 512, 16K, 2M."""
+    for size, unit in ((2**20, "M"), (2**10, "K")):
+        if tokens >= size and tokens % size == 0:
+            return f"{tokens / size:.0f}{unit}"
+    return count(tokens)
+
+
 def memory(value: float) -> str:
     """Bytes with binary units: 96 KiB."""
     for size, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
