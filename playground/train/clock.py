@@ -23,9 +23,9 @@ class Clock:
         """Seconds of all attempts."""
         return self._before_s + time.perf_counter() - self._began
 
-    def count(self, seconds: float, tokens: int, *, settling: bool = False) -> None:
-        """One more step is done; settling: no step to go by, as the first one, which compiles."""
-        if settling or self._first_step_done is None:
+    def count(self, seconds: float, tokens: int) -> None:
+        """One more step is done."""
+        if self._first_step_done is None:
             self._first_step_done, self._steps = time.perf_counter(), 1
             return
         self._steps += 1

@@ -41,12 +41,12 @@ def run_loop(
         RunInterrupted: `stop` was asked; every member has a checkpoint of this step.
     """
     while active := [member for member in program.members if member.active]:
-        began, settling = time.perf_counter(), program.settling
+        began = time.perf_counter()
         losses, tokens = _update(program)
         seconds = time.perf_counter() - began
         for member, loss in zip(program.members, losses, strict=True):
             if member.failure is None:
-                member.clock.count(seconds, tokens, settling=settling)
+                member.clock.count(seconds, tokens)
                 _record(member, loss, progress)
         _evaluate_due(program, active, progress)
         for member in active:

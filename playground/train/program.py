@@ -25,11 +25,6 @@ class Program(Protocol):
         """In the order of all lists here."""
         ...
 
-    @property
-    def settling(self) -> bool:
-        """Whether the next step says nothing of the speed of later ones."""
-        ...
-
     def clear(self) -> None:
         """Forget all gradients."""
         ...
@@ -55,8 +50,6 @@ class Program(Protocol):
 
 class Alone:
     """A stack of one: the member's model as it is."""
-
-    settling = False
 
     def __init__(self, member: Member) -> None:
         self.members: Sequence[Member] = [member]
@@ -108,15 +101,19 @@ class Together:
     Args:
         members: with models of one spec, without torch.compile around their blocks.
         optimizers: theirs, over the weights of their models.
-        stacked: what they run as.
+        stacked: what they are trained as.
+        scored: what evaluations run as.
     """
 
-    settling = False
-
     def __init__(
-        self, members: Sequence[Member], optimizers: StackedOptimizers, stacked: Stacked
+        self,
+        members: Sequence[Member],
+        optimizers: StackedOptimizers,
+        stacked: Stacked,
+        scored: Stacked,
     ) -> None:
-        self.members, self.optimizers, self.stacked = list(members), optimizers, stacked
+        self.members, self.optimizers = list(members), optimizers
+        self.stacked, self.scored = stacked, scored
         self.weights, self._norms = optimizers.weights, [0.0] * len(members)
         self._summed = partial(members[0].task.loss.summed, stacked=True)
 
@@ -163,10 +160,10 @@ class Together:
             nonlocal state
             batch = _stack([ask.batch for ask in asks]).to(first.device)
             if not asks[0].carry:
-                return _logits(self.stacked, batch).unbind(0)
+                return _logits(self.scored, batch).unbind(0)
             if state is None or asks[0].begin:
-                state = self.stacked.start(batch.tokens.shape[1])
-            logits, state = self.stacked(batch.tokens, state.detach(), positions=batch.positions)
+                state = self.scored.start(batch.tokens.shape[1])
+            logits, state = self.scored(batch.tokens, state.detach(), positions=batch.positions)
             return logits.unbind(0)
 
         for member in self.members:

@@ -6,20 +6,29 @@ from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from blocks.spec import Attention, AttentionSpec, FeedForwardSpec, Identity, Lmm, MemorySpec
 from memory_rules import RULES
-from playground.compile import build, stack
+from playground.compile import build, products, stack
+from playground.compile.flops import flops_per_token
 from playground.compile.lowering import bodies
 from playground.compile.masks import GATES, LEARNED, host_of
 from playground.errors import SpecError
 from playground.spec import ModelSpec, RunSpec, Text
 from playground.tasks.losses import CROSS_ENTROPY
 from playground.train import Event, RunInterrupted, RunStore, replicas, train
-from playground.train.replicas import Faster, stack_key
+from playground.train.replicas import (
+    COMPILING_S,
+    EAGER,
+    GAIN,
+    GAIN_OF_PRODUCTS,
+    compiling_pays,
+    stack_key,
+)
 from playground.train.run import train_together
 from tests.train.small import MEMORY, RUN, losses
 
@@ -326,54 +335,13 @@ def test_the_compiled_form_ends_where_the_eager_one_does(
     assert found[0].metrics["test/loss"] == pytest.approx(alone.metrics["test/loss"], rel=1e-4)
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Time that passes in a `Form` and nowhere else: a busy machine decides nothing here."""
-    Form.now = 0.0
-    monkeypatch.setattr(replicas, "time", SimpleNamespace(perf_counter=lambda: Form.now))
-    monkeypatch.setattr(replicas, "COMPILING_S", 0.0)
+def test_a_stack_is_compiled_by_its_work_whatever_the_clock_says() -> None:
+    def members(steps: float, count: int) -> list[Any]:
+        spec = replace(BASE, train=replace(BASE.train, steps=int(steps)))
+        return [SimpleNamespace(spec=spec, model=build(spec.model), step=int(steps) - 1)] * count
 
-
-class Form:
-    """A form that takes so many seconds a step."""
-
-    members = ()
-    now = 0.0
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.calls = seconds, 0
-
-    def gradients(self, parts: object, scored: object) -> list[float]:
-        self.calls += 1
-        Form.now += self.seconds
-        return []
-
-
-def calls(eager: float, compiled: float, steps: int = 60, **more: object) -> tuple[int, int]:
-    """How often each form computes, out of 60 steps."""
-    forms = Form(eager), Form(compiled)
-    program = Faster(*forms, **{"steps": steps, **more})  # pyright: ignore
-    for _ in range(60):
-        program.gradients([], [])
-    assert not program.settling
-    return forms[0].calls, forms[1].calls
-
-
-@pytest.mark.usefixtures("clock")
-def test_each_form_is_timed_and_then_one_is_used():
-    assert calls(0.003, 0.0) == (21, 39)
-    assert calls(0.0, 0.003) == (39, 21)
-
-
-@pytest.mark.usefixtures("clock")
-def test_nothing_is_compiled_for_a_few_steps(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(replicas, "COMPILING_S", 60.0)
-    assert calls(0.001, 0.0, steps=1000) == (60, 0)
-
-
-@pytest.mark.usefixtures("clock")
-def test_what_one_stack_has_found_out_the_next_one_knows():
-    assert calls(0.003, 0.0, shape="a") == (21, 39)
-    assert calls(0.003, 0.0, shape="a") == (0, 60)
-    assert calls(0.0, 0.003, shape="b") == (39, 21)
-    assert calls(0.0, 0.003, shape="b") == (60, 0)
+    each = 3 * flops_per_token(build(BASE.model).plan, BASE.example_length) * BASE.tokens_by(1)
+    enough = EAGER * COMPILING_S / (GAIN + GAIN_OF_PRODUCTS * products.pays()) / each  # steps
+    assert not compiling_pays(members(0.3 * enough, 3))
+    assert compiling_pays(members(0.6 * enough, 3))  # although one step is left
+    assert not compiling_pays(members(0.6 * enough, 1))
