@@ -34,8 +34,7 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
         planned = _variants(plan, store_dir)
         tuned = {n: _tuned(store_dir, n, entry) for n, entry in (plan.get("tuned") or {}).items()}
     except FileNotFoundError as error:
-        fix = f"Start the sweep{_others(sweep_dir)}."
-        raise DataError(str(sweep_dir), "it has no sweep.json.", fix) from error
+        raise DataError(str(sweep_dir), "it has no sweep.json.", _to_name(sweep_dir)) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"it is not the plan of a sweep ({type(error).__name__}: {error})."
         raise DataError(str(path), problem, "Run the sweep again: runs are kept.") from error
@@ -60,12 +59,13 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
     )
 
 
-def _others(folder: Path) -> str:
-    """Sweeps beside one that is not there, those of similar names first."""
+def _to_name(folder: Path) -> str:
+    """What to do about a sweep that is not there; those beside it, similar names first."""
     names = sorted(plan.parent.name for plan in folder.parent.glob("*/sweep.json"))
     close = difflib.get_close_matches(folder.name, names, n=MOST_NAMES)
     shown = list(dict.fromkeys([*close, *names]))[:MOST_NAMES]
-    return f", or name one that is there: {', '.join(shown)}" if shown else ""
+    more = f", or name one that is there: {', '.join(shown)}" if shown else ""
+    return f"Start the sweep{more}."
 
 
 def _variants(plan: Mapping[str, Any], store_dir: Path) -> dict[str, Variant]:
