@@ -8,6 +8,13 @@ class PlaygroundError(Exception):
     """Root of all errors of this package; the command line prints it and exits with code 2."""
 
 
+def likest(found: str, names: Iterable[str], most: int) -> list[str]:
+    """At most so many of the names: those most like what was found, then the others in order."""
+    every = sorted(names)
+    close = difflib.get_close_matches(found, every, n=most)
+    return list(dict.fromkeys([*close, *every]))[:most]
+
+
 class SpecError(PlaygroundError, ValueError):
     """A spec that cannot be used: where, what is wrong, what would do.
 

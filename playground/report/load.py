@@ -1,13 +1,12 @@
 """Result files to plain values."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from playground.errors import DataError
+from playground.errors import DataError, likest
 from playground.files import read_json
 from playground.report import text
 from playground.report.measured import numbers
@@ -61,9 +60,8 @@ def load_sweep(sweep_dir: Path, store_dir: Path) -> Sweep:
 
 def _to_name(folder: Path) -> str:
     """What to do about a sweep that is not there; those beside it, similar names first."""
-    names = sorted(plan.parent.name for plan in folder.parent.glob("*/sweep.json"))
-    close = difflib.get_close_matches(folder.name, names, n=MOST_NAMES)
-    shown = list(dict.fromkeys([*close, *names]))[:MOST_NAMES]
+    names = [plan.parent.name for plan in folder.parent.glob("*/sweep.json")]
+    shown = likest(folder.name, names, MOST_NAMES)
     more = f", or name one that is there: {', '.join(shown)}" if shown else ""
     return f"Start the sweep{more}."
 

@@ -3,7 +3,6 @@
 OmegaConf reads; nothing here knows what a key means.
 """
 
-import difflib
 import glob
 import re
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import KeyValidationError, OmegaConfBaseException
 
-from playground.errors import SpecError
+from playground.errors import SpecError, likest
 from playground.spec.tasks import EMBEDDED_CORPORA
 
 Raw = dict[str, object]
@@ -64,9 +63,8 @@ def _files_near(path: Path) -> str:
     below = sorted(one for way in ("*", "*/*") for one in path.parent.glob(f"{way}/{name}"))
     if below:
         return f"Further down there is {', '.join(map(str, below[:MOST_NAMES]))}."
-    names = sorted(one_line(file.name) for file in path.parent.glob("*.y*ml"))
-    close = difflib.get_close_matches(path.name, names, n=MOST_NAMES)
-    shown = list(dict.fromkeys([*close, *names]))[:MOST_NAMES]
+    names = [one_line(file.name) for file in path.parent.glob("*.y*ml")]
+    shown = likest(path.name, names, MOST_NAMES)
     if not shown:
         return "Check the path."
     left = len(names) - len(shown)

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -35,26 +35,6 @@ class RunInterrupted(PlaygroundError):
         return type(self), (self.folder, self.step, self.steps)
 
 
-@contextmanager
-def sigterm_as_ctrl_c() -> Iterator[None]:
-    """SIGTERM, which schedulers and process managers send, raises KeyboardInterrupt as Ctrl-C does.
-
-    Outside the main thread signals are left alone: only the main thread may handle them.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 class StopRequest:
     """Whether somebody asked to stop after the current step."""
 
@@ -63,17 +43,40 @@ class StopRequest:
 
 
 @contextmanager
+def _handling(handle: Callable[[int, FrameType | None], None], *numbers: int) -> Iterator[None]:
+    """Signals of these numbers go to a handler; only the main thread may handle them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """SIGTERM, which schedulers and process managers send, raises KeyboardInterrupt as Ctrl-C does.
+
+    Outside the main thread signals are left alone.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _handling(handle, signal.SIGTERM):
+        yield
+
+
+@contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
     """Turn SIGTERM and the first Ctrl-C into a request; a second Ctrl-C stops at once.
 
-    Outside the main thread signals are left alone: only the main thread may handle them.
+    Outside the main thread signals are left alone.
     """
-    request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-
-    pressed = False
+    request, pressed = StopRequest(), False
 
     def handle(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
@@ -84,10 +87,5 @@ def stop_on_signal() -> Iterator[StopRequest]:
             log.warning("stopping after this step; Ctrl-C again stops at once, no checkpoint")
         request.requested = True
 
-    watched = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, handle) for number in watched}
-    try:
+    with _handling(handle, signal.SIGINT, signal.SIGTERM):
         yield request
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
