@@ -213,9 +213,7 @@ class Report:
         if not sweep.compared:
             return []
         if sweep.pairs and max(sweep.pairs) < 2:
-            return [
-                f"Compared with it{sweep.where}, one pair each: no interval, nothing told apart."
-            ]
+            return [f"Compared with it{sweep.where}, one pair each: nothing is told apart."]
         verdicts = [sweep.verdict(v) for v in sweep.variants[1:] if sweep.difference(v) is not None]
         line = (
             f"Compared with it{sweep.where}, by {sweep.judged_by}: "

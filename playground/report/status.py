@@ -44,12 +44,15 @@ def run_rows(
 
 def _variants(plan: str) -> dict[str, str]:
     """Fingerprint -> its variant, and its place where there are several; of sweeps alone."""
-    return {
-        run["fingerprint"]: ", ".join(filter(None, (variant, run.get("at"))))
-        for variant, entry in json.loads(plan).get("variants", {}).items()
-        for run in entry["runs"]
-        if run["fingerprint"]
-    }
+    try:
+        return {
+            run["fingerprint"]: ", ".join(filter(None, (variant, run.get("at"))))
+            for variant, entry in json.loads(plan).get("variants", {}).items()
+            for run in entry["runs"]
+            if run["fingerprint"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):  # a report says what is wrong with it
+        return {}
 
 
 def _seen(entry: "os.DirEntry[str]") -> tuple[str, float, str] | None:

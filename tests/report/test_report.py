@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from playground.errors import SpecError
 from playground.report import FORMATS, Report, build, curves, write
+from playground.report.rows import comparison
 
 NAMES = ("full", "no-momentum", "no-decay", "mac", "broken", "absent")
 
@@ -75,6 +77,16 @@ def test_p_is_corrected_unless_the_sweep_asks_for_none_of_it(eight: Any) -> None
         assert holm[name]["p uncorrected"] == alone[name]["p"]
         if alone[name]["p"]:
             assert float(holm[name]["p holm"]) >= float(alone[name]["p"])
+
+
+def test_without_a_test_it_is_said_of_how_many_pairs_verdicts_are(empty: Any) -> None:
+    report = {"metrics": ["test/loss"], "test": "none"}
+    sweep = empty.costing({"full": (2.0, 1.0, 8.0), "other": (2.2, 1.0, 8.0)}, report=report)
+    assert sweep.judged_by == "the 95 % interval of each alone (n = 2), without a test"
+    one = replace(sweep, variants=tuple(replace(v, runs=v.runs[:1]) for v in sweep.variants))
+    said = " ".join(Report(sweep=one, table=comparison(one)).summary())
+    assert "Compared with it, one pair each: nothing is told apart." in said
+    assert "better" not in said
 
 
 def test_the_floor_is_printed_and_compared_with(report: Report, store: Any) -> None:

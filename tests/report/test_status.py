@@ -37,13 +37,14 @@ def test_a_row_says_of_which_sweeps_a_run_is(store: Store, tmp_path: Path):
     runs = {"x=1": {"runs": [{"seed": 0, "fingerprint": of_both, "at": "fold=2"}]}}
     for name, plan in (
         ("search", {"rungs": [of_both]}),
+        ("broken", of_both),
         ("demo", {"variants": {"open": {"runs": [{"seed": 0, "fingerprint": None}]}} | runs}),
     ):
         (tmp_path / name).mkdir()
         plans.append(tmp_path / name / "plan.json")
-        plans[-1].write_text(json.dumps(plan))
+        plans[-1].write_text(plan if isinstance(plan, str) else json.dumps(plan))
     rows, _ = run_rows(store.runs, None, plans)
     found = {row["run"]: row["of"] for row in rows}
-    assert found[of_both[:12]] == "search; demo: x=1, fold=2"
-    assert set(found.values()) == {"search; demo: x=1, fold=2", ""}
+    assert found[of_both[:12]] == "search; broken; demo: x=1, fold=2"
+    assert set(found.values()) == {"search; broken; demo: x=1, fold=2", ""}
     assert of_none[:12] not in found

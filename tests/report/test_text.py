@@ -6,6 +6,8 @@ import pytest
 
 from playground.report import text
 from playground.report.audited import audit_line
+from playground.report.draw import PAPER
+from playground.report.streams import figure
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,22 @@ from playground.report.audited import audit_line
 )
 def test_numbers_have_as_many_digits_as_say_something(value: float, shown: str) -> None:
     assert text.number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("tokens", "shown"),
+    [(100, "100"), (512, "512"), (4096, "4K"), (2**21, "2M"), (1500, "1.5k")],
+)
+def test_lengths_are_in_powers_of_two_where_they_are_one(tokens: float, shown: str) -> None:
+    assert text.length(tokens) == shown
+
+
+def test_the_last_length_of_a_stream_has_a_tick_and_ticks_do_not_touch() -> None:
+    marks = [{"tokens": 2.0**i, "tokens_per_s": 1e3, "peak_bytes": 2.0**20} for i in range(10, 22)]
+    drawn = figure(marks, {}, PAPER)
+    assert drawn is not None
+    ticks = sorted(drawn.axes[0].get_xticks())
+    assert ticks == [2.0**i for i in (11, 13, 15, 17, 19, 21)]
 
 
 def test_a_spread_has_the_decimals_of_its_mean_unless_it_is_huge() -> None:
