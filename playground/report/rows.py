@@ -38,11 +38,9 @@ def comparison(sweep: Sweep) -> Table:
         columns.insert(2, Column(title="seeds", about=about))
     if sweep.compared:
         columns += [_difference_column(sweep), *_test_columns(sweep)]
-    if found := sweep.floor:
-        name, value = found
+    if sweep.floor:
         about = "runs with a loss below what needs no model"
-        shown_floor = f" {text.number(value)}" if sweep.one_floor else ""
-        columns.append(Column(title=f"below {name}{shown_floor}", about=about))
+        columns.append(Column(title=_floor_title(sweep), about=about))
     about = (
         f"runs with a test accuracy of {SOLVED} or more, and the median step at which val had it"
     )
@@ -213,6 +211,18 @@ def below_floor(sweep: Sweep, variant: Variant) -> tuple[int, int] | None:
     return sum(below), len(variant.over)
 
 
+def _floor_title(sweep: Sweep) -> str:
+    """Its name and value, as far as the variants share them; else each has its own in its cell."""
+    floors = [variant.floor for variant in sweep.variants if variant.floor is not None]
+    if sweep.one_floor:
+        return f"below {_floor_words(floors[0])}"
+    return f"below {floors[0][0]}" if len({name for name, _ in floors}) < 2 else "below its floor"
+
+
+def _floor_words(floor: tuple[str, float]) -> str:
+    return f"{floor[0]} {text.number(floor[1])}"
+
+
 def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
     found = below_floor(sweep, variant)
     if found is None:
@@ -221,8 +231,9 @@ def _floor_cell(sweep: Sweep, variant: Variant) -> Cell:
     floor = variant.floor
     values = {} if floor is None else {f"{floor[0]} floor": floor[1]}
     word = "yes" if below == n else "some" if below else "no"
+    own = not sweep.one_floor and len(sweep.places) < 2
     return Cell(
-        text=f"{word} {below}/{n}",
+        text=f"{word} {below}/{n}" + (f", {_floor_words(floor)}" if floor and own else ""),
         values={**values, "runs below floor": below},
         tone="good" if below == n else "bad",
     )

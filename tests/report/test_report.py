@@ -351,6 +351,17 @@ def test_a_run_that_failed_has_not_solved_its_task_nor_beaten_a_floor(empty: Any
     assert "2 of 4 runs below the bigram floor" in found.markdown()
 
 
+def test_a_heading_names_no_floor_that_other_variants_do_not_have(empty: Any) -> None:
+    for name, floor in (("full", "any symbol"), ("hard", "any value")):
+        for seed in range(2):
+            empty.finish(empty.plan(name, seed), 2.5, floors={floor: 3.0})
+    empty.save()
+    found = build(empty.sweep, empty.runs)
+    assert "below its floor" in found.markdown() and "below any" not in found.markdown()
+    cells = [cell.text for row in found.table.rows for cell in row]
+    assert {"yes 2/2, any symbol 3.0000", "yes 2/2, any value 3.0000"} <= set(cells)
+
+
 def test_every_run_is_held_to_the_floor_of_its_own_task(empty: Any) -> None:
     for name, floor in (("full", 2.0), ("hard", 4.0)):
         for seed in range(2):
@@ -359,7 +370,9 @@ def test_every_run_is_held_to_the_floor_of_its_own_task(empty: Any) -> None:
     found = build(empty.sweep, empty.runs)
     below = {name: row["runs below floor"] for name, row in rows(found.csv()).items()}
     assert below == {"full": "0", "hard": "2"}
-    assert "below chance" in found.markdown() and "below chance 2" not in found.markdown()
+    assert "| below chance |" in found.markdown()
+    cells = [cell.text for row in found.table.rows for cell in row]
+    assert {"no 0/2, chance 2.0000", "yes 2/2, chance 4.0000"} <= set(cells)
     assert curves.overview(found.sweep) is not None
 
 
