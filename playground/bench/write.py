@@ -4,12 +4,12 @@ import json
 import platform
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from playground.bench.row import Row
+from playground.train import processor
 
 PACKAGES = ("triton", "tensordict", "fla-core", "titans-pytorch", "xformers")
 
@@ -29,7 +29,7 @@ def stamp(device: str = "cpu", **more: object) -> dict[str, Any]:
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "system": f"{platform.system()} {platform.machine()}",
         "device": device,
-        "processor": torch.cuda.get_device_name() if cuda else _processor(),
+        "processor": torch.cuda.get_device_name() if cuda else processor(),
         "threads": torch.get_num_threads(),
         "flush_denormal": True,
         **more,
@@ -41,13 +41,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return ""
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def as_line(row: Row, about: dict[str, Any]) -> str:

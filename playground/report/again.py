@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from playground.report.records import Json, Record
@@ -20,6 +21,7 @@ class Again:
         repeated: of these, the ones the record has from another time.
         far: the largest relative difference of a score that both have; None without any.
         where: that score, with both values; "" where none differs.
+        otherwise: how the runs were made that were made otherwise; last digits go with it.
         changed: what one of the two has alone: a failure, a score, a number.
         earlier: whether the record is of an earlier form of the spec.
     """
@@ -29,6 +31,7 @@ class Again:
     repeated: int = 0
     far: float | None = None
     where: str = ""
+    otherwise: tuple[str, ...] = field(default=())
     changed: tuple[str, ...] = field(default=())
     earlier: bool = False
 
@@ -45,7 +48,7 @@ class Again:
             parts.append(again)
         if new := self.runs - self.own - self.repeated:
             parts.append(f"{new} new to the record")
-        line = "; ".join([", ".join(parts), *self.changed])
+        line = "; ".join([", ".join(parts), *self.otherwise, *self.changed])
         return f"{line}; the record is of an earlier form of the spec" if self.earlier else line
 
 
@@ -74,9 +77,20 @@ def again(old: Record | None, new: Record) -> Again:
         repeated=len(pairs),
         far=far,
         where=f"{name}: {score} {now:.6g} for {was:.6g}" if far else "",
+        otherwise=tuple(_otherwise(pairs)) if far else (),
         changed=tuple(line for pair in pairs for line in _changed(*pair)),
         earlier=old is not None and bool(pairs) and old.spec != new.spec,
     )
+
+
+def _otherwise(pairs: Iterable[tuple[str, Json, Json]]) -> Iterator[str]:
+    """Other machines and stacks, each once with the number of runs that it is of."""
+    shown = {"replicas": "{} trained together for {}", "machine": "on {} for {}"}
+    for key, words in shown.items():
+        both = ((run.get(key), was.get(key)) for _, was, run in pairs)
+        for (now, was), n in Counter(one for one in both if None not in one).items():
+            if now != was:
+                yield f"{words.format(now, was)} ({counted(n, 'run')})"
 
 
 def _changed(name: str, was: Json, run: Json) -> Iterator[str]:

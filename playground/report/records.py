@@ -140,7 +140,8 @@ def machine_words(about: Mapping[str, Any]) -> dict[str, str]:
     threads, device = about.get("threads"), str(about.get("device"))
     machine = str(about.get("gpu") or device.upper())
     if device == "cpu" and threads:
-        machine = f"CPU, {threads} thread{'s' if threads != 1 else ''}"
+        kind = f" of {about['processor']}" if about.get("processor") else ""
+        machine = f"CPU, {threads} thread{'s' if threads != 1 else ''}{kind}"
     packages = about.get("packages") or {}
     versions = f"Python {about.get('python')}, torch {packages.get('torch')}"
     return {"machine": machine, "versions": versions}

@@ -8,6 +8,7 @@ from playground.train.export import export as export
 from playground.train.generate import generate as generate
 from playground.train.generate import sample as sample
 from playground.train.machine import pick_device as pick_device
+from playground.train.machine import processor as processor
 from playground.train.optim import make_optimizer as make_optimizer
 from playground.train.optim import set_lr as set_lr
 from playground.train.replicas import stack_key as stack_key

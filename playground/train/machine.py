@@ -4,6 +4,7 @@ import platform
 import sys
 from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -49,19 +50,29 @@ def precision(dtype: str, device: torch.device) -> str:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, threads and kind of machine, JSON-ready; nothing that names the machine."""
+    """Versions, threads and kind of processor, JSON-ready; nothing that names the machine."""
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "implementation": sys.implementation.name,
         "threads": torch.get_num_threads(),
+        "processor": processor(),
         "device": device.type,
     }
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
         found["cuda"] = torch.version.cuda
     return found
+
+
+def processor() -> str:
+    """The kind, and the widest vectors that torch uses on it: last digits go with both."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _version(package: str) -> str | None:

@@ -43,6 +43,22 @@ def test_the_runs_that_a_record_was_made_of_are_no_repetition() -> None:
     assert str(found) == "3 runs, 2 of them the record's own, 1 new to the record"
 
 
+def test_what_was_computed_otherwise_is_said_where_scores_differ() -> None:
+    old = record(*(run(seed, 1.0, replicas=8, machine="CPU, 1 thread") for seed in range(3)))
+    new = record(
+        run(0, 1.5, replicas=6, machine="CPU, 1 thread"),
+        run(1, 1.0, replicas=6, machine="CPU, 2 threads"),
+        run(2, 1.0, machine="CPU, 1 thread"),  # of how many is not known
+    )
+    assert again(old, new).otherwise == (
+        "6 trained together for 8 (2 runs)",
+        "on CPU, 2 threads for CPU, 1 thread (1 run)",
+    )
+    assert str(again(old, new)).endswith("(2 runs); on CPU, 2 threads for CPU, 1 thread (1 run)")
+    same = record(run(0, 1.0, replicas=6))
+    assert again(old, same).otherwise == () and again(old, same).far == 0
+
+
 def test_what_is_no_difference_of_numbers_is_said() -> None:
     scores = {"test/loss": 1.0, "test/loss@8": math.nan, "test/accuracy": 0.5}
     old = record({**run(0, 1.0), "metrics": scores})

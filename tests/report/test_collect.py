@@ -83,6 +83,10 @@ def test_finished_runs_of_the_spec_and_seeds_are_taken_and_no_others(root: Path)
     assert found.runs[0]["date"] == "2023-11-14"
     assert found.command == "playground train specs/tasks/run.yaml"
     assert convert(RunSpec, found.spec) == spec
+    for entry in (root / "store/runs").glob("*/env.json"):
+        entry.write_text(json.dumps(ENV | {"processor": "Fast One, AVX512"}))
+    (again,) = collected(root, page(one=ONE)).values()
+    assert again.runs[0]["machine"] == "CPU, 2 threads of Fast One, AVX512"
 
 
 def test_words_belong_to_the_spec(root: Path) -> None:

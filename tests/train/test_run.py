@@ -1,5 +1,6 @@
 """One run from its spec to its result: done once, taken up again, failures kept."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,9 @@ def test_a_result_has_scores_floors_sizes_and_time(tmp_path: Path):
     assert {"resolved.json", "env.json", "metrics.jsonl", "result.json"} <= {
         path.name for path in folder.path.iterdir()
     }
+    machine = json.loads((folder.path / "env.json").read_text())
+    kind, _, vectors = machine["processor"].rpartition(", ")
+    assert kind and vectors == torch.backends.cpu.get_cpu_capability()
 
 
 def test_a_run_can_end_without_reading_the_test_split(tmp_path: Path):
