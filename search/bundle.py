@@ -50,7 +50,7 @@ def bundles(jobs: Sequence[Job], vectorize: bool | int | str, workers: int) -> l
         jobs: the runs; equal ones count once.
         vectorize: of `EngineSpec`.
         workers: how many bundles are trained at once; where runs can be parted, there are as many
-            as leave no worker idle in the last round.
+            as leave no worker idle in the last round, unless a number fixes how many are together.
     """
     unique = list({job.fingerprint: job for job in jobs}.values())
     groups: dict[str, list[Job]] = {}
@@ -63,7 +63,7 @@ def bundles(jobs: Sequence[Job], vectorize: bool | int | str, workers: int) -> l
     parts = {
         key: -(-len(group) // _most(group[0].spec, vectorize)) for key, group in groups.items()
     }
-    while groups and sum(parts.values()) % workers:
+    while groups and not _fixed(vectorize) and sum(parts.values()) % workers:
         key = max(groups, key=lambda key: len(groups[key]) / parts[key])
         if parts[key] == len(groups[key]):
             break
@@ -82,10 +82,15 @@ def unfinished(
 
 def _most(spec: pg.RunSpec, vectorize: bool | int | str) -> int:
     """How many runs like this one are trained together."""
-    if isinstance(vectorize, int) and not isinstance(vectorize, bool):
-        return max(1, vectorize)
+    if _fixed(vectorize):
+        return int(vectorize)
     each = spec.train.batch * spec.example_length * spec.model.dim * spec.model.depth
     return max(1, min(MOST, NUMBERS // each))
+
+
+def _fixed(vectorize: bool | int | str) -> bool:
+    """Whether a number says how many: stacks, and so last digits, are those of any machine."""
+    return isinstance(vectorize, int) and not isinstance(vectorize, bool)
 
 
 def _cut(group: Sequence[Job], parts: int) -> list[Bundle]:

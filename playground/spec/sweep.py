@@ -103,7 +103,9 @@ class EngineSpec:
     threads: int | Literal["auto"] = "auto"  # of each worker
     retries: int = 2  # of runs whose worker died and that got no further than before
     silence_s: float = 3600.0  # a worker that says nothing for so long is killed; 0 for never
-    vectorize: bool | int | Literal["auto"] = "auto"  # replicas trained in one stack
+    # replicas trained in one stack; auto: up to 8, so that no worker is idle; a number: at most so
+    # many on any machine, so that last digits do not depend on the number of workers
+    vectorize: bool | int | Literal["auto"] = "auto"
     audit: float = 0.05  # part of those that is trained again alone, for 50 steps
     address: str = ""  # of a running Ray cluster, or auto; empty starts one on this machine
     gpus: float = 0.0  # of a Ray worker; a fraction lets several share one
@@ -114,6 +116,9 @@ class EngineSpec:
             fix = "Write 1 or more, or auto."
             good = count == "auto" or count >= 1
             require(good, name, f"{count} is not a positive count.", fix)
+        many = self.vectorize == "auto" or isinstance(self.vectorize, bool) or self.vectorize >= 1
+        fix = "Write 1 or more, true, false or auto."
+        require(many, "vectorize", f"{self.vectorize} is not a positive count.", fix)
         for name in ("retries", "silence_s", "audit", "gpus"):
             value = getattr(self, name)
             require(value >= 0, name, f"{value} is negative.", "Write 0 or more.")

@@ -49,9 +49,21 @@ def test_there_is_work_for_every_worker_where_runs_can_be_parted():
     jobs = jobs_of(STACKED)
     assert sizes(bundles(jobs, "auto", workers=3)) == [3, 3, 3]
     assert sizes(bundles(jobs, "auto", workers=20)) == [1] * 9
-    assert sizes(bundles(jobs, 2, workers=2)) == [1, 2, 1, 2, 1, 2]  # five would leave one waiting
+    assert sizes(bundles(jobs, "auto", workers=2)) == [6, 3]
     every = [job.fingerprint for b in bundles(jobs, "auto", workers=4) for job in b.jobs]
     assert sorted(every) == sorted(job.fingerprint for job in jobs)
+
+
+def test_a_number_makes_the_same_stacks_for_any_number_of_workers():
+    jobs = jobs_of(STACKED)
+    one, *others = (bundles(jobs, 2, workers=workers) for workers in (1, 2, 3, 20))
+    assert sizes(one) == [2, 2, 2, 1, 2] and others == [one] * 3
+    by_variant = bundles(jobs, 3, workers=2)
+    assert [{job.variant for job in part.jobs} for part in by_variant] == [
+        {"full"},
+        {"slow"},
+        {"deep"},
+    ]
 
 
 def test_runs_with_equal_numbers_are_side_by_side():
@@ -95,8 +107,7 @@ def test_a_sweep_that_is_stopped_while_it_tunes_is_bundled_as_one_that_is_not(
 ):
     tune = TuneSpec(grid={"train.optim.lr": (1e-3, 3e-3)}, seeds=1)
     narrow = {"narrow": VariantSpec(overrides={"train.optim.weight_decay": 0.2})}
-    engine = EngineSpec(vectorize=4, audit=0.0)
-    spec = replace(STACKED, variants=narrow, tune=tune, run=engine)
+    spec = replace(STACKED, variants=narrow, tune=tune, run=EngineSpec(audit=0.0))
     tuning = plan_sweep(spec, "stacked").tuning
     found = []
     for name, ended in (("whole", []), ("stopped", tuning[:2])):  # one of two variants is tuned

@@ -310,6 +310,12 @@ def test_tune_match_and_the_rest_are_read_in_full(tmp_path):
     assert spec.run == EngineSpec(engine="ray", workers="auto")
 
 
+@pytest.mark.parametrize("field", ["workers", "threads", "vectorize"])
+def test_counts_of_the_execution_are_positive(tmp_path, field):
+    with pytest.raises(SpecError, match=rf"run\.{field}.*0 is not a positive count"):
+        sweep(tmp_path, run={field: 0})
+
+
 def test_a_sweep_built_in_python_gives_the_runs_of_its_yaml(tmp_path):
     loaded = sweep(tmp_path)
     twin = SweepSpec(
