@@ -24,7 +24,10 @@ Out = Annotated[
 NoCompile = Annotated[bool, typer.Option("--no-compile", help="Run without torch.compile.")]
 Retry = Annotated[bool, typer.Option("--retry", help="Also the runs that failed before.")]
 Dry = Annotated[bool, typer.Option("--dry-run", help="Plan, count and estimate; train nothing.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes side by side.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Processes side by side, else as its run.workers says."),
+]
 Name = Annotated[str | None, typer.Option("--name", help="Of the folder with what is found.")]
 Here = Path()
 
