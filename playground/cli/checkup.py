@@ -19,6 +19,7 @@ EXTRAS = {
     "optuna": ("search", "model-based search"),
     "datasets": ("data", "corpora and tokenizers by name"),
     "tokenizers": ("data", "corpora and tokenizers by name"),
+    "lm_eval": ("lm-eval", "scores of lm-evaluation-harness"),
     "titans_pytorch": ("peers", "comparison with the public Titans"),
     "fla": ("peers", "comparison with flash-linear-attention, on a GPU"),
 }

@@ -1,4 +1,4 @@
-"""A trained model in lm-evaluation-harness (the extra `lm_eval`): the columns of the papers."""
+"""A trained model in lm-evaluation-harness (the extra `lm-eval`): the columns of the papers."""
 
 from playground.harness.run import load as load
 from playground.harness.run import run as run

@@ -34,9 +34,11 @@ def run(
         task -> score by name, such as {"piqa": {"acc": 0.53, "acc_stderr": 0.01}}.
 
     Raises:
-        DataError: the extra is missing, or a task is unknown or cannot be loaded.
+        DataError: the extra is missing, the model cannot read every text, or a task is unknown or
+            cannot be loaded.
     """
     harness = load()
+    scorer.require_any_text()
     with tempfile.TemporaryDirectory() as made:
         manager = _manager(tasks, include_path, Path(made))
         found = harness.simple_evaluate(
@@ -81,7 +83,8 @@ def load() -> Any:
         raise DataError(
             "--harness",
             "the package `lm_eval` is not installed.",
-            "Install the extra `lm_eval`: pip install 'test-time-playground[lm_eval]'.",
+            "Install the extra: pip install 'test-time-playground[lm-eval]'; in a clone "
+            "pip install -c constraints.txt -e '.[lm-eval]'.",
         ) from missing
 
 

@@ -53,6 +53,19 @@ class Scorer:
             raise DataError("task.tokenizer", "it has no line end.", "Use bytes, words or hf:NAME.")
         self.before = before[-1]
 
+    def require_any_text(self) -> None:
+        """Refuse a tokenizer with a table that has no id for what was not in its training text.
+
+        Raises:
+            DataError: it is such a one.
+        """
+        try:
+            self._ids("\x01")
+        except DataError as unknown:
+            problem = "its table has no id for what was not in its text, and other texts have such."
+            fix = "Score a model of bytes or hf:NAME, or of words with <unk> in its text."
+            raise DataError("task.tokenizer", problem, fix) from unknown
+
     def continuations(
         self, pairs: Sequence[tuple[str, str]], told: Told | None = None
     ) -> list[Likelihood]:

@@ -33,12 +33,16 @@ def apply_words(
     Raises:
         SpecError: a key that matches nothing, or more than one path, or a word without effect.
     """
-    merged, said = list[tuple[str, object]](), list[Raw]()
+    merged, said, words = list[tuple[str, object]](), list[Raw](), list(words)
+    default = raw.get("baseline", getattr(cls, "baseline", None))
+    baseline = dict(words).get("baseline", default)
     for key, value in words:
         if value == {}:
             fix = f"Write {key}.NAME=null to take an entry out." if _names(cls, key) else ""
             fix = fix or "Leave the word out."
             raise SpecError(key, "an empty mapping changes nothing.", fix=fix)
+        if value is None:
+            _check_taken_out(cls, raw, key, baseline)
         model = models(key, value)
         path = key.split(".") if model is not None else _written(cls, raw, key)
         if path:
@@ -50,6 +54,22 @@ def apply_words(
     raw = apply(cls, raw, merged, below=below)
     places = [(resolve(cls, raw, key, below=below).split("."), value) for key, value in merged]
     return raw, [*said, *(_nested(path, value) for path, value in places)]
+
+
+def _check_taken_out(cls: type, raw: Raw, key: str, baseline: object) -> None:
+    """Refuse null for the baseline, which runs without an entry too, and for what is not there."""
+    field, _, name = key.partition(".")
+    entries = raw.get(field)
+    if not name or not _names(cls, field):
+        return
+    names = [str(one) for one in entries] if is_mapping(entries) else []
+    if field == "variants" and name == baseline:
+        problem = f"{name} is the baseline, which is always run."
+        raise SpecError(key, problem, fix="Name another with baseline=NAME, or leave it in.")
+    if name in names or any(name.startswith(f"{one}.") for one in names):
+        return
+    problem = f"there is no {name} in {field} to take out."
+    raise SpecError(key, problem, fix=f"There are {', '.join(names) or 'none'}.")
 
 
 def _check_level(cls: type, raw: Raw, key: str) -> None:

@@ -118,6 +118,27 @@ def test_a_tokenizer_without_line_ends_is_refused() -> None:
         Scorer(pg.build(spec), spec, Chars(b"abc"))
 
 
+@pytest.mark.parametrize(
+    ("tokenizer", "reads"),
+    [
+        (Chars(b"abc\n"), False),
+        (Chars(b"abc\n", b"abcd\n"), True),
+        (Words(b"a b\nc a\n"), False),
+        (Words(b"a b <unk>\nc a\n"), True),
+    ],
+)
+def test_a_table_without_an_id_for_others_is_refused_before_tasks_are_read(
+    tokenizer: Any, reads: bool
+) -> None:
+    spec = replace(SPEC, vocab=tokenizer.vocab)
+    scorer = Scorer(pg.build(spec), spec, tokenizer)
+    if reads:
+        scorer.require_any_text()
+        return
+    with pytest.raises(DataError, match=r"no id for what was not in its text.*bytes or hf:NAME"):
+        scorer.require_any_text()
+
+
 def test_without_the_package_the_extra_is_named(
     scorer: Scorer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -131,7 +152,7 @@ def test_without_the_package_the_extra_is_named(
         return real(name, *more)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(DataError, match=r"lm_eval.*not installed.*extra `lm_eval`"):
+    with pytest.raises(DataError, match=r"lm_eval.*not installed.*lm-eval\]"):
         run_harness(scorer, ["piqa"])
 
 

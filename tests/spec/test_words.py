@@ -38,8 +38,14 @@ def memories(spec: SweepSpec) -> dict[str, object]:
 
 def test_null_takes_an_entry_out(sweep: Path) -> None:
     assert list(loaded(sweep, "variants.nd=null").variants) == ["nm"]
-    with pytest.raises(SpecError, match=r"variants.other: is null.*\n  in: key=value"):
+    with pytest.raises(SpecError, match=r"no other in variants to take out.*\n  in: key=value"):
         load(sweep, "variants.other=null")
+
+
+def test_the_baseline_that_the_words_name_is_not_taken_out(sweep: Path) -> None:
+    assert list(loaded(sweep, "baseline=nd", "variants.nm=null").variants) == ["nd"]
+    with pytest.raises(SpecError, match=r"variants.nd: nd is the baseline"):
+        load(sweep, "variants.nd=null", "baseline=nd")
 
 
 def test_an_entry_keeps_its_dotted_key(sweep: Path) -> None:
@@ -82,6 +88,9 @@ def test_a_model_by_its_file_takes_the_place_of_the_one_before(sweep: Path, tmp_
             "base.block.memory.decay=no",
             "False is not text. Write one of its words.\n  allowed: cha",
         ),
+        ("variants.nx=null", "there is no nx in variants to take out. There are "),
+        ("variants.full=null", "full is the baseline, which is always run. Name another with "),
+        ("grid.depth=null", "there is no depth in grid to take out. There are "),
         ("foo=1", "foo: SweepSpec has no such field.\n  allowed: across, "),
     ],
 )
