@@ -1,6 +1,7 @@
 """What the README shows runs, and files that any page names are there."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,20 @@ def test_every_file_of_data_that_a_spec_names_is_in_the_table_of_data() -> None:
     named = {name for raw in files for name in data_named(raw)} - {"python-stdlib", "generated"}
     assert len(named) > 5
     assert not named - known
+
+
+def test_extras_are_written_as_every_pip_finds_them() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    known = set(extras["optional-dependencies"])
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    sources = [*pages, *(ROOT / "playground").rglob("*.py"), *(ROOT / "search").rglob("*.py")]
+    named = {
+        name
+        for file in sources
+        for name in re.findall(r"pip install [^\n`]*?\[([a-z_-]+)\]'", file.read_text())
+    }
+    assert {"ray", "search", "data", "lm-eval"} <= named <= known
+    assert not any("_" in name for name in known)
 
 
 def test_the_table_of_verbs_has_every_verb() -> None:

@@ -110,6 +110,7 @@ def retry(
 
 def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
     from playground.cli.specs import print_changes, print_variants, sweep_rows
+    from playground.report.text import counted
 
     rows, dropped = sweep_rows(plan.runs), {run.variant: run.dropped for run in plan.runs}
     for row in rows:
@@ -123,11 +124,11 @@ def _print_plan(plan: "SweepPlan", totals: dict[str, Any], json: bool) -> None:
     if unmatched := [f"{name} ({m.ratio:.3f})" for name, m in plan.matched.items() if not m.ok]:
         print(f"not as large as the baseline, whatever the field is: {', '.join(unmatched)}")
     tuning = f" and {totals['tuning']} to tune by" if totals["tuning"] else ""
-    team = f"{totals['workers']} processes of {totals['threads']} threads"
+    team = f"as {counted(totals['programs'], 'program')} in {counted(totals['workers'], 'process')}"
     print(
-        f"{totals['runs']} runs{tuning}, {totals['done']} done already; "
+        f"{counted(totals['runs'], 'run')}{tuning}, {totals['done']} done already; "
         f"{size(totals['tokens'])} tokens to train on, "
-        f"as {totals['programs']} programs in {team}"
+        f"{team} of {counted(totals['threads'], 'thread')}"
     )
     if totals["seconds"] is not None:
         from playground.cli.show import duration

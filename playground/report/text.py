@@ -69,8 +69,8 @@ def plain(value: object) -> str:
 
 
 def counted(number: int, word: str) -> str:
-    """`3 runs`, `1 run`."""
-    return f"{number} {word}{'' if number == 1 else 's'}"
+    """`3 runs`, `1 run`, `2 processes`."""
+    return f"{number} {word}{'' if number == 1 else 'es' if word.endswith('s') else 's'}"
 
 
 def headings(places: Sequence[str]) -> tuple[str, list[str]]:
