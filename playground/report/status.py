@@ -75,16 +75,22 @@ def _row(status: str, folder: Path) -> dict[str, Any]:
     loss = last.get("loss")
     if status == "ok":
         loss = (read_json(folder / "result.json").get("metrics") or {}).get("test/loss", loss)
-    model = spec.get("model") or {}
     return {
         "run": folder.name[:12],
         "status": status,
-        "model": (model.get("block") or {"kind": "layers"})["kind"] if model else "?",
+        "model": _model_words(spec.get("model") or {}),
         "task": (spec.get("task") or {}).get("kind", "?"),
         "seed": spec.get("seed"),
         "step": f"{last.get('step', 0)}/{(spec.get('train') or {}).get('steps', '?')}",
         "loss": loss,
     }
+
+
+def _model_words(model: dict[str, Any]) -> str:
+    """Its block and what it remembers by, such as `mac titans`; of layers their pattern."""
+    if block := model.get("block"):
+        return " ".join(filter(None, (block["kind"], (block.get("memory") or {}).get("kind"))))
+    return str((model.get("layers") or {}).get("pattern", "?"))
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from playground.report.status import run_rows
 from tests.report.conftest import Store
 
@@ -17,6 +19,23 @@ def test_open_runs_come_first_then_failed_ones_and_all_are_counted(store: Store)
     assert rows[0]["seed"] == 1
     few, same = run_rows(store.runs, 3)
     assert (few, same) == (rows[:3], counts)
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"block": {"kind": "mac", "memory": {"kind": "delta"}}, "layers": None}, "mac delta"),
+        ({"block": {"kind": "attention", "window_len": None}}, "attention"),
+        ({"block": None, "layers": {"pattern": "2C 2M"}}, "2C 2M"),
+        ({}, "?"),
+    ],
+)
+def test_a_model_is_called_by_its_block_and_memory(
+    store: Store, model: dict[str, object], words: str
+):
+    for folder in store.runs.iterdir():
+        (folder / "resolved.json").write_text(json.dumps({"spec": {"model": model}}))
+    assert {row["model"] for row in run_rows(store.runs, None)[0]} == {words}
 
 
 def test_what_is_no_run_is_not_listed_and_no_store_is_an_empty_one(tmp_path: Path):
