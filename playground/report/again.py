@@ -89,7 +89,7 @@ def _otherwise(pairs: Iterable[tuple[str, Json, Json]]) -> Iterator[str]:
     for key, words in shown.items():
         both = ((run.get(key), was.get(key)) for _, was, run in pairs)
         for (now, was), n in Counter(one for one in both if None not in one).items():
-            if now != was:
+            if now != was and not str(now).startswith(f"{was} of "):  # that did not say its kind
                 yield f"{words.format(now, was)} ({counted(n, 'run')})"
 
 

@@ -55,6 +55,8 @@ def test_what_was_computed_otherwise_is_said_where_scores_differ() -> None:
         "on CPU, 2 threads for CPU, 1 thread (1 run)",
     )
     assert str(again(old, new)).endswith("(2 runs); on CPU, 2 threads for CPU, 1 thread (1 run)")
+    named = record(run(0, 1.5, machine="CPU, 1 thread of Fast One, AVX512"))
+    assert again(old, named).otherwise == ()  # it may have been of that processor as well
     same = record(run(0, 1.0, replicas=6))
     assert again(old, same).otherwise == () and again(old, same).far == 0
 
